@@ -1,0 +1,131 @@
+#pragma once
+
+// The API resource as C++ values: the whole apk-conf format and Rota's superset beside it, after decoding
+// and with defaults filled in (so that an apk-conf file means the same with or without the superset).
+// Field names follow the resource; what is kept only to be reported says so. Plain values, no behaviour.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/clock.h"
+
+namespace rota::resource {
+
+// "<namespace>/<name>": how objects are named everywhere in the controller.
+struct ObjectName {
+  std::string ns;
+  std::string name;
+
+  std::string ToString() const { return ns + "/" + name; }
+  friend auto operator<=>(const ObjectName&, const ObjectName&) = default;
+};
+
+enum class Environment { kProduction, kSandbox };
+
+// endpointSecurity.securityType of the apiKey form.
+struct ApiKeySecurity {
+  enum class Place { kHeader, kQuery };
+  std::string secret_name;
+  Place in = Place::kHeader;
+  std::string name;       // apiKeyNameKey: header or query parameter, literally
+  std::string value_key;  // apiKeyValueKey: key of the Secret
+  friend bool operator==(const ApiKeySecurity&, const ApiKeySecurity&) = default;
+};
+
+// endpointSecurity.securityType of the basic form.
+struct BasicSecurity {
+  std::string secret_name;
+  std::string user_name_key;
+  std::string password_key;
+  friend bool operator==(const BasicSecurity&, const BasicSecurity&) = default;
+};
+
+using EndpointSecurity = std::variant<std::monostate, ApiKeySecurity, BasicSecurity>;
+
+struct CertificateRef {
+  std::string secret_name;
+  std::string secret_key;
+  friend bool operator==(const CertificateRef&, const CertificateRef&) = default;
+};
+
+// One entry of endpointConfigurations.production / .sandbox. A Kubernetes service has become its URL
+// ("http://name.namespace.svc:port").
+struct Endpoint {
+  std::string url;         // normalised: lower-case scheme and host, no default port, no trailing slash
+  std::string name;        // "" when absent
+  std::string provider;    // "" when absent: compile derives it
+  EndpointSecurity security;
+  std::optional<CertificateRef> certificate;
+  std::optional<Duration> connect_timeout;
+  std::optional<Duration> first_byte_timeout;  // resiliency.timeout.maxRouteTimeoutSeconds / upstreamResponseTimeout
+  uint32_t weight = 1;
+};
+
+struct EndpointConfigurations {
+  std::vector<Endpoint> production;
+  std::vector<Endpoint> sandbox;
+  const std::vector<Endpoint>& Of(Environment environment) const {
+    return environment == Environment::kProduction ? production : sandbox;
+  }
+};
+
+// One entry of productionModels / sandboxModels.
+struct ModelTarget {
+  std::string model;
+  std::string endpoint;  // an endpoint's name, or a URL (normalised)
+  uint32_t weight = 1;   // 0..10000
+  uint32_t tier = 1;     // >= 1
+  std::string provider;  // "" when absent
+};
+
+enum class OnAllSuspended { kReject, kWait, kPassThrough };
+
+// parameters of the policy ModelBasedRoundRobin.
+struct ModelBasedRoundRobin {
+  std::vector<ModelTarget> production;
+  std::vector<ModelTarget> sandbox;
+  Duration on_quota_exceed_suspend_duration{};             // 0: never suspended on quota
+  Duration max_suspend_duration = std::chrono::hours(1);
+  OnAllSuspended on_all_suspended = OnAllSuspended::kReject;
+  Duration wait_timeout = std::chrono::seconds(30);
+  std::optional<uint32_t> retry_attempts;  // absent: number of targets, at most 5
+  bool retry_non_idempotent = false;
+  bool passive_health_checks = true;
+  uint32_t failure_threshold = 3;
+  Duration failure_interval = std::chrono::seconds(60);
+  const std::vector<ModelTarget>& Of(Environment environment) const {
+    return environment == Environment::kProduction ? production : sandbox;
+  }
+};
+
+struct Operation {
+  std::string target;  // "/chat/completions"
+  std::string verb;    // upper case
+  bool secured = true;
+  std::vector<std::string> scopes;
+  std::optional<EndpointConfigurations> endpoint_configurations;  // wins over the API's, per environment
+  std::optional<ModelBasedRoundRobin> round_robin;                // from operationPolicies
+};
+
+struct Api {
+  std::string name;
+  std::string base_path;  // "/chat-service"; no trailing slash
+  std::string version;
+  std::string type = "REST";
+  std::string id;
+  std::string organization;
+  std::string environment;
+  bool default_version = false;
+  std::string ai_provider_name;
+  std::string ai_provider_api_version;
+  EndpointConfigurations endpoint_configurations;
+  std::vector<Operation> operations;
+  std::optional<ModelBasedRoundRobin> round_robin;  // from apiPolicies
+  std::string definition_path = "/api-definition";
+};
+
+}  // namespace rota::resource

@@ -1,0 +1,52 @@
+#pragma once
+
+// The seam between where objects come from and what is made of them.
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "controller/source/object.h"
+
+namespace rota::source {
+
+// Receives a source's events. Calls come from the source's own threads, one at a time.
+class ObjectSink {
+ public:
+  virtual ~ObjectSink() = default;
+  virtual void OnApi(ApiObject object) = 0;
+  virtual void OnSecret(SecretObject object) = 0;
+  virtual void OnDeleted(const ObjectKey& key) = 0;
+  // Everything that existed at the start (of a kind) has been emitted. Called once per kind; nothing is
+  // compiled before both kinds have synced.
+  virtual void OnSynced(ObjectKind kind) = 0;
+  // The current problems of the source, whole list each time (empty: all is well).
+  virtual void OnProblems(std::vector<SourceProblem> problems) = 0;
+};
+
+// The keys of Secrets that the current APIs refer to: "<namespace>/<name>" -> keys.
+using SecretReferences = std::map<resource::ObjectName, std::set<std::string>>;
+
+// Health for /readyz and metrics.
+struct SourceHealth {
+  bool synced = false;
+  bool connected = false;   // the watch is up, or the directory is readable
+  std::string last_error;   // "" when none
+};
+
+// Thread-safe.
+class Source {
+ public:
+  virtual ~Source() = default;
+  // Starts the source's threads; `sink` must outlive the source. Stop() (or the destructor) joins them.
+  virtual absl::Status Start(ObjectSink& sink) = 0;
+  virtual void Stop() = 0;
+  // Tells the source which Secrets to read; it emits them (or OnDeleted where one does not exist) as it
+  // learns of them, and again when the wanted keys change. A Secret is reported with the referenced keys only.
+  virtual void SetSecretReferences(SecretReferences references) = 0;
+  virtual SourceHealth Health() const = 0;
+};
+
+}  // namespace rota::source

@@ -1,0 +1,52 @@
+#pragma once
+
+// What outlives a snapshot: the rotations' positions and the targets' suspensions, by stable identity.
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dataplane/rotation/rotation.h"
+
+namespace rota::rotation {
+
+// Thread-safe.
+class Registry {
+ public:
+  // Called for each suspension that this process decided itself (also when one is extended or lifted:
+  // `until` = now), from the thread that decided; it must not block and must not call back.
+  using Listener = std::function<void(const Suspension&)>;
+
+  // `node` is the origin of this process's own suspensions.
+  explicit Registry(std::string node, Listener listener = nullptr);
+  ~Registry();
+
+  // The rotation of that id. An unchanged spec gives the same object, position and all; a changed one a
+  // new object in which the surviving targets keep their suspensions and failure counts.
+  std::shared_ptr<Rotation> Resolve(const RotationSpec& spec);
+  // Forgets the rotations and targets that the published table no longer has.
+  void Retain(const std::set<std::string>& rotation_ids, const std::set<std::string>& target_ids);
+
+  // What other data planes know, by way of the controller. Idempotent, in any order. `lifted` ends every
+  // suspension of the target. A target that is not (yet) configured is remembered until it expires (bounded).
+  struct RemoteSuspension {
+    Suspension suspension;
+    bool lifted = false;
+  };
+  void ApplyRemote(const std::vector<RemoteSuspension>& items, MonotonicTime now);
+
+  // Ends all suspensions of a target (credential changed, or a person asked for it).
+  void Lift(const std::string& target, MonotonicTime now);
+  // Every suspension that has not ended, own and remote (one per target: the latest end).
+  std::vector<Suspension> Active(MonotonicTime now) const;
+  // Those that this process decided: repeated to a controller after a reconnect.
+  std::vector<Suspension> Own(MonotonicTime now) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rota::rotation

@@ -1,0 +1,54 @@
+#pragma once
+
+// Resources of the sync protocol -> RouteTable. Each resource is decoded and checked on its own: a bad one
+// is rejected and the version in use before stays.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "dataplane/rotation/registry.h"
+#include "dataplane/table/route_table.h"
+#include "rota/sync/v1/sync.pb.h"
+
+namespace rota::table {
+
+struct BuilderOptions {
+  bool allow_unauthenticated = false;
+  // Flags of the directory mode; they add to what the snapshot's Gateway says.
+  std::vector<std::string> production_hosts;
+  std::vector<std::string> sandbox_hosts;
+  std::function<SeriesId(const SeriesLabels&)> intern_series;
+};
+
+// A resource as it travels: id, hash and serialised body.
+using ResourceMap = std::map<std::pair<rota::sync::v1::Kind, std::string>, rota::sync::v1::Resource>;
+
+struct BuildResult {
+  std::shared_ptr<const RouteTable> table;
+  std::vector<rota::sync::v1::Rejection> rejected;  // not in the table, kept_hash says what is
+  std::vector<rota::sync::v1::Rejection> refused;   // in the table, but not served as asked
+  ResourceMap in_use;      // `wanted` with the rejected ones replaced by what is kept
+  std::set<std::string> changed_credentials;  // target ids whose suspensions end: another credential than before
+};
+
+// Single-thread (the thread that applies transactions). Remembers decoded resources by hash, so that an
+// unchanged API costs nothing to decode again.
+class Builder {
+ public:
+  Builder(BuilderOptions options, rotation::Registry& registry);
+  ~Builder();
+  // The table of `wanted`. Does not touch the one in use; calls registry.Resolve for each rotation.
+  BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash);
+  // To be called once the result has been published: forgets what is gone.
+  void Commit(const BuildResult& result);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace rota::table

@@ -1,0 +1,143 @@
+#pragma once
+
+// The immutable route table that requests are served from: host, path and verb to one operation of one
+// API in one environment, with everything that the request path needs resolved (rotation, endpoint,
+// credential). Built off the request path, published as a whole, kept by each request to its end.
+//
+// Pure. Thread-safe: const after construction.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/secret.h"
+#include "dataplane/rotation/rotation.h"
+#include "rota/sync/v1/config.pb.h"
+
+namespace rota::table {
+
+enum class Environment : uint8_t { kProduction, kSandbox };
+// "production", "sandbox".
+std::string_view EnvironmentName(Environment environment);
+
+// Label values of one metric series: from configuration only.
+struct SeriesLabels {
+  std::string api;          // "<namespace>/<name>"
+  std::string environment;  // "production"
+  std::string model;        // "" without a rotation
+  std::string target;       // Endpoint.name
+  friend auto operator<=>(const SeriesLabels&, const SeriesLabels&) = default;
+};
+using SeriesId = uint32_t;
+
+// How the gateway authenticates itself to an upstream.
+struct Credential {
+  enum class Place : uint8_t { kNone, kHeader, kQuery };
+  Place place = Place::kNone;
+  std::string name;    // header (as configured) or query parameter
+  SecretString value;  // ready to send: "Bearer ..." and "Basic ..." are already put together
+};
+
+struct Endpoint {
+  std::string url;        // "https://api.openai.com/v1"
+  std::string name;       // for people
+  std::string provider;   // "openai"
+  bool tls = false;
+  std::string host;       // without brackets
+  uint16_t port = 0;
+  std::string authority;  // Host header: "api.openai.com", "127.0.0.1:8080", "[::1]:8080"
+  std::string base_path;  // "/v1", "" for none
+  Credential credential;
+  bool credential_missing = false;  // configured, but the Secret or key is not there: never sent without
+  std::string ca_pem;               // "" = the process's trust store
+  std::optional<Duration> connect_timeout;
+  std::optional<Duration> first_byte_timeout;
+  // Connections may be shared by endpoints with the same key: scheme, host, port and trust.
+  std::string pool_key;
+};
+
+struct Target {
+  std::string model;
+  std::string model_json;  // as a JSON string with its quotes: "\"gpt-4o\""
+  const Endpoint* endpoint = nullptr;
+  SeriesId series = 0;
+};
+
+enum class OnAllSuspended : uint8_t { kReject, kWait, kPassThrough };
+
+struct BoundRotation {
+  std::shared_ptr<rotation::Rotation> rotation;
+  std::vector<Target> targets;  // same indexes as rotation->spec().targets
+  Duration quota_suspension{};  // 0: never suspended on quota
+  Duration max_suspension{};
+  Duration failure_suspension{};
+  OnAllSuspended on_all_suspended = OnAllSuspended::kReject;
+  Duration wait_timeout{};
+  uint32_t attempts = 1;
+  bool retry_non_idempotent = false;
+};
+
+struct Api;
+
+struct Route {
+  const Api* api = nullptr;
+  const BoundRotation* rotation = nullptr;  // null: everything goes to `endpoint`
+  const Endpoint* endpoint = nullptr;       // the environment's first endpoint
+  SeriesId endpoint_series = 0;             // series of requests to `endpoint` without a pick
+  SeriesId gateway_series = 0;              // series of answers that the gateway makes itself (model "", target "")
+};
+
+struct Operation {
+  std::string verb;
+  std::string target;
+  bool secured = true;
+  rota::sync::v1::OperationKind kind = rota::sync::v1::PASSTHROUGH;
+  std::optional<Route> production;
+  std::optional<Route> sandbox;
+};
+
+struct Api {
+  std::string id;  // "<namespace>/<name>"
+  std::string base_path;
+  std::string version;
+  std::vector<std::unique_ptr<Endpoint>> endpoints;
+  std::vector<std::unique_ptr<BoundRotation>> rotations;
+  std::vector<Operation> operations;
+};
+
+enum class MatchStatus : uint8_t {
+  kOk,
+  kNotFound,          // no API or operation of that path: 404
+  kMethodNotAllowed,  // 405 with `allow`
+  kNoEnvironment,     // the API has nothing for that environment: 404
+  kBadPath,           // dot segments that climb out, encoded slash, control bytes: 400
+};
+
+struct Match {
+  MatchStatus status = MatchStatus::kNotFound;
+  Environment environment = Environment::kProduction;
+  const Api* api = nullptr;              // also set for 405 and kNoEnvironment
+  const Operation* operation = nullptr;  // kOk
+  const Route* route = nullptr;          // kOk
+  // kOk: the operation's path as the upstream gets it after the endpoint's base path, query not included
+  // ("/chat/completions").
+  std::string upstream_path;
+  std::string allow;  // 405: "GET, POST"
+};
+
+class RouteTable {
+ public:
+  virtual ~RouteTable() = default;
+  // `host` as in the Host header (a port is ignored); `path` without the query.
+  virtual Match Find(std::string_view host, std::string_view method, std::string_view path) const = 0;
+  virtual Environment EnvironmentOf(std::string_view host) const = 0;
+  virtual const std::vector<std::unique_ptr<Api>>& apis() const = 0;
+  virtual const std::string& snapshot_hash() const = 0;  // 32 bytes, "" for the empty table
+  virtual bool allow_local_upstreams() const = 0;
+};
+
+}  // namespace rota::table
