@@ -9,8 +9,8 @@ namespace rota {
 namespace {
 
 absl::Status BadAddress(std::string_view text) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", std::string(text), "' is not HOST:PORT (examples: 127.0.0.1:8080, [::1]:8080, :8080)"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", std::string(text), "' is not HOST:PORT (examples: 127.0.0.1:8080, [::1]:8080, :8080)"));
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace rota {
 
 struct HostPort {
-  std::string host;  // without brackets; never empty
+  std::string host;   // without brackets; never empty
   uint16_t port = 0;  // 0: pick a free one
 
   // "127.0.0.1:80", "[::1]:80".
@@ -19,8 +19,8 @@ struct HostPort {
   friend bool operator==(const HostPort&, const HostPort&) = default;
 };
 
-// "127.0.0.1:8080", "localhost:0", "[::1]:8080", ":8080" (all addresses). InvalidArgument names the text
-// and the form that is wanted.
+// "127.0.0.1:8080", "localhost:0", "[::1]:8080", ":8080" (all addresses). InvalidArgument names the
+// text and the form that is wanted.
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 
 // True for 127.0.0.0/8, ::1 and the name "localhost": a peer there is on this machine.

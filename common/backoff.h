@@ -1,7 +1,7 @@
 #pragma once
 
-// Exponential back-off with jitter: delay n is uniform in [d, d * (1 + jitter)), d = initial * factor^n,
-// capped at `maximum` before the jitter.
+// Exponential back-off with jitter: delay n is uniform in [d, d * (1 + jitter)), d = initial *
+// factor^n, capped at `maximum` before the jitter.
 
 #include <functional>
 

@@ -1,18 +1,22 @@
 #include "common/clock.h"
 
+#include <utility>
+
 namespace rota {
 
 MonotonicTime RealClock::Now() const { return std::chrono::steady_clock::now(); }
 WallTime RealClock::WallNow() const { return std::chrono::system_clock::now(); }
 
-void RealClock::WaitUntil(std::unique_lock<std::mutex>& lock, std::condition_variable_any& condition,
-                          MonotonicTime deadline, std::stop_token stop) {
+void RealClock::WaitUntil(std::unique_lock<std::mutex>& lock,
+                          std::condition_variable_any& condition, MonotonicTime deadline,
+                          std::stop_token stop) {
   bool woken = false;
   condition.wait_until(lock, stop, deadline, [&woken] { return std::exchange(woken, true); });
 }
 
 FakeClock::FakeClock()
-    : now_(std::chrono::hours(1)), wall_now_(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)) {}
+    : now_(std::chrono::hours(1)),
+      wall_now_(std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)) {}
 
 MonotonicTime FakeClock::Now() const {
   std::lock_guard guard(mutex_);
@@ -24,8 +28,9 @@ WallTime FakeClock::WallNow() const {
   return wall_now_;
 }
 
-void FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock, std::condition_variable_any& condition,
-                          MonotonicTime deadline, std::stop_token stop) {
+void FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock,
+                          std::condition_variable_any& condition, MonotonicTime deadline,
+                          std::stop_token stop) {
   if (Now() >= deadline || stop.stop_requested()) {
     return;
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The one place where time comes from. Everything that measures or waits takes a Clock&, so that tests
-// run on FakeClock and never sleep (a lint forbids clocks and sleeps outside common/).
+// The one place where time comes from. Everything that measures or waits takes a Clock&, so that
+// tests run on FakeClock and never sleep (a lint forbids clocks and sleeps outside common/).
 
 #include <chrono>
 #include <condition_variable>
@@ -48,7 +48,8 @@ class FakeClock final : public Clock {
                  MonotonicTime deadline, std::stop_token stop) override;
   // Moves both times forward and wakes every waiter whose deadline has come.
   void Advance(Duration by);
-  // Blocks until `count` waiters are inside WaitUntil: the way a test knows that a thread has gone to sleep.
+  // Blocks until `count` waiters are inside WaitUntil: the way a test knows that a thread has gone
+  // to sleep.
   void AwaitWaiters(size_t count);
 
  private:

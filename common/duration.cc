@@ -16,12 +16,13 @@ bool IsNumber(std::string_view text) {
 absl::StatusOr<Duration> ParseDuration(std::string_view text) {
   const std::string owned(text);
   absl::Duration parsed;
-  if (absl::ParseDuration(IsNumber(text) ? owned + "s" : owned, &parsed) && parsed >= absl::ZeroDuration() &&
-      parsed <= absl::Hours(24 * 3650)) {
+  if (absl::ParseDuration(IsNumber(text) ? owned + "s" : owned, &parsed) &&
+      parsed >= absl::ZeroDuration() && parsed <= absl::Hours(24 * 3650)) {
     return absl::ToChronoNanoseconds(parsed);
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "'", owned, "' is not a duration: write whole seconds (60) or a number with a unit (1m, 30s, 250ms)"));
+      "'", owned,
+      "' is not a duration: write whole seconds (60) or a number with a unit (1m, 30s, 250ms)"));
 }
 
 std::string FormatDuration(Duration duration) {

@@ -11,8 +11,8 @@
 
 namespace rota {
 
-// "60" (seconds), "1m", "1.5s", "120ms", "6m0s", "1h30m", "500us". Never negative; InvalidArgument names
-// the text and the accepted forms.
+// "60" (seconds), "1m", "1.5s", "120ms", "6m0s", "1h30m", "500us". Never negative; InvalidArgument
+// names the text and the accepted forms.
 absl::StatusOr<Duration> ParseDuration(std::string_view text);
 
 // The shortest of the same forms: "1m30s", "250ms", "0s".

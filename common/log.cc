@@ -17,7 +17,8 @@ constexpr std::array<spdlog::level::level_enum, 4> kLevels = {
 
 spdlog::logger& Logger() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
-    auto made = std::make_shared<spdlog::logger>("rota", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made =
+        std::make_shared<spdlog::logger>("rota", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("{\"ts\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v}", spdlog::pattern_time_type::utc);
     made->flush_on(spdlog::level::debug);
     return made;
@@ -39,8 +40,8 @@ absl::Status SetLevel(std::string_view level) {
       return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("log level '", std::string(level), "' is unknown: use debug, info, warn or error"));
+  return absl::InvalidArgumentError(absl::StrCat("log level '", std::string(level),
+                                                 "' is unknown: use debug, info, warn or error"));
 }
 
 bool IsEnabled(Level level) { return Logger().should_log(kLevels[static_cast<size_t>(level)]); }
@@ -51,8 +52,9 @@ void Write(Level level, std::string_view component, std::string_view message,
     return;
   }
   const size_t index = static_cast<size_t>(level);
-  std::string line = absl::StrCat("\"level\":\"", std::string(kNames[index]), "\",\"component\":",
-                                  Dump(std::string(component)), ",\"msg\":", Dump(std::string(message)));
+  std::string line = absl::StrCat("\"level\":\"", std::string(kNames[index]),
+                                  "\",\"component\":", Dump(std::string(component)),
+                                  ",\"msg\":", Dump(std::string(message)));
   if (fields.is_object() && !fields.empty()) {
     const std::string rest = Dump(fields);
     absl::StrAppend(&line, ",", rest.substr(1, rest.size() - 2));

@@ -3,11 +3,12 @@
 // Process log: JSON lines on stderr through spdlog.
 //
 //   log::Info("sync", "snapshot applied", {{"snapshot", hash}, {"apis", 12}});
-//   {"ts":"2026-11-21T10:00:00.123Z","level":"info","component":"sync","msg":"snapshot applied",...}
+//   {"ts":"2026-11-21T10:00:00.123Z","level":"info","component":"sync","msg":"snapshot
+//   applied",...}
 //
-// error: someone must act; warn: degraded, and counted by a metric; info: a state has changed; debug: per
-// event. Fixed keys where they apply: kind, namespace, name, snapshot, node. Never a body, never a secret.
-// Thread-safe.
+// error: someone must act; warn: degraded, and counted by a metric; info: a state has changed;
+// debug: per event. Fixed keys where they apply: kind, namespace, name, snapshot, node. Never a
+// body, never a secret. Thread-safe.
 
 #include <string_view>
 

@@ -1,15 +1,17 @@
 #pragma once
 
-// Published<T>: one current immutable value, many readers. A writer publishes a new value; every reader
-// keeps the one that it holds for as long as it needs it (make before break).
+// Published<T>: one current immutable value, many readers. A writer publishes a new value; every
+// reader keeps the one that it holds for as long as it needs it (make before break).
 //
-// Not std::atomic<std::shared_ptr>: libstdc++ 12 lets all readers share one lock bit and upsets TSan.
-// Here a reader looks at a generation counter and takes the mutex only when the value has changed.
+// Not std::atomic<std::shared_ptr>: libstdc++ 12 lets all readers share one lock bit and upsets
+// TSan. Here a reader looks at a generation counter and takes the mutex only when the value has
+// changed.
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace rota {
 

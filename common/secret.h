@@ -1,8 +1,8 @@
 #pragma once
 
-// SecretString: bytes that must not leak. No formatter, no operator<<, no implicit conversion; zeroed when
-// destroyed, overwritten or moved from. Whoever calls Reveal() owns the consequences: never a log, an
-// error, a status, a metric or /debug.
+// SecretString: bytes that must not leak. No formatter, no operator<<, no implicit conversion;
+// zeroed when destroyed, overwritten or moved from. Whoever calls Reveal() owns the consequences:
+// never a log, an error, a status, a metric or /debug.
 
 #include <string>
 #include <string_view>
