@@ -1,0 +1,126 @@
+#include "controller/flags.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace rota::controller {
+namespace {
+
+constexpr char kDirectoryPrefix[] = "dir:";
+
+void DeclareSource(CLI::App& app, Flags& flags) {
+  const std::string group = "Source";
+  app.add_option(
+         "--source", flags.source,
+         "Where APIs and Secrets come from: a directory of YAML files, or the Kubernetes API")
+      ->type_name("dir:PATH|kube")
+      ->required()
+      ->group(group);
+  app.add_option("--kubeconfig", flags.kubeconfig,
+                 "Kubeconfig of --source kube (default: $KUBECONFIG, ~/.kube/config, then the "
+                 "pod's service account)")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--namespace", flags.namespaces, "Namespace to watch; repeatable (default: all)")
+      ->type_name("NS")
+      ->group(group);
+  app.add_option("--gateway", flags.gateway, "The gateway that is served")
+      ->type_name("NAMESPACE/NAME")
+      ->group(group);
+}
+
+void DeclareListeners(CLI::App& app, Flags& flags) {
+  const std::string group = "Listeners (port 0 picks a free one)";
+  AddHostPort(app, "--listen", flags.listen, "gRPC for data planes")->group(group);
+  app.add_option("--tls-cert", flags.tls_certificate,
+                 "Certificate of --listen (PEM; re-read when it changes)")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--tls-key", flags.tls_key, "Its key (PEM)")->type_name("FILE")->group(group);
+  app.add_option("--tls-client-ca", flags.tls_client_ca,
+                 "CA of the data planes' client certificates (PEM)")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_flag("--insecure", flags.insecure, "Allow plaintext on an address that is not loopback")
+      ->group(group);
+  AddHostPort(app, "--admin", flags.admin,
+              "/debug/status, /debug/fleet, /healthz, /readyz, /metrics")
+      ->group(group);
+  AddHostPort(app, "--metrics", flags.metrics,
+              "/metrics, /healthz, /readyz for Prometheus and the kubelet")
+      ->group(group);
+  app.add_option("--ports-file", flags.ports_file,
+                 "Write the chosen addresses to this file, as one JSON object")
+      ->type_name("FILE")
+      ->group(group);
+}
+
+void DeclareGateway(CLI::App& app, Flags& flags) {
+  const std::string group = "Gateway";
+  app.add_option(
+         "--sandbox-host", flags.sandbox_hosts,
+         "Host that is sandbox: a name or *.suffix (default: any host with a label 'sandbox')")
+      ->type_name("PATTERN")
+      ->group(group);
+  app.add_option("--production-host", flags.production_hosts,
+                 "Host that is production: a name or *.suffix")
+      ->type_name("PATTERN")
+      ->group(group);
+  app.add_flag("--allow-local-upstreams", flags.allow_local_upstreams,
+               "Let APIs use upstreams on loopback and link-local addresses (always so with "
+               "--source dir:)")
+      ->group(group);
+}
+
+}  // namespace
+
+std::optional<std::string> Flags::directory() const {
+  return source.rfind(kDirectoryPrefix, 0) == 0
+             ? std::optional<std::string>(source.substr(sizeof kDirectoryPrefix - 1))
+             : std::nullopt;
+}
+
+void DeclareFlags(CommandLine& line, Flags& flags) {
+  DeclareSource(line.app(), flags);
+  DeclareListeners(line.app(), flags);
+  DeclareGateway(line.app(), flags);
+  line.app()
+      .add_option("--log-level", flags.log_level, "debug, info, warn or error")
+      ->type_name("LEVEL")
+      ->group("Observability");
+}
+
+absl::Status CheckFlags(const Flags& flags) {
+  if (flags.source != "kube" && (!flags.directory() || flags.directory()->empty())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--source '", flags.source, "' is unknown: use dir:PATH or kube"));
+  }
+  if (flags.directory() && !(flags.kubeconfig.empty() && flags.namespaces.empty())) {
+    return absl::InvalidArgumentError(
+        "--kubeconfig and --namespace belong to --source kube, not to a directory");
+  }
+  if (flags.tls_certificate.empty() != flags.tls_key.empty()) {
+    return absl::InvalidArgumentError("--tls-cert and --tls-key go together: give both or none");
+  }
+  if (flags.tls_certificate.empty() && !flags.tls_client_ca.empty()) {
+    return absl::InvalidArgumentError("--tls-client-ca needs --tls-cert and --tls-key");
+  }
+  if (!flags.tls_certificate.empty() && flags.tls_client_ca.empty() && !flags.insecure) {
+    return absl::InvalidArgumentError(
+        "without --tls-client-ca every client that can connect is given the credentials: give the "
+        "CA of the data "
+        "planes' certificates, or --insecure");
+  }
+  if (flags.tls_certificate.empty() && !flags.insecure && !IsLoopbackHost(flags.listen->host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen ", flags.listen->ToString(),
+                     " is not loopback and would carry credentials in plaintext: "
+                     "give --tls-cert, --tls-key and --tls-client-ca, or --insecure"));
+  }
+  if (flags.gateway.find('/') == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--gateway '", flags.gateway, "' is not NAMESPACE/NAME"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rota::controller

@@ -1,0 +1,51 @@
+#pragma once
+
+// The command line of rota-controller. People script against these names: docs/reference/flags.md.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/address.h"
+#include "common/command_line.h"
+
+namespace rota::controller {
+
+struct Flags {
+  // Source.
+  std::string source;  // "dir:PATH" or "kube"
+  std::string kubeconfig;
+  std::vector<std::string> namespaces;  // empty = all
+  std::string gateway = "default/default";
+
+  // Listeners.
+  std::optional<HostPort> listen = HostPort{"127.0.0.1", 9900};
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;
+  bool insecure = false;
+  std::optional<HostPort> admin = HostPort{"127.0.0.1", 9902};
+  std::optional<HostPort> metrics;
+  std::string ports_file;
+
+  // Hosts; they travel in the snapshot.
+  std::vector<std::string> sandbox_hosts;
+  std::vector<std::string> production_hosts;
+  // Upstreams on loopback and link-local addresses: allowed in directory mode, else only when asked
+  // for.
+  bool allow_local_upstreams = false;
+
+  std::string log_level = "info";
+
+  // The directory of --source dir:PATH; nullopt for kube. REQUIRES: CheckFlags() was ok.
+  std::optional<std::string> directory() const;
+};
+
+// Declares every option of `flags` on `line`.
+void DeclareFlags(CommandLine& line, Flags& flags);
+
+// What no single option can say: combinations. The message names the options and the fix.
+absl::Status CheckFlags(const Flags& flags);
+
+}  // namespace rota::controller
