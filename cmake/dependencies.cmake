@@ -47,6 +47,17 @@ if(ROTA_STATIC_GRPC)
   target_link_libraries(rota_grpc INTERFACE -Wl,--start-group ${grpc_archives} -Wl,--end-group
     rota_protobuf OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB ${CMAKE_DL_LIBS} Threads::Threads)
   target_link_libraries(rota_yaml INTERFACE ${lib}/libyaml-cpp.a)
+  # Debian's abseil targets name the shared libraries; gRPC's archives pull in the static ones. One
+  # process must not hold two copies. (mold, unlike bfd, does not mind the order of archives.)
+  find_program(ROTA_MOLD mold REQUIRED)
+  get_directory_property(imported IMPORTED_TARGETS)
+  foreach(target IN LISTS imported)
+    if(target MATCHES "^absl::(.*)$" AND EXISTS ${lib}/libabsl_${CMAKE_MATCH_1}.a)
+      set_target_properties(${target} PROPERTIES
+        IMPORTED_LOCATION_NONE ${lib}/libabsl_${CMAKE_MATCH_1}.a
+        IMPORTED_LOCATION ${lib}/libabsl_${CMAKE_MATCH_1}.a)
+    endif()
+  endforeach()
 else()
   find_library(PROTOBUF_SHARED protobuf REQUIRED)
   pkg_check_modules(GRPCPP REQUIRED IMPORTED_TARGET grpc++)
