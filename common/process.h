@@ -1,0 +1,36 @@
+#pragma once
+
+// What a long-running program asks of the operating system: signals, CPU share, no core dumps.
+
+#include <csignal>
+#include <cstddef>
+#include <string_view>
+
+namespace rota {
+
+// Signals as values. REQUIRES: made in main() before any thread starts, so that every thread
+// inherits the blocked mask. Also ignores SIGPIPE, which cpp-httplib and OpenSSL leave to us.
+class SignalWaiter {
+ public:
+  SignalWaiter();
+  // Blocks until SIGTERM, SIGINT or SIGHUP arrives and returns it. Single-thread.
+  int Wait();
+
+ private:
+  sigset_t signals_;
+};
+
+// The process holds provider keys: neither core files nor core-dump pipes get its memory, and other
+// processes of the same user cannot attach. (Sanitizer builds skip this: LeakSanitizer attaches to
+// itself.)
+void ForbidCoreDumps();
+
+// CPUs that this process may use, at least 1: the quota of its control group (v2), rounded up, and
+// the affinity mask, whichever is less.
+size_t UsableCpus();
+
+// The quota of a cgroup v2 cpu.max text ("max 100000", "150000 100000") in whole CPUs, rounded up;
+// 0 = none.
+size_t CpusOfQuota(std::string_view cpu_max);
+
+}  // namespace rota
