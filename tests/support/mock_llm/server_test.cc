@@ -139,10 +139,10 @@ TEST_F(MockServerTest, StreamsEventsAndUsageAndDone) {
   StartServer();
   Client client(server_->address());
 
-  client.Send(absl::StrCat(
-      "POST /v1/chat/completions HTTP/1.1\r\nHost: mock\r\nContent-Length: 105\r\n\r\n",
-      R"({"model":"m","stream":true,"stream_options":{"include_usage":true},)"
-      R"("messages":[{"role":"u","content":""}]})"));
+  const std::string body =
+      R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{}]})";
+  client.Send(absl::StrCat("POST /v1/chat/completions HTTP/1.1\r\nHost: mock\r\nContent-Length: ",
+                           body.size(), "\r\n\r\n", body));
   const std::string answer = client.ReadUntil("0\r\n\r\n");
 
   EXPECT_THAT(answer, HasSubstr("content-type: text/event-stream"));

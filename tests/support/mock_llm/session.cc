@@ -111,6 +111,8 @@ class Session final : public std::enable_shared_from_this<Session<Stream>> {
                          : error == http::error::header_limit ? 431
                                                               : 400;
       keep_alive_ = false;
+      is_control_ = false;
+      number_ = loop_.next_number->fetch_add(1);
       answer_ = Answer{};
       answer_.status = status;
       answer_.body = ErrorBody(error.message(), "invalid_request_error", "", "");
