@@ -13,7 +13,8 @@ namespace rota::compile {
 // Mirrors rota.sync.v1.Kind.
 enum class ResourceKind { kGateway = 1, kApi = 2, kSecret = 3 };
 
-using ResourceKey = std::pair<ResourceKind, std::string>;  // name as in the proto: "<namespace>/<name>"
+using ResourceKey =
+    std::pair<ResourceKind, std::string>;  // name as in the proto: "<namespace>/<name>"
 
 struct ResourceBody {
   uint64_t hash = 0;  // of the content (Secrets: of uid and resourceVersion)
@@ -24,12 +25,12 @@ struct ResourceBody {
 // Unchanged resources are shared between snapshots, so that a new one costs what has changed.
 struct Snapshot {
   std::map<ResourceKey, std::shared_ptr<const ResourceBody>> resources;
-  std::string hash;  // 32 bytes: SHA-256 over the sorted (kind, name, hash)
+  std::string hash;       // 32 bytes: SHA-256 over the sorted (kind, name, hash)
   uint64_t sequence = 0;  // counts up in this process; for logs only
 };
 
-// SHA-256 over (kind, NUL-terminated name, big-endian hash) of every resource in order. Both sides of the
-// sync protocol compute it.
+// SHA-256 over (kind, NUL-terminated name, big-endian hash) of every resource in order. Both sides
+// of the sync protocol compute it.
 std::string HashOf(const std::map<ResourceKey, uint64_t>& versions);
 
 }  // namespace rota::compile

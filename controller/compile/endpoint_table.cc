@@ -1,0 +1,186 @@
+#include "controller/compile/endpoint_table.h"
+
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "controller/compile/provider.h"
+
+namespace rota::compile {
+namespace {
+
+namespace pb = rota::sync::v1;
+using resource::Severity;
+
+void SetDuration(Duration value, google::protobuf::Duration& out) {
+  out.set_seconds(value / std::chrono::seconds(1));
+  out.set_nanos(static_cast<int32_t>((value % std::chrono::seconds(1)).count()));
+}
+
+bool IsPlaintextToElsewhere(const std::string& url) {
+  return url.starts_with("http://") && !url.starts_with("http://127.") &&
+         !url.starts_with("http://localhost") && !url.starts_with("http://[::1]") &&
+         url.find(".svc") == std::string::npos;
+}
+
+// "'a', 'b'": the names that a message offers.
+std::string NamesIn(const EndpointScope& scope) {
+  std::set<std::string> names;
+  for (const auto& [list, field] : scope.lists) {
+    for (const resource::Endpoint& endpoint : *list) {
+      if (!endpoint.name.empty()) {
+        names.insert(absl::StrCat("'", endpoint.name, "'"));
+      }
+    }
+  }
+  return names.empty() ? "no endpoint there has a name"
+                       : "names there: " + absl::StrJoin(names, ", ");
+}
+
+}  // namespace
+
+EndpointTable::EndpointTable(const resource::Api& api, const std::string& prefix, pb::Api& out,
+                             CompiledApi& result)
+    : api_(api), prefix_(prefix), out_(out), result_(result) {}
+
+void EndpointTable::Report(Severity severity, const std::string& reason, const std::string& field,
+                           const std::string& message) {
+  if (reported_.insert(absl::StrCat(field, "\n", message)).second) {
+    result_.diagnostics.push_back({severity, reason, field, message});
+  }
+}
+
+uint32_t EndpointTable::Intern(const pb::Endpoint& endpoint) {
+  const auto next = static_cast<uint32_t>(out_.endpoints_size());
+  const auto [entry, is_new] = indexes_.emplace(endpoint.SerializeAsString(), next);
+  if (is_new) {
+    *out_.add_endpoints() = endpoint;
+  }
+  return entry->second;
+}
+
+pb::SecretKey EndpointTable::Use(const std::string& secret, const std::string& key,
+                                 const std::string& field) {
+  const resource::ObjectName name{result_.name.ns, secret};
+  if (used_keys_.emplace(name.ToString(), key).second) {
+    result_.secrets.push_back({name, key, field});
+  }
+  pb::SecretKey out;
+  out.set_secret(name.ToString());
+  out.set_key(key);
+  return out;
+}
+
+void EndpointTable::AddCredential(const resource::Endpoint& endpoint, const std::string& field,
+                                  pb::Endpoint& out) {
+  const std::string at = field + ".endpointSecurity.securityType";
+  if (const auto* key = std::get_if<resource::ApiKeySecurity>(&endpoint.security)) {
+    pb::Credential& credential = *out.mutable_credential();
+    const bool in_header = key->in == resource::ApiKeySecurity::Place::kHeader;
+    credential.set_place(in_header ? pb::Credential::HEADER : pb::Credential::QUERY);
+    credential.set_name(key->name);
+    *credential.mutable_value() = Use(key->secret_name, key->value_key, at);
+  } else if (const auto* basic = std::get_if<resource::BasicSecurity>(&endpoint.security)) {
+    pb::Credential& credential = *out.mutable_credential();
+    credential.set_place(pb::Credential::BASIC);
+    *credential.mutable_user_name() = Use(basic->secret_name, basic->user_name_key, at);
+    *credential.mutable_value() = Use(basic->secret_name, basic->password_key, at);
+  }
+  if (out.has_credential() && IsPlaintextToElsewhere(out.url())) {
+    Report(Severity::kWarning, "PlaintextCredential", field + ".endpoint",
+           absl::StrCat("the credential travels unencrypted to '", out.url(),
+                        "'; use an https:// URL"));
+  }
+}
+
+std::string EndpointTable::ProviderOf(const resource::Endpoint& endpoint,
+                                      const std::string& provider, const std::string& field) {
+  const bool is_own = provider.empty();
+  const std::string& explicit_name = is_own ? endpoint.provider : provider;
+  const bool is_explicit = !explicit_name.empty();
+  const std::string& name = is_explicit ? explicit_name : api_.ai_provider_name;
+  if (!name.empty()) {
+    if (std::optional<std::string> dialect = DialectOfName(name)) {
+      return *dialect;
+    }
+    Report(Severity::kWarning, "UnknownProvider",
+           is_explicit ? field + ".provider" : prefix_ + "aiProvider.name",
+           absl::StrCat("provider '", name, "' is not known and treated as openai; known are ",
+                        KnownDialects()));
+    return "openai";
+  }
+  return DialectOfUrl(endpoint.url).value_or("openai");
+}
+
+uint32_t EndpointTable::Add(const resource::Endpoint& endpoint, const std::string& field,
+                            const std::string& provider) {
+  pb::Endpoint out;
+  out.set_url(endpoint.url);
+  out.set_name(endpoint.name.empty() ? endpoint.url : endpoint.name);
+  out.set_provider(ProviderOf(endpoint, provider, field));
+  AddCredential(endpoint, field, out);
+  if (endpoint.certificate.has_value()) {
+    const resource::CertificateRef& certificate = *endpoint.certificate;
+    *out.mutable_ca_certificate() =
+        Use(certificate.secret_name, certificate.secret_key, field + ".certificate");
+    if (endpoint.url.starts_with("http://")) {
+      Report(
+          Severity::kWarning, "NotEnforced", field + ".certificate",
+          "a certificate means nothing for an http:// endpoint; use an https:// URL or remove it");
+    }
+  }
+  if (endpoint.connect_timeout.has_value()) {
+    SetDuration(*endpoint.connect_timeout, *out.mutable_connect_timeout());
+  }
+  if (endpoint.first_byte_timeout.has_value()) {
+    SetDuration(*endpoint.first_byte_timeout, *out.mutable_first_byte_timeout());
+  }
+  return Intern(out);
+}
+
+std::optional<uint32_t> EndpointTable::Resolve(const resource::ModelTarget& target,
+                                               const EndpointScope& scope,
+                                               const std::string& field) {
+  for (const auto& [list, list_field] : scope.lists) {
+    const resource::Endpoint* found = nullptr;
+    size_t found_at = 0;
+    for (size_t i = 0; i < list->size(); ++i) {
+      const resource::Endpoint& endpoint = (*list)[i];
+      if (!endpoint.name.empty() && endpoint.name == target.endpoint) {
+        return Add(endpoint, absl::StrCat(list_field, "[", i, "]"), target.provider);
+      }
+      if (endpoint.url != target.endpoint) {
+        continue;
+      }
+      if (found != nullptr && found->security != endpoint.security) {
+        Report(Severity::kError, "AmbiguousEndpoint", field + ".endpoint",
+               absl::StrCat("'", target.endpoint, "' is listed with different credentials (",
+                            list_field, "[", found_at, "] and [", i,
+                            "]); give those endpoints a `name` and write the name here"));
+        return std::nullopt;
+      }
+      if (found == nullptr) {
+        found = &endpoint;
+        found_at = i;
+      }
+    }
+    if (found != nullptr) {
+      return Add(*found, absl::StrCat(list_field, "[", found_at, "]"), target.provider);
+    }
+  }
+  if (target.endpoint.find("://") == std::string::npos) {
+    Report(Severity::kError, "EndpointNotFound", field + ".endpoint",
+           absl::StrCat("no endpoint of this environment is called '", target.endpoint, "' (",
+                        NamesIn(scope), "); write such a name or a URL"));
+    return std::nullopt;
+  }
+  Report(Severity::kWarning, "UnlistedEndpoint", field + ".endpoint",
+         absl::StrCat("'", target.endpoint,
+                      "' is not listed in endpointConfigurations of this environment: requests go "
+                      "there without a credential; list it there if it needs one"));
+  resource::Endpoint unlisted;
+  unlisted.url = target.endpoint;
+  return Add(unlisted, field, target.provider);
+}
+
+}  // namespace rota::compile
