@@ -1,0 +1,315 @@
+#include "controller/serve/sync_service.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+// The timer never looks more often than this, and at least this often.
+constexpr Duration kShortestTick = std::chrono::milliseconds(500);
+constexpr Duration kLongestTick = std::chrono::seconds(30);
+
+}  // namespace
+
+SyncService::SyncService(ServiceOptions options, const Published<compile::Snapshot>& snapshots,
+                         Clock& clock)
+    : options_(std::move(options)),
+      snapshots_(snapshots),
+      clock_(clock),
+      hub_(options_.hub),
+      tokens_(options_.new_streams_burst),
+      tokens_at_(clock.Now()),
+      timer_([this](std::stop_token stop) { RunTimer(stop); }) {}
+
+SyncService::~SyncService() = default;
+
+absl::StatusOr<std::shared_ptr<SyncService::Connection>> SyncService::Accept(ServerStream& stream,
+                                                                             PeerIdentity peer) {
+  const MonotonicTime now = clock_.Now();
+  std::lock_guard guard(mutex_);
+  absl::Status refusal;
+  if (draining_) {
+    refusal = absl::UnavailableError("this controller is shutting down");
+  } else if (snapshots_.Get() == nullptr) {
+    refusal = absl::UnavailableError("this controller has no configuration yet");
+  } else if (connections_.size() >= options_.max_streams) {
+    refusal = absl::ResourceExhaustedError(
+        absl::StrCat("this controller serves ", options_.max_streams, " data planes already"));
+  } else if (!TakeToken(now)) {
+    refusal = absl::ResourceExhaustedError("too many new streams at once");
+  }
+  if (!refusal.ok()) {
+    ++streams_refused_;
+    return refusal;
+  }
+  ++streams_accepted_;
+  const uint64_t id = next_stream_++;
+  auto connection = std::make_shared<Connection>(id, *this, stream, std::move(peer), now);
+  connections_.emplace(id, connection);
+  timer_wake_.notify_all();
+  return connection;
+}
+
+bool SyncService::TakeToken(MonotonicTime now) {
+  const double seconds = std::chrono::duration<double>(now - tokens_at_).count();
+  tokens_ =
+      std::min(options_.new_streams_burst, tokens_ + seconds * options_.new_streams_per_second);
+  tokens_at_ = now;
+  if (tokens_ < 1.0) {
+    return false;
+  }
+  tokens_ -= 1.0;
+  return true;
+}
+
+std::vector<std::shared_ptr<SyncService::Connection>> SyncService::Connections() const {
+  std::vector<std::shared_ptr<Connection>> connections;
+  std::lock_guard guard(mutex_);
+  connections.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) {
+    connections.push_back(connection);
+  }
+  return connections;
+}
+
+void SyncService::Wake() {
+  for (const auto& connection : Connections()) {
+    connection->Pump();
+  }
+}
+
+void SyncService::Drain(Duration within) {
+  {
+    std::lock_guard guard(mutex_);
+    draining_ = true;
+  }
+  for (const auto& connection : Connections()) {
+    connection->Drain(within);
+  }
+}
+
+void SyncService::LiftSuspensions(const std::string& target) {
+  Broadcast(hub_.Lift(target, clock_.Now()), nullptr);
+}
+
+void SyncService::SetSuspensionListener(std::function<void()> listener) {
+  std::lock_guard guard(mutex_);
+  suspension_listener_ = std::move(listener);
+}
+
+ServiceStats SyncService::stats() const {
+  ServiceStats stats;
+  stats.streams_accepted = streams_accepted_;
+  stats.streams_refused = streams_refused_;
+  stats.protocol_errors = protocol_errors_;
+  stats.timeouts = timeouts_;
+  stats.acknowledgements = acknowledgements_;
+  stats.rejections = rejections_;
+  stats.suspension_statements_dropped = hub_.dropped();
+  return stats;
+}
+
+void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
+                            const Connection* except) {
+  for (const auto& connection : Connections()) {
+    if (connection.get() != except) {
+      connection->AddSuspensions(suspensions);
+    }
+  }
+  std::function<void()> listener;
+  {
+    std::lock_guard guard(mutex_);
+    listener = suspension_listener_;
+    timer_wake_.notify_all();
+  }
+  if (listener) {
+    listener();
+  }
+}
+
+void SyncService::OnEffects(const Connection& from, const SessionEffects& effects) {
+  if (effects.fleet_changed) {
+    hub_.set_connected(fleet_.connected());
+  }
+  if (!effects.suspensions.empty()) {
+    Broadcast(effects.suspensions, &from);
+  }
+}
+
+void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
+  {
+    std::lock_guard guard(mutex_);
+    connections_.erase(connection->id_);
+  }
+  fleet_.Remove(connection->id_);
+  hub_.set_connected(fleet_.connected());
+}
+
+void SyncService::RunTimer(std::stop_token stop) {
+  MonotonicTime next_end = MonotonicTime::max();
+  while (!stop.stop_requested()) {
+    const MonotonicTime now = clock_.Now();
+    MonotonicTime wake = now + kLongestTick;
+    for (const auto& connection : Connections()) {
+      wake = std::min(wake, connection->Tick(now));
+    }
+    if (next_end <= now) {
+      Broadcast({}, nullptr);  // a suspension has ended: whoever shows them looks again
+    }
+    next_end = hub_.NextEnd(now);
+    wake = std::max(std::min(wake, next_end), now + kShortestTick);
+    std::unique_lock lock(mutex_);
+    clock_.WaitUntil(lock, timer_wake_, wake, stop);
+  }
+}
+
+SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStream& stream,
+                                    PeerIdentity peer, MonotonicTime now)
+    : id_(id),
+      service_(service),
+      stream_(&stream),
+      session_(id, std::move(peer),
+               {service.options_.session, service.snapshots_, service.deltas_, service.hub_}, now) {
+}
+
+void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
+  const MonotonicTime now = service_.clock_.Now();
+  SessionEffects effects;
+  NodeReport report;
+  {
+    std::lock_guard guard(mutex_);
+    if (closing_) {
+      return;
+    }
+    const absl::Status status = session_.OnMessage(message, now, effects);
+    if (!status.ok()) {
+      ++service_.protocol_errors_;
+      log::Warn("serve", "a data plane's stream is closed",
+                {{"node", session_.report().node}, {"reason", std::string(status.message())}});
+      CloseLocked(status, now);
+      return;
+    }
+    if (effects.fleet_changed) {
+      report = session_.report();
+    }
+  }
+  // Others first: a suspension must not wait for this stream's own work.
+  if (effects.fleet_changed) {
+    if (message.has_ack()) {
+      ++service_.acknowledgements_;
+      service_.rejections_ += static_cast<uint64_t>(message.ack().rejected_size());
+    }
+    service_.fleet_.Update(id_, std::move(report));
+  }
+  service_.OnEffects(*this, effects);
+  Pump();
+}
+
+void SyncService::Connection::OnWriteDone(bool ok) {
+  const MonotonicTime now = service_.clock_.Now();
+  std::lock_guard guard(mutex_);
+  writing_ = false;
+  if (closing_) {
+    if (!finished_ && stream_ != nullptr) {
+      finished_ = true;
+      stream_->Finish(closing_status_);
+    }
+    return;
+  }
+  if (!ok) {
+    CloseLocked(absl::CancelledError("the data plane has gone"), now);
+    return;
+  }
+  PumpLocked(now);
+}
+
+void SyncService::Connection::OnPeerClosed() { Close(absl::OkStatus()); }
+
+void SyncService::Connection::OnDone() {
+  {
+    std::lock_guard guard(mutex_);
+    stream_ = nullptr;
+    closing_ = true;
+    finished_ = true;
+  }
+  service_.Remove(shared_from_this());
+}
+
+void SyncService::Connection::Pump() {
+  const MonotonicTime now = service_.clock_.Now();
+  std::lock_guard guard(mutex_);
+  PumpLocked(now);
+}
+
+void SyncService::Connection::PumpLocked(MonotonicTime now) {
+  if (writing_ || closing_ || stream_ == nullptr) {
+    return;
+  }
+  std::optional<v1::ServerMessage> message = session_.NextMessage(now);
+  if (message.has_value()) {
+    writing_ = true;
+    stream_->StartWrite(std::move(*message));
+  }
+}
+
+void SyncService::Connection::AddSuspensions(const std::vector<SharedSuspension>& suspensions) {
+  const MonotonicTime now = service_.clock_.Now();
+  std::lock_guard guard(mutex_);
+  session_.AddSuspensions(suspensions);
+  PumpLocked(now);
+}
+
+void SyncService::Connection::Drain(Duration within) {
+  const MonotonicTime now = service_.clock_.Now();
+  std::lock_guard guard(mutex_);
+  session_.Drain(within);
+  PumpLocked(now);
+}
+
+void SyncService::Connection::Close(const absl::Status& status) {
+  const MonotonicTime now = service_.clock_.Now();
+  std::lock_guard guard(mutex_);
+  CloseLocked(status, now);
+}
+
+void SyncService::Connection::CloseLocked(const absl::Status& status, MonotonicTime now) {
+  if (closing_ || stream_ == nullptr) {
+    return;
+  }
+  closing_ = true;
+  closing_status_ = status;
+  closing_since_ = now;
+  if (!writing_) {
+    finished_ = true;
+    stream_->Finish(status);
+  }
+}
+
+MonotonicTime SyncService::Connection::Tick(MonotonicTime now) {
+  std::lock_guard guard(mutex_);
+  if (stream_ == nullptr) {
+    return MonotonicTime::max();
+  }
+  if (!closing_) {
+    const absl::Status status = session_.CheckTimeouts(now);
+    if (status.ok()) {
+      PumpLocked(now);
+      return session_.NextDeadline();
+    }
+    ++service_.timeouts_;
+    log::Warn("serve", "a data plane's stream is closed",
+              {{"node", session_.report().node}, {"reason", std::string(status.message())}});
+    CloseLocked(status, now);
+  } else if (now - closing_since_ >= service_.options_.finish_timeout) {
+    stream_->Cancel();
+  }
+  return closing_since_ + service_.options_.finish_timeout;
+}
+
+}  // namespace rota::serve

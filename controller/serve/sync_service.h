@@ -1,0 +1,159 @@
+#pragma once
+
+// All streams of one controller: accepts them, moves every data plane to the newest snapshot,
+// passes suspensions on, keeps time. The transport (gRPC, or in-process in tests) sits behind
+// ServerStream.
+//
+// Thread-safe. One thread of its own for time-outs, heartbeats and the end of suspensions;
+// everything else happens on the caller's thread, so that nothing waits for a poll.
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/published.h"
+#include "controller/serve/fleet.h"
+#include "controller/serve/suspension_hub.h"
+#include "controller/serve/sync_session.h"
+
+namespace rota::serve {
+
+// One stream of the transport. Called under a mutex: no function may call back before it returns.
+class ServerStream {
+ public:
+  virtual ~ServerStream() = default;
+  // One at a time: the next one follows OnWriteDone.
+  virtual void StartWrite(rota::sync::v1::ServerMessage message) = 0;
+  // Ends the stream with a status. Called once, with no write in flight.
+  virtual void Finish(const absl::Status& status) = 0;
+  // Ends it at once, whatever is in flight; a write in flight then fails.
+  virtual void Cancel() = 0;
+};
+
+struct ServiceOptions {
+  SessionOptions session;
+  SuspensionHubOptions hub;
+  size_t max_streams = 1000;
+  double new_streams_per_second = 50;  // beyond: RESOURCE_EXHAUSTED, the data plane comes back
+  double new_streams_burst = 50;
+  Duration finish_timeout = std::chrono::seconds(5);  // for a status to reach a slow reader
+};
+
+// Counters since start.
+struct ServiceStats {
+  uint64_t streams_accepted = 0;
+  uint64_t streams_refused = 0;
+  uint64_t protocol_errors = 0;
+  uint64_t timeouts = 0;
+  uint64_t acknowledgements = 0;
+  uint64_t rejections = 0;  // resources, over all acknowledgements
+  uint64_t suspension_statements_dropped = 0;
+};
+
+class SyncService {
+ public:
+  class Connection;
+
+  // `snapshots` and `clock` outlive the service.
+  SyncService(ServiceOptions options, const Published<compile::Snapshot>& snapshots, Clock& clock);
+  // REQUIRES: every connection has seen OnDone (the transport is shut down first).
+  ~SyncService();
+
+  // UNAVAILABLE before the first snapshot and while draining, RESOURCE_EXHAUSTED above the limits.
+  // `stream` stays valid until Connection::OnDone.
+  absl::StatusOr<std::shared_ptr<Connection>> Accept(ServerStream& stream, PeerIdentity peer);
+
+  // The published snapshot has changed.
+  void Wake();
+  // "Reconnect elsewhere within that time"; new streams are refused from now on.
+  void Drain(Duration within);
+  // A person ends every suspension of a target, on all data planes.
+  void LiftSuspensions(const std::string& target);
+
+  Fleet& fleet() { return fleet_; }
+  const SuspensionHub& suspensions() const { return hub_; }
+  // Called (from any thread, without a lock) when the set of active suspensions may have changed.
+  void SetSuspensionListener(std::function<void()> listener);
+  ServiceStats stats() const;
+
+ private:
+  void Broadcast(const std::vector<SharedSuspension>& suspensions, const Connection* except);
+  void OnEffects(const Connection& from, const SessionEffects& effects);
+  void Remove(const std::shared_ptr<Connection>& connection);
+  std::vector<std::shared_ptr<Connection>> Connections() const;
+  bool TakeToken(MonotonicTime now);
+  void RunTimer(std::stop_token stop);
+
+  const ServiceOptions options_;
+  const Published<compile::Snapshot>& snapshots_;
+  Clock& clock_;
+  SuspensionHub hub_;
+  Fleet fleet_;
+  DeltaCache deltas_;
+
+  std::atomic<uint64_t> streams_accepted_{0};
+  std::atomic<uint64_t> streams_refused_{0};
+  std::atomic<uint64_t> protocol_errors_{0};
+  std::atomic<uint64_t> timeouts_{0};
+  std::atomic<uint64_t> acknowledgements_{0};
+  std::atomic<uint64_t> rejections_{0};
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any timer_wake_;
+  std::map<uint64_t, std::shared_ptr<Connection>> connections_;
+  uint64_t next_stream_ = 1;
+  bool draining_ = false;
+  double tokens_;
+  MonotonicTime tokens_at_;
+  std::function<void()> suspension_listener_;
+
+  std::jthread timer_;  // last: stops before the rest goes
+};
+
+// One data plane's stream; made by SyncService::Accept. Thread-safe.
+class SyncService::Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(uint64_t id, SyncService& service, ServerStream& stream, PeerIdentity peer,
+             MonotonicTime now);
+
+  // From the transport.
+  void OnMessage(const rota::sync::v1::ClientMessage& message);
+  void OnWriteDone(bool ok);
+  // The peer has gone or has ended its side.
+  void OnPeerClosed();
+  // The stream is over and will not be touched again. Exactly once, last.
+  void OnDone();
+
+ private:
+  friend class SyncService;
+  void Pump();
+  void AddSuspensions(const std::vector<SharedSuspension>& suspensions);
+  void Drain(Duration within);
+  void Close(const absl::Status& status);
+  void PumpLocked(MonotonicTime now);
+  void CloseLocked(const absl::Status& status, MonotonicTime now);
+  // Time-outs and heartbeats; returns when to be called again.
+  MonotonicTime Tick(MonotonicTime now);
+
+  const uint64_t id_;
+  SyncService& service_;
+  std::mutex mutex_;
+  ServerStream* stream_;  // null after OnDone
+  SyncSession session_;
+  bool writing_ = false;
+  bool closing_ = false;
+  bool finished_ = false;
+  absl::Status closing_status_;
+  MonotonicTime closing_since_;
+};
+
+}  // namespace rota::serve

@@ -1,0 +1,352 @@
+#include "controller/serve/sync_session.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+using compile::ResourceKey;
+
+constexpr size_t kMaxNameBytes = 256;
+constexpr size_t kMaxMessageBytes = 1024;
+// Beyond this many suspensions to tell, all of them are told anew instead.
+constexpr size_t kMaxPendingSuspensions = 8192;
+constexpr size_t kSuspensionsPerMessage = 1024;
+// 2^32 / golden ratio: consecutive streams get phases that are far apart.
+constexpr uint32_t kPhaseStep = 2654435769U;
+
+std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
+
+bool ToProblem(const v1::Rejection& rejection, ResourceProblems& problems, size_t limit) {
+  if (problems.size() >= limit) {
+    return false;
+  }
+  ResourceProblem& problem = problems[FromProto(rejection.id())];
+  problem.rejected_hash = rejection.rejected_hash();
+  problem.kept_hash = rejection.kept_hash();
+  problem.code = rejection.code();
+  problem.field = Cut(rejection.field(), kMaxNameBytes);
+  problem.message = Cut(rejection.message(), kMaxMessageBytes);
+  return true;
+}
+
+// The rest of the URI after `prefix` in the names that have it.
+std::vector<std::string> BoundTo(const PeerIdentity& peer, std::string_view prefix) {
+  std::vector<std::string> names;
+  for (const std::string& uri : peer.uris) {
+    if (uri.starts_with(prefix)) {
+      names.push_back(uri.substr(prefix.size()));
+    }
+  }
+  return names;
+}
+
+bool Allows(const std::vector<std::string>& names, const std::string& name) {
+  return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+SyncSession::SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now)
+    : stream_(stream),
+      peer_(std::move(peer)),
+      shared_(shared),
+      opened_(now),
+      last_received_(now),
+      last_written_(now) {}
+
+absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicTime now,
+                                    SessionEffects& effects) {
+  last_received_ = now;
+  if (!registered_ && message.msg_case() != v1::ClientMessage::kHello) {
+    return absl::InvalidArgumentError("the first message of a stream must be Hello");
+  }
+  switch (message.msg_case()) {
+    case v1::ClientMessage::kHello:
+      RETURN_IF_ERROR(OnHello(message.hello(), now));
+      effects.registered = true;
+      effects.fleet_changed = true;
+      return absl::OkStatus();
+    case v1::ClientMessage::kAck:
+      RETURN_IF_ERROR(OnAck(message.ack(), now));
+      effects.fleet_changed = true;
+      return absl::OkStatus();
+    case v1::ClientMessage::kReport:
+      return OnReport(message.report(), now, effects);
+    case v1::ClientMessage::kHeartbeat:
+      return absl::OkStatus();
+    case v1::ClientMessage::MSG_NOT_SET:
+      return absl::OkStatus();  // a newer peer's message: additive features are ignored
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SyncSession::Authorise(const v1::Hello& hello) const {
+  if (!Allows(BoundTo(peer_, "urn:rota:node:"), hello.node())) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "the client certificate is not for node '", hello.node(),
+        "': its names urn:rota:node:* say which; set --node or issue another certificate"));
+  }
+  if (!Allows(BoundTo(peer_, "urn:rota:gateway:"), hello.gateway())) {
+    return absl::PermissionDeniedError(absl::StrCat("the client certificate is not for gateway '",
+                                                    hello.gateway(),
+                                                    "': its names urn:rota:gateway:* say which"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
+  if (registered_) {
+    return absl::InvalidArgumentError("Hello came twice on one stream");
+  }
+  if (hello.node().empty() || hello.node().size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Hello.node must have 1 to ", kMaxNameBytes, " bytes"));
+  }
+  if (hello.gateway() != shared_.options.gateway) {
+    return absl::NotFoundError(absl::StrCat("this controller serves gateway '",
+                                            shared_.options.gateway, "', not '",
+                                            Cut(hello.gateway(), kMaxNameBytes),
+                                            "': set --gateway of controller and data plane alike"));
+  }
+  if (static_cast<size_t>(hello.inventory_size()) > shared_.options.max_inventory) {
+    return absl::ResourceExhaustedError(absl::StrCat("the inventory has ", hello.inventory_size(),
+                                                     " resources, the limit is ",
+                                                     shared_.options.max_inventory));
+  }
+  RETURN_IF_ERROR(Authorise(hello));
+  for (const v1::ResourceVersion& version : hello.inventory()) {
+    if (!inventory_.emplace(FromProto(version.id()), version.hash()).second) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the inventory names '", Cut(version.id().name(), kMaxNameBytes), "' twice"));
+    }
+  }
+  hello_hash_ = hello.snapshot_hash();
+  registered_ = true;
+  report_.node = hello.node();
+  report_.build = Cut(hello.build(), kMaxNameBytes);
+  report_.peer = peer_.address;
+  report_.connected_at = now;
+  return absl::OkStatus();
+}
+
+absl::Status SyncSession::OnAck(const v1::Ack& ack, MonotonicTime now) {
+  if (!transaction_.has_value() || !commit_written_.has_value() ||
+      ack.transaction() != transaction_->number()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("Ack of transaction ", ack.transaction(), ", but ",
+                     commit_written_.has_value()
+                         ? absl::StrCat("transaction ", transaction_->number(), " is waiting")
+                         : std::string("none is waiting")));
+  }
+  ForgetResent(transaction_->delta());
+  for (const v1::Rejection& rejection : ack.rejected()) {
+    if (!ToProblem(rejection, report_.rejected, shared_.options.max_problems)) {
+      break;
+    }
+  }
+  report_.refused.clear();
+  for (const v1::Rejection& refusal : ack.refused()) {
+    if (!ToProblem(refusal, report_.refused, shared_.options.max_problems)) {
+      break;
+    }
+  }
+  report_.acknowledged = transaction_->target();
+  report_.applied_snapshot_hash = Cut(ack.applied_snapshot_hash(), kMaxNameBytes);
+  report_.acknowledged_at = now;
+  report_.apply_time = std::chrono::seconds(ack.apply_time().seconds()) +
+                       std::chrono::nanoseconds(ack.apply_time().nanos());
+  inventory_.clear();
+  transaction_.reset();
+  commit_written_.reset();
+  return absl::OkStatus();
+}
+
+// A rejection stands until the resource is sent again or is gone.
+void SyncSession::ForgetResent(const SnapshotDelta& delta) {
+  if (delta.full) {
+    report_.rejected.clear();
+    return;
+  }
+  for (const auto& upsert : delta.upserts) {
+    report_.rejected.erase(upsert->first);
+  }
+  for (const ResourceKey& key : delta.removals) {
+    report_.rejected.erase(key);
+  }
+}
+
+absl::Status SyncSession::OnReport(const v1::SuspensionReport& report, MonotonicTime now,
+                                   SessionEffects& effects) {
+  if (static_cast<size_t>(report.items_size()) > shared_.options.max_report_items) {
+    return absl::ResourceExhaustedError(absl::StrCat("a suspension report has ",
+                                                     report.items_size(), " items, the limit is ",
+                                                     shared_.options.max_report_items));
+  }
+  effects.suspensions = shared_.hub.Merge(report_.node, report, now);
+  return absl::OkStatus();
+}
+
+void SyncSession::AddSuspensions(const std::vector<SharedSuspension>& suspensions) {
+  for (const SharedSuspension& suspension : suspensions) {
+    if (suspension.lifted) {
+      // A lift ends what was said before it; what is said after it stands.
+      std::erase_if(pending_suspensions_, [&suspension](const auto& entry) {
+        return entry.first.first == suspension.target;
+      });
+    }
+    SharedSuspension& pending = pending_suspensions_[{suspension.target, suspension.origin}];
+    if (suspension.epoch >= pending.epoch) {
+      pending = suspension;
+    }
+  }
+  if (pending_suspensions_.size() > kMaxPendingSuspensions) {
+    pending_suspensions_.clear();
+    everything_told_ = false;
+  }
+}
+
+std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
+  if (!registered_) {
+    return std::nullopt;
+  }
+  v1::ServerMessage message;
+  if (!welcomed_) {
+    welcomed_ = true;
+    message = MakeWelcome();
+  } else if (!everything_told_ || !pending_suspensions_.empty()) {
+    message = MakeSuspensions(now);
+  } else if (drain_.has_value()) {
+    message.mutable_drain()->mutable_within()->set_seconds(
+        std::chrono::duration_cast<std::chrono::seconds>(*drain_).count());
+    drain_.reset();
+  } else if (now - last_written_ >= shared_.options.heartbeat_interval) {
+    message.mutable_heartbeat()->set_sequence(++heartbeats_);
+    message.mutable_heartbeat()->set_snapshot_hash(report_.applied_snapshot_hash);
+  } else {
+    if (!transaction_.has_value()) {
+      StartTransaction();
+    }
+    if (!transaction_.has_value() || transaction_->done()) {
+      return std::nullopt;
+    }
+    *message.mutable_chunk() = transaction_->Next(shared_.options.chunk_bytes);
+    if (transaction_->done()) {
+      commit_written_ = now;
+      warned_ = false;
+    }
+  }
+  last_written_ = now;
+  return message;
+}
+
+void SyncSession::StartTransaction() {
+  const SnapshotPtr target = shared_.snapshots.Get();
+  if (target == nullptr || target == report_.acknowledged) {
+    return;
+  }
+  std::shared_ptr<const SnapshotDelta> delta;
+  if (report_.acknowledged != nullptr) {
+    delta = shared_.deltas.Between(report_.acknowledged, target);
+  } else if (!hello_hash_.empty() && hello_hash_ == target->hash) {
+    auto nothing = std::make_shared<SnapshotDelta>();
+    nothing->to = target;
+    delta = std::move(nothing);
+  } else if (inventory_.empty()) {
+    delta = shared_.deltas.Between(nullptr, target);
+  } else {
+    delta = DeltaFromInventory(inventory_, target);
+  }
+  transaction_.emplace(++transactions_, std::move(delta));
+}
+
+v1::ServerMessage SyncSession::MakeWelcome() const {
+  v1::ServerMessage message;
+  v1::Welcome& welcome = *message.mutable_welcome();
+  welcome.set_server(shared_.options.server);
+  const int64_t interval = shared_.options.heartbeat_interval.count();
+  welcome.mutable_heartbeat_interval()->set_seconds(interval / 1'000'000'000);
+  welcome.mutable_heartbeat_interval()->set_nanos(static_cast<int32_t>(interval % 1'000'000'000));
+  welcome.set_max_chunk_bytes(static_cast<uint32_t>(shared_.options.chunk_bytes));
+  welcome.set_rotation_phase(static_cast<uint32_t>(stream_) * kPhaseStep);
+  return message;
+}
+
+v1::ServerMessage SyncSession::MakeSuspensions(MonotonicTime now) {
+  v1::ServerMessage message;
+  v1::SuspensionUpdate& update = *message.mutable_suspensions();
+  if (!everything_told_) {
+    everything_told_ = true;
+    update.set_full(true);
+    // Shared() gives lifts first; what does not fit into this message follows with the next ones.
+    for (const SharedSuspension& suspension : shared_.hub.Shared(now)) {
+      if (update.items_size() < static_cast<int>(kSuspensionsPerMessage)) {
+        *update.add_items() = ToProto(suspension, now);
+      } else {
+        AddSuspensions({suspension});
+      }
+    }
+    return message;
+  }
+  // Lifts first: see AddSuspensions.
+  for (const bool lifted : {true, false}) {
+    for (auto next = pending_suspensions_.begin(); next != pending_suspensions_.end();) {
+      if (update.items_size() >= static_cast<int>(kSuspensionsPerMessage)) {
+        return message;
+      }
+      if (next->second.lifted != lifted) {
+        ++next;
+        continue;
+      }
+      *update.add_items() = ToProto(next->second, now);
+      next = pending_suspensions_.erase(next);
+    }
+  }
+  return message;
+}
+
+absl::Status SyncSession::CheckTimeouts(MonotonicTime now) {
+  const SessionOptions& options = shared_.options;
+  if (!registered_ && now - opened_ >= options.hello_timeout) {
+    return absl::DeadlineExceededError("no Hello came in time");
+  }
+  if (now - last_received_ >= options.silence_timeout) {
+    return absl::DeadlineExceededError("the data plane has been silent for too long");
+  }
+  if (!commit_written_.has_value()) {
+    return absl::OkStatus();
+  }
+  if (now - *commit_written_ >= options.acknowledgement_timeout) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("transaction ", transaction_->number(), " was not acknowledged in time"));
+  }
+  if (!warned_ && now - *commit_written_ >= options.acknowledgement_warning) {
+    warned_ = true;
+    ++slow_acknowledgements_;
+    log::Warn("serve", "a data plane is slow to apply a snapshot",
+              {{"node", report_.node}, {"transaction", transaction_->number()}});
+  }
+  return absl::OkStatus();
+}
+
+MonotonicTime SyncSession::NextDeadline() const {
+  const SessionOptions& options = shared_.options;
+  MonotonicTime next = last_received_ + options.silence_timeout;
+  if (!registered_) {
+    return std::min(next, opened_ + options.hello_timeout);
+  }
+  next = std::min(next, last_written_ + options.heartbeat_interval);
+  if (commit_written_.has_value()) {
+    next = std::min(next, *commit_written_ + (warned_ ? options.acknowledgement_timeout
+                                                      : options.acknowledgement_warning));
+  }
+  return next;
+}
+
+}  // namespace rota::serve

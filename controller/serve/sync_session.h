@@ -1,0 +1,129 @@
+#pragma once
+
+// The server's side of one data plane's stream, without a transport: messages go in, the next
+// message to write comes out. Nothing is queued: what to send is decided when the transport can
+// take it, so that whatever happens meanwhile coalesces, and a slow reader costs one chunk.
+//
+// One transaction at most waits for its acknowledgement; suspensions have a lane of their own and
+// go before chunks. A data plane that breaks the protocol gets a status that says how: the stream
+// ends.
+//
+// Thread-compatible (owner: Connection, under its mutex).
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "common/published.h"
+#include "controller/serve/fleet.h"
+#include "controller/serve/suspension_hub.h"
+#include "controller/serve/transaction_plan.h"
+#include "rota/sync/v1/sync.pb.h"
+
+namespace rota::serve {
+
+struct SessionOptions {
+  std::string gateway = "default/rota";  // whose configuration is served
+  std::string server = "rota-controller";
+  Duration heartbeat_interval = std::chrono::seconds(15);
+  Duration silence_timeout = std::chrono::seconds(45);  // without any message: the peer is gone
+  Duration hello_timeout = std::chrono::seconds(10);
+  Duration acknowledgement_warning = std::chrono::seconds(30);
+  Duration acknowledgement_timeout = std::chrono::minutes(5);
+  size_t chunk_bytes = 256 << 10;  // small enough for a suspension not to wait long behind one
+  size_t max_inventory = 200'000;
+  size_t max_report_items = 4096;
+  size_t max_problems = 10'000;  // rejections kept per data plane
+};
+
+// Who is at the other end, as the transport knows it.
+struct PeerIdentity {
+  std::string address;
+  bool authenticated = false;
+  // URI names of the client certificate. "urn:rota:node:NAME" and "urn:rota:gateway:NAMESPACE/NAME"
+  // bind the certificate to that node or gateway; without such a name it is good for any.
+  std::vector<std::string> uris;
+};
+
+// What a message means for others.
+struct SessionEffects {
+  bool registered = false;                    // Hello was accepted
+  bool fleet_changed = false;                 // report() is new
+  std::vector<SharedSuspension> suspensions;  // to be told to the other data planes
+};
+
+class SyncSession {
+ public:
+  // What the sessions of one server share; outlives them.
+  struct Shared {
+    const SessionOptions& options;
+    const Published<compile::Snapshot>& snapshots;
+    DeltaCache& deltas;
+    SuspensionHub& hub;
+  };
+
+  SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now);
+
+  // An error ends the stream with that status.
+  absl::Status OnMessage(const rota::sync::v1::ClientMessage& message, MonotonicTime now,
+                         SessionEffects& effects);
+  // What to write now; nothing when there is nothing to say.
+  std::optional<rota::sync::v1::ServerMessage> NextMessage(MonotonicTime now);
+  // What the hub says, from another data plane.
+  void AddSuspensions(const std::vector<SharedSuspension>& suspensions);
+  void Drain(Duration within) { drain_ = within; }
+
+  // DEADLINE_EXCEEDED when the peer is silent or does not acknowledge.
+  absl::Status CheckTimeouts(MonotonicTime now);
+  // When CheckTimeouts or NextMessage have something to do although nothing happens.
+  MonotonicTime NextDeadline() const;
+
+  bool registered() const { return registered_; }
+  const NodeReport& report() const { return report_; }
+  // Acknowledgements that took longer than the warning; for metrics.
+  uint64_t slow_acknowledgements() const { return slow_acknowledgements_; }
+
+ private:
+  absl::Status OnHello(const rota::sync::v1::Hello& hello, MonotonicTime now);
+  absl::Status Authorise(const rota::sync::v1::Hello& hello) const;
+  absl::Status OnAck(const rota::sync::v1::Ack& ack, MonotonicTime now);
+  absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime now,
+                        SessionEffects& effects);
+  void StartTransaction();
+  void ForgetResent(const SnapshotDelta& delta);
+  rota::sync::v1::ServerMessage MakeWelcome() const;
+  rota::sync::v1::ServerMessage MakeSuspensions(MonotonicTime now);
+
+  const uint64_t stream_;
+  const PeerIdentity peer_;
+  const Shared shared_;
+  NodeReport report_;
+
+  bool registered_ = false;
+  bool welcomed_ = false;
+  bool everything_told_ = false;  // the full SuspensionUpdate has been made
+  std::map<std::pair<std::string, std::string>, SharedSuspension> pending_suspensions_;
+  std::optional<Duration> drain_;
+
+  // What the data plane said that it holds, until its first acknowledgement; from then on it holds
+  // report_.acknowledged (what it rejected included: those bytes are not sent again).
+  std::map<compile::ResourceKey, uint64_t> inventory_;
+  std::string hello_hash_;
+  std::optional<TransactionPlan> transaction_;  // in flight: being written or not yet acknowledged
+  uint64_t transactions_ = 0;
+  std::optional<MonotonicTime> commit_written_;
+  bool warned_ = false;
+  uint64_t slow_acknowledgements_ = 0;
+
+  MonotonicTime opened_;
+  MonotonicTime last_received_;
+  MonotonicTime last_written_;
+  uint64_t heartbeats_ = 0;
+};
+
+}  // namespace rota::serve
