@@ -1,6 +1,7 @@
 #pragma once
 
-// What outlives a snapshot: the rotations' positions and the targets' suspensions, by stable identity.
+// What outlives a snapshot: the rotations' positions and the targets' suspensions, by stable
+// identity.
 
 #include <functional>
 #include <memory>
@@ -15,22 +16,28 @@ namespace rota::rotation {
 // Thread-safe.
 class Registry {
  public:
-  // Called for each suspension that this process decided itself (also when one is extended or lifted:
-  // `until` = now), from the thread that decided; it must not block and must not call back.
-  using Listener = std::function<void(const Suspension&)>;
+  // Called for each suspension that this process decided itself (also when one is extended or
+  // lifted: `until` = now), from the thread that decided; it must not block and must not call back.
+  using Listener = SuspensionListener;
 
-  // `node` is the origin of this process's own suspensions.
-  explicit Registry(std::string node, Listener listener = nullptr);
+  // `node` is the origin of this process's own suspensions. Their epochs count up from
+  // `first_epoch`, which has to be larger than any that an earlier process of the same node has
+  // used (wall time in milliseconds will do), or what this one says is taken for old.
+  explicit Registry(std::string node, Listener listener = nullptr, uint64_t first_epoch = 0);
   ~Registry();
 
-  // The rotation of that id. An unchanged spec gives the same object, position and all; a changed one a
-  // new object in which the surviving targets keep their suspensions and failure counts.
+  // Where the order of rotations that are made from now on starts: another number per data plane
+  // spreads the first picks of a fleet that starts at once (Welcome.rotation_phase).
+  void SetPhase(uint64_t phase);
+  // The rotation of that id. An unchanged spec gives the same object, position and all; a changed
+  // one a new object in which the surviving targets keep their suspensions and failure counts.
   std::shared_ptr<Rotation> Resolve(const RotationSpec& spec);
   // Forgets the rotations and targets that the published table no longer has.
   void Retain(const std::set<std::string>& rotation_ids, const std::set<std::string>& target_ids);
 
-  // What other data planes know, by way of the controller. Idempotent, in any order. `lifted` ends every
-  // suspension of the target. A target that is not (yet) configured is remembered until it expires (bounded).
+  // What other data planes know, by way of the controller. Idempotent, in any order. `lifted` ends
+  // every suspension of the target. A target that is not (yet) configured is remembered until it
+  // expires (bounded).
   struct RemoteSuspension {
     Suspension suspension;
     bool lifted = false;

@@ -1,8 +1,8 @@
 #pragma once
 
-// The rota: exact weighted rotation over the targets of one (API or operation, environment), less those
-// that are suspended. Contract: docs/concepts/rotation.md (exact share on every prefix of first picks,
-// survivors in proportion, no catch-up burst, suspensions only ever extended).
+// The rota: exact weighted rotation over the targets of one (API or operation, environment), less
+// those that are suspended. Contract: docs/concepts/rotation.md (exact share on every prefix of
+// first picks, survivors in proportion, no catch-up burst, suspensions only ever extended).
 //
 // Pure: no threads, no sockets, no clock of its own (`now` is a parameter).
 
@@ -14,6 +14,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/clock.h"
@@ -51,12 +52,16 @@ struct Suspension {
   std::string target;
   Reason reason = Reason::kQuota;
   MonotonicTime until;
-  uint64_t epoch = 0;   // of `origin`; counts up
-  std::string origin;   // node that saw the evidence
+  uint64_t epoch = 0;  // of `origin`; counts up
+  std::string origin;  // node that saw the evidence
 };
 
 struct Pick {
   size_t target = 0;  // index into RotationSpec::targets
+  // Place in the serial order of first picks: `schedule` counts up with every change of the
+  // eligible set, `position` counts the picks since then. Zero for PickNext.
+  uint64_t schedule = 0;
+  uint64_t position = 0;
 };
 
 // Nothing is eligible. `earliest_return` is absent when no suspended target will ever return (every
@@ -78,34 +83,96 @@ struct Failure {
   FailureKind kind = FailureKind::kConnect;
 };
 
-// One rotation. Thread-safe; a pick takes no allocation and no contended lock.
+class Schedule;
+class SuspensionBook;
+class TargetRecord;
+using ChangeSignal = std::atomic<uint64_t>;
+
+// Called with each suspension that this process decides; see Registry::Listener.
+using SuspensionListener = std::function<void(const Suspension&)>;
+
+// One rotation. Thread-safe; a first pick takes no allocation and no lock (only where the weights
+// make the order longer than a table can be, an uncontended one). Made by Registry.
 class Rotation {
  public:
-  virtual ~Rotation() = default;
+  // `book` and `signal` are shared with the other objects of the same id; `start` spreads the first
+  // picks of a fleet. Targets beyond kMaxTargets are ignored: whoever decodes a configuration
+  // refuses them.
+  Rotation(RotationSpec spec, std::shared_ptr<SuspensionBook> book,
+           std::shared_ptr<ChangeSignal> signal, std::shared_ptr<const SuspensionListener> listener,
+           uint64_t start);
+  ~Rotation();
+  Rotation(const Rotation&) = delete;
+  Rotation& operator=(const Rotation&) = delete;
 
-  // The first pick of a request: exact share on every prefix while the eligible set stands. Only targets
-  // of the lowest tier that has an eligible one.
-  virtual PickResult PickFirst(MonotonicTime now) = 0;
+  // The first pick of a request: exact share on every prefix while the eligible set stands. Only
+  // targets of the lowest tier that has an eligible one.
+  PickResult PickFirst(MonotonicTime now);
   // The pick after a failed try, on a schedule of its own over (eligible minus tried).
-  virtual PickResult PickNext(MonotonicTime now, const TargetSet& tried) = 0;
+  PickResult PickNext(MonotonicTime now, const TargetSet& tried);
 
-  // Evidence that the target is used up or refuses us: off the rota until `until` or the end already
-  // known, whichever is later.
-  virtual void Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until) = 0;
+  // Evidence that the target is used up or refuses us: off the rota until `until` or the end
+  // already known, whichever is later.
+  void Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until);
   // The target has answered: its count of consecutive failures starts again.
-  virtual void RecordSuccess(size_t target) = 0;
-  // All failures of one request, at its end. Counts them, unless two targets failed alike; suspends at the
-  // threshold, but never the last eligible target.
-  virtual void RecordFailures(const std::vector<Failure>& failures, MonotonicTime now) = 0;
+  void RecordSuccess(size_t target);
+  // All failures of one request, at its end. Counts them, unless two targets failed alike; suspends
+  // at the threshold, but never the last eligible target.
+  void RecordFailures(const std::vector<Failure>& failures, MonotonicTime now);
 
-  virtual const RotationSpec& spec() const = 0;
+  const RotationSpec& spec() const { return spec_; }
+  // Differs from before when a suspension may have begun, grown or been lifted (it ends by itself
+  // without a change): what waits for a return looks again.
+  uint64_t change_count() const;
+
   // For /debug and metrics.
   struct TargetState {
     uint64_t first_picks = 0;
     uint32_t consecutive_failures = 0;
     std::optional<Suspension> suspension;
   };
-  virtual std::vector<TargetState> Inspect(MonotonicTime now) const = 0;
+  std::vector<TargetState> Inspect(MonotonicTime now) const;
+
+ private:
+  struct Eligible {
+    TargetSet all;                                     // of every tier
+    TargetSet active;                                  // of the lowest tier that has one
+    MonotonicTime next_return = MonotonicTime::max();  // max: nobody is going to return
+  };
+  // Shares that are still owed to the targets, in 1/2^32 picks; between -1 and 1 pick.
+  using Credit = std::vector<int64_t>;
+  struct NextSchedule;
+
+  // All of these need `mutex_`.
+  Eligible FindEligible(MonotonicTime now);
+  TargetSet LowestTier(const TargetSet& targets) const;
+  std::vector<uint32_t> InOrderOfCredit(const TargetSet& active, const Credit& credit) const;
+  std::unique_ptr<Schedule> MakeSchedule(const TargetSet& active);
+  void RefreshSchedule(MonotonicTime now);
+  void SettleCredit(const Schedule& schedule);
+  void FreeRetired();
+  NextSchedule& ScheduleOverRest(const TargetSet& rest);
+  bool SuspendForFailures(size_t target, MonotonicTime now, std::vector<Suspension>& told);
+
+  const RotationSpec spec_;
+  const std::shared_ptr<SuspensionBook> book_;
+  const std::shared_ptr<ChangeSignal> signal_;
+  const std::shared_ptr<const SuspensionListener> listener_;
+
+  std::atomic<Schedule*> schedule_{nullptr};
+  // Null until the target has been in trouble for the first time.
+  std::vector<std::atomic<TargetRecord*>> records_;
+
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<TargetRecord>> held_records_;  // keep `records_` alive
+  std::vector<std::unique_ptr<Schedule>> retired_;           // some thread may still pick from them
+  std::vector<uint64_t> settled_picks_;  // first picks on schedules that are gone
+  Credit credit_;
+  uint64_t start_;
+  uint64_t schedules_made_ = 0;
+  MonotonicTime latest_now_;
+  std::unique_ptr<std::vector<NextSchedule>> next_schedules_;
+  Credit next_credit_;
 };
 
 }  // namespace rota::rotation

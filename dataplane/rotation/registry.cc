@@ -1,0 +1,90 @@
+#include "dataplane/rotation/registry.h"
+
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include "dataplane/rotation/suspension_book.h"
+
+namespace rota::rotation {
+
+struct Registry::State {
+  State(std::string node, Listener on_suspension, uint64_t first_epoch)
+      : book(std::make_shared<SuspensionBook>(std::move(node), first_epoch)),
+        listener(std::make_shared<const Listener>(std::move(on_suspension))) {}
+
+  struct Entry {
+    std::shared_ptr<ChangeSignal> signal;
+    std::shared_ptr<Rotation> rotation;
+  };
+
+  const std::shared_ptr<SuspensionBook> book;
+  const std::shared_ptr<const Listener> listener;
+  std::mutex mutex;
+  uint64_t phase = 0;
+  std::unordered_map<std::string, Entry> rotations;
+};
+
+Registry::Registry(std::string node, Listener listener, uint64_t first_epoch)
+    : state_(std::make_unique<State>(std::move(node), std::move(listener), first_epoch)) {}
+
+Registry::~Registry() = default;
+
+void Registry::SetPhase(uint64_t phase) {
+  std::lock_guard guard(state_->mutex);
+  state_->phase = phase;
+}
+
+std::shared_ptr<Rotation> Registry::Resolve(const RotationSpec& spec) {
+  std::lock_guard guard(state_->mutex);
+  State::Entry& entry = state_->rotations[spec.id];
+  if (entry.rotation != nullptr && entry.rotation->spec() == spec) {
+    return entry.rotation;
+  }
+  if (entry.signal == nullptr) {
+    entry.signal = std::make_shared<ChangeSignal>(0);
+  }
+  auto rotation =
+      std::make_shared<Rotation>(spec, state_->book, entry.signal, state_->listener, state_->phase);
+  if (entry.rotation != nullptr) {
+    state_->book->Detach(entry.rotation->spec());
+  }
+  state_->book->Attach(rotation->spec(), entry.signal);
+  entry.rotation = rotation;
+  return rotation;
+}
+
+void Registry::Retain(const std::set<std::string>& rotation_ids,
+                      const std::set<std::string>& target_ids) {
+  std::lock_guard guard(state_->mutex);
+  for (auto it = state_->rotations.begin(); it != state_->rotations.end();) {
+    if (rotation_ids.contains(it->first)) {
+      ++it;
+      continue;
+    }
+    state_->book->Detach(it->second.rotation->spec());
+    it = state_->rotations.erase(it);
+  }
+  state_->book->Retain(target_ids);
+}
+
+void Registry::ApplyRemote(const std::vector<RemoteSuspension>& items, MonotonicTime now) {
+  for (const RemoteSuspension& item : items) {
+    state_->book->ApplyRemote(item.suspension, item.lifted, now);
+  }
+}
+
+void Registry::Lift(const std::string& target, MonotonicTime now) {
+  const std::optional<Suspension> told = state_->book->Lift(target, now);
+  if (told.has_value() && *state_->listener) {
+    (*state_->listener)(*told);
+  }
+}
+
+std::vector<Suspension> Registry::Active(MonotonicTime now) const {
+  return state_->book->Active(now);
+}
+
+std::vector<Suspension> Registry::Own(MonotonicTime now) const { return state_->book->Own(now); }
+
+}  // namespace rota::rotation

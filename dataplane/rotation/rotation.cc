@@ -1,0 +1,353 @@
+#include "dataplane/rotation/rotation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/rotation/pin.h"
+#include "dataplane/rotation/schedule.h"
+#include "dataplane/rotation/sequencer.h"
+#include "dataplane/rotation/suspension_book.h"
+
+namespace rota::rotation {
+namespace {
+
+constexpr int64_t kOnePick = int64_t{1} << 32;
+// Orders for tries after a failure that are remembered, one per set of targets left to try.
+constexpr size_t kMaxNextSchedules = 16;
+// The start of a fleet's members differs by at most so many picks.
+constexpr uint64_t kMaxStart = 256;
+
+// `picks` * weight / total picks, in kOnePick.
+int64_t ShareOf(uint64_t picks, uint64_t weight, uint64_t total) {
+  return static_cast<int64_t>(static_cast<double>(picks * weight) / static_cast<double>(total) *
+                              static_cast<double>(kOnePick));
+}
+
+}  // namespace
+
+std::string_view ReasonName(Reason reason) {
+  switch (reason) {
+    case Reason::kQuota:
+      return "quota";
+    case Reason::kFailures:
+      return "failures";
+    case Reason::kAuth:
+      return "auth";
+  }
+  return "unknown";
+}
+
+// The order of second and further picks over one set of targets.
+struct Rotation::NextSchedule {
+  TargetSet targets;
+  Sequencer sequencer;
+};
+
+Rotation::Rotation(RotationSpec spec, std::shared_ptr<SuspensionBook> book,
+                   std::shared_ptr<ChangeSignal> signal,
+                   std::shared_ptr<const SuspensionListener> listener, uint64_t start)
+    : spec_(std::move(spec)),
+      book_(std::move(book)),
+      signal_(std::move(signal)),
+      listener_(std::move(listener)),
+      records_(std::min(spec_.targets.size(), kMaxTargets)),
+      settled_picks_(records_.size()),
+      credit_(records_.size()),
+      start_(start) {}
+
+Rotation::~Rotation() { delete schedule_.load(std::memory_order_relaxed); }
+
+uint64_t Rotation::change_count() const { return signal_->load(std::memory_order_acquire); }
+
+PickResult Rotation::PickFirst(MonotonicTime now) {
+  for (;;) {
+    {
+      Pin pin;
+      Schedule* const schedule = pin.Protect(schedule_);
+      if (schedule != nullptr &&
+          schedule->IsCurrent(signal_->load(std::memory_order_acquire), now)) {
+        if (schedule->targets().any()) {
+          return {schedule->Next(), {}};
+        }
+        const MonotonicTime next_return = schedule->next_return();
+        if (next_return == MonotonicTime::max()) {
+          return {};
+        }
+        return {std::nullopt, {next_return}};
+      }
+    }
+    RefreshSchedule(now);
+  }
+}
+
+PickResult Rotation::PickNext(MonotonicTime now, const TargetSet& tried) {
+  std::lock_guard guard(mutex_);
+  const Eligible eligible = FindEligible(now);
+  const TargetSet rest = LowestTier(eligible.all & ~tried);
+  if (rest.none()) {
+    if (eligible.next_return == MonotonicTime::max()) {
+      return {};
+    }
+    return {std::nullopt, {eligible.next_return}};
+  }
+  Sequencer& sequencer = ScheduleOverRest(rest).sequencer;
+  const uint32_t target = sequencer.Next();
+  for (const Sequencer::Item& item : sequencer.items()) {
+    int64_t& credit = next_credit_[item.target];
+    credit += ShareOf(1, item.weight, sequencer.cycle_length());
+    credit -= item.target == target ? kOnePick : 0;
+    credit = std::clamp(credit, -kOnePick, kOnePick);
+  }
+  return {Pick{target, 0, 0}, {}};
+}
+
+void Rotation::Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until) {
+  if (target >= records_.size()) {
+    return;
+  }
+  const std::optional<Suspension> told =
+      book_->Suspend(spec_.targets[target].id, reason, now, until, signal_);
+  if (told.has_value() && listener_ != nullptr && *listener_) {
+    (*listener_)(*told);
+  }
+}
+
+void Rotation::RecordSuccess(size_t target) {
+  if (target >= records_.size()) {
+    return;
+  }
+  TargetRecord* const record = records_[target].load(std::memory_order_acquire);
+  if (record != nullptr) {
+    record->ClearFailures();
+  }
+}
+
+void Rotation::RecordFailures(const std::vector<Failure>& failures, MonotonicTime now) {
+  if (spec_.failure_threshold == 0) {
+    return;
+  }
+  std::vector<Suspension> told;
+  {
+    std::lock_guard guard(mutex_);
+    for (const Failure& failure : failures) {
+      const bool is_alike =
+          std::any_of(failures.begin(), failures.end(), [&failure](const Failure& other) {
+            return other.kind == failure.kind && other.target != failure.target;
+          });
+      // Two targets that fail alike on one request: it is the request.
+      if (is_alike || failure.target >= records_.size()) {
+        continue;
+      }
+      const std::string& id = spec_.targets[failure.target].id;
+      if (book_->CountFailure(id, now, signal_) >= spec_.failure_threshold) {
+        SuspendForFailures(failure.target, now, told);
+      }
+    }
+  }
+  if (listener_ != nullptr && *listener_) {
+    for (const Suspension& suspension : told) {
+      (*listener_)(suspension);
+    }
+  }
+}
+
+bool Rotation::SuspendForFailures(size_t target, MonotonicTime now, std::vector<Suspension>& told) {
+  TargetSet others = FindEligible(now).all;
+  others.reset(target);
+  if (others.none()) {
+    return false;
+  }
+  std::optional<Suspension> suspension = book_->Suspend(
+      spec_.targets[target].id, Reason::kFailures, now, now + spec_.failure_suspension, signal_);
+  if (!suspension.has_value()) {
+    return false;
+  }
+  told.push_back(*std::move(suspension));
+  return true;
+}
+
+std::vector<Rotation::TargetState> Rotation::Inspect(MonotonicTime now) const {
+  std::lock_guard guard(mutex_);
+  std::vector<TargetState> states(records_.size());
+  for (size_t i = 0; i < states.size(); ++i) {
+    states[i].first_picks = settled_picks_[i];
+    const std::shared_ptr<TargetRecord> record = book_->Find(spec_.targets[i].id);
+    if (record != nullptr) {
+      states[i].consecutive_failures = record->failures();
+      states[i].suspension = book_->ActiveOf(*record, now);
+    }
+  }
+  const auto add = [&states](const Schedule& schedule) {
+    for (const Schedule::Share& share : schedule.MeasureProgress().shares) {
+      states[share.target].first_picks += share.picks;
+    }
+  };
+  for (const std::unique_ptr<Schedule>& schedule : retired_) {
+    add(*schedule);
+  }
+  if (const Schedule* schedule = schedule_.load(std::memory_order_acquire)) {
+    add(*schedule);
+  }
+  return states;
+}
+
+Rotation::Eligible Rotation::FindEligible(MonotonicTime now) {
+  Eligible eligible;
+  for (size_t i = 0; i < records_.size(); ++i) {
+    const TargetSpec& target = spec_.targets[i];
+    if (target.weight == 0 || !target.usable) {
+      continue;
+    }
+    TargetRecord* record = records_[i].load(std::memory_order_relaxed);
+    if (record == nullptr) {
+      if (std::shared_ptr<TargetRecord> found = book_->Find(target.id)) {
+        record = found.get();
+        held_records_.push_back(std::move(found));
+        records_[i].store(record, std::memory_order_release);
+      }
+    }
+    const MonotonicTime until = record == nullptr ? MonotonicTime() : record->until();
+    if (until > now) {
+      eligible.next_return = std::min(eligible.next_return, until);
+    } else {
+      eligible.all.set(i);
+    }
+  }
+  eligible.active = LowestTier(eligible.all);
+  return eligible;
+}
+
+TargetSet Rotation::LowestTier(const TargetSet& targets) const {
+  uint32_t lowest = UINT32_MAX;
+  for (size_t i = 0; i < records_.size(); ++i) {
+    if (targets.test(i)) {
+      lowest = std::min(lowest, spec_.targets[i].tier);
+    }
+  }
+  TargetSet chosen;
+  for (size_t i = 0; i < records_.size(); ++i) {
+    chosen.set(i, targets.test(i) && spec_.targets[i].tier == lowest);
+  }
+  return chosen;
+}
+
+void Rotation::RefreshSchedule(MonotonicTime now) {
+  std::lock_guard guard(mutex_);
+  // Loops read the clock at different moments: a target that has returned for one has for all.
+  now = latest_now_ = std::max(now, latest_now_);
+  const uint64_t signal = signal_->load(std::memory_order_acquire);
+  Schedule* const current = schedule_.load(std::memory_order_relaxed);
+  if (current != nullptr && current->IsCurrent(signal, now)) {
+    return;
+  }
+  const Eligible eligible = FindEligible(now);
+  if (current != nullptr && current->targets() == eligible.active) {
+    current->SetCurrent(signal, eligible.next_return);
+    return;
+  }
+  if (current != nullptr) {
+    SettleCredit(*current);
+  }
+  std::unique_ptr<Schedule> next = MakeSchedule(eligible.active);
+  next->SetCurrent(signal, eligible.next_return);
+  schedule_.store(next.release(), std::memory_order_seq_cst);
+  if (current != nullptr) {
+    retired_.emplace_back(current);
+  }
+  FreeRetired();
+}
+
+std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
+  const auto items_of = [this](const std::vector<uint32_t>& order) {
+    std::vector<Sequencer::Item> items;
+    for (const uint32_t target : order) {
+      items.push_back({target, spec_.targets[target].weight});
+    }
+    return items;
+  };
+  if (schedules_made_ == 0 && active.any()) {
+    // As if so many picks had been made already.
+    Sequencer sequencer(items_of(InOrderOfCredit(active, credit_)));
+    const uint64_t picks = start_ % std::min(sequencer.cycle_length(), kMaxStart);
+    for (uint64_t i = 0; i < picks; ++i) {
+      sequencer.Next();
+    }
+    for (size_t i = 0; i < sequencer.items().size(); ++i) {
+      const Sequencer::Item& item = sequencer.items()[i];
+      credit_[item.target] = ShareOf(picks, item.weight, sequencer.cycle_length()) -
+                             static_cast<int64_t>(sequencer.picks_in_cycle_of(i)) * kOnePick;
+    }
+  }
+  ++schedules_made_;
+  return std::make_unique<Schedule>(schedules_made_, active,
+                                    items_of(InOrderOfCredit(active, credit_)));
+}
+
+// The target that is owed most comes first, and wins where two are due alike: that is all that a
+// change carries over, so that frequent changes favour nobody and a return brings no burst.
+std::vector<uint32_t> Rotation::InOrderOfCredit(const TargetSet& active,
+                                                const Credit& credit) const {
+  uint64_t total = 0;
+  std::vector<uint32_t> order;
+  for (uint32_t i = 0; i < records_.size(); ++i) {
+    if (active.test(i)) {
+      order.push_back(i);
+      total += std::min(spec_.targets[i].weight, Sequencer::kMaxWeight);
+    }
+  }
+  const auto owed = [&](uint32_t target) {
+    return credit[target] + ShareOf(1, spec_.targets[target].weight, total);
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&owed](uint32_t a, uint32_t b) { return owed(a) > owed(b); });
+  return order;
+}
+
+void Rotation::SettleCredit(const Schedule& schedule) {
+  const Schedule::Progress progress = schedule.MeasureProgress();
+  Credit settled(credit_.size());
+  for (const Schedule::Share& share : progress.shares) {
+    const int64_t credit = credit_[share.target] +
+                           ShareOf(progress.picks_in_cycle, share.weight, progress.cycle_length) -
+                           static_cast<int64_t>(share.picks_in_cycle) * kOnePick;
+    settled[share.target] = std::clamp(credit, -kOnePick, kOnePick);
+  }
+  credit_ = std::move(settled);
+}
+
+void Rotation::FreeRetired() {
+  std::erase_if(retired_, [this](const std::unique_ptr<Schedule>& schedule) {
+    if (IsPinned(schedule.get())) {
+      return false;
+    }
+    for (const Schedule::Share& share : schedule->MeasureProgress().shares) {
+      settled_picks_[share.target] += share.picks;
+    }
+    return true;
+  });
+}
+
+Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {
+  if (next_schedules_ == nullptr) {
+    next_schedules_ = std::make_unique<std::vector<NextSchedule>>();
+    next_credit_.resize(records_.size());
+  }
+  std::vector<NextSchedule>& schedules = *next_schedules_;
+  const auto found =
+      std::find_if(schedules.begin(), schedules.end(),
+                   [&rest](const NextSchedule& schedule) { return schedule.targets == rest; });
+  if (found != schedules.end()) {
+    return *found;
+  }
+  std::vector<Sequencer::Item> items;
+  for (const uint32_t target : InOrderOfCredit(rest, next_credit_)) {
+    items.push_back({target, spec_.targets[target].weight});
+  }
+  if (schedules.size() == kMaxNextSchedules) {
+    schedules.erase(schedules.begin());
+  }
+  schedules.push_back({rest, Sequencer(std::move(items))});
+  return schedules.back();
+}
+
+}  // namespace rota::rotation

@@ -1,0 +1,350 @@
+// Properties of the order of first picks on random rotations, random histories and real threads,
+// and on every small case there is. The share is checked with integers: |picks * W - n * w| < W.
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "dataplane/rotation/registry.h"
+#include "dataplane/rotation/rotation.h"
+#include "dataplane/rotation/sequencer.h"
+#include "gtest/gtest.h"
+
+namespace rota::rotation {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Feed it the targets of one schedule in order; says whether every prefix is exact.
+class PrefixChecker {
+ public:
+  explicit PrefixChecker(std::vector<uint64_t> weights)
+      : weights_(std::move(weights)), picks_(weights_.size()) {
+    for (const uint64_t weight : weights_) {
+      total_ += weight;
+    }
+  }
+  testing::AssertionResult Add(size_t target) {
+    ++n_;
+    ++picks_[target];
+    for (size_t i = 0; i < weights_.size(); ++i) {
+      const auto deviation =
+          static_cast<int64_t>(picks_[i] * total_) - static_cast<int64_t>(n_ * weights_[i]);
+      if (deviation <= -static_cast<int64_t>(total_) || deviation >= static_cast<int64_t>(total_)) {
+        return testing::AssertionFailure()
+               << "after " << n_ << " picks target " << i << " of weight " << weights_[i] << "/"
+               << total_ << " has " << picks_[i];
+      }
+    }
+    return testing::AssertionSuccess();
+  }
+
+ private:
+  std::vector<uint64_t> weights_;
+  std::vector<uint64_t> picks_;
+  uint64_t total_ = 0;
+  uint64_t n_ = 0;
+};
+
+RotationSpec SpecOf(const std::vector<uint32_t>& weights) {
+  RotationSpec spec;
+  spec.id = "rotation";
+  for (size_t i = 0; i < weights.size(); ++i) {
+    spec.targets.push_back({.id = "target-" + std::to_string(i), .weight = weights[i]});
+  }
+  return spec;
+}
+
+std::vector<uint32_t> RandomWeights(std::mt19937_64& random) {
+  const size_t count = 1 + random() % (random() % 4 == 0 ? kMaxTargets : 6);
+  const uint32_t largest = std::vector<uint32_t>{1, 3, 10, 100, 10000}[random() % 5];
+  std::vector<uint32_t> weights(count);
+  for (uint32_t& weight : weights) {
+    weight = static_cast<uint32_t>(random() % (largest + 1));
+  }
+  if (std::all_of(weights.begin(), weights.end(), [](uint32_t w) { return w == 0; })) {
+    weights[0] = 1;
+  }
+  return weights;
+}
+
+TEST(SequencerPropertyTest, EveryPrefixIsExactForEverySmallCaseAndEveryFirstTarget) {
+  // All weights 1..6 of up to four targets, each order: the first item is picked first whatever it
+  // is.
+  for (size_t count = 1; count <= 4; ++count) {
+    std::vector<uint32_t> weights(count, 1);
+    for (;;) {
+      std::vector<Sequencer::Item> items;
+      for (uint32_t i = 0; i < count; ++i) {
+        items.push_back({i, weights[i]});
+      }
+      Sequencer sequencer(items);
+      PrefixChecker checker({weights.begin(), weights.end()});
+      const uint64_t length = sequencer.cycle_length();
+      for (uint64_t n = 0; n < 2 * length + 1; ++n) {
+        const uint32_t target = sequencer.Next();
+        ASSERT_TRUE(n > 0 || target == 0);
+        ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights);
+      }
+      size_t digit = 0;
+      while (digit < count && ++weights[digit] == 7) {
+        weights[digit++] = 1;
+      }
+      if (digit == count) {
+        break;
+      }
+    }
+  }
+}
+
+TEST(SequencerPropertyTest, EveryPrefixIsExactForRandomWeights) {
+  std::mt19937_64 random(20260101);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Sequencer::Item> items;
+    std::vector<uint64_t> weights;
+    for (const uint32_t weight : RandomWeights(random)) {
+      if (weight > 0) {
+        items.push_back({static_cast<uint32_t>(items.size()), weight});
+        weights.push_back(weight);
+      }
+    }
+    std::shuffle(items.begin(), items.end(), random);
+    Sequencer sequencer(items);
+    PrefixChecker checker(weights);
+    for (uint64_t n = 0; n < std::min<uint64_t>(2 * sequencer.cycle_length() + 1, 4000); ++n) {
+      ASSERT_TRUE(checker.Add(sequencer.Next())) << testing::PrintToString(weights);
+    }
+  }
+}
+
+TEST(SequencerPropertyTest, ALongCycleEndsExactly) {
+  std::vector<Sequencer::Item> items;
+  std::mt19937_64 random(7);
+  for (uint32_t i = 0; i < kMaxTargets; ++i) {
+    items.push_back({i, static_cast<uint32_t>(1 + random() % 10000)});
+  }
+  Sequencer sequencer(items);
+  std::vector<uint64_t> picks(kMaxTargets);
+  for (uint64_t n = 0; n < sequencer.cycle_length(); ++n) {
+    ++picks[sequencer.Next()];
+  }
+  for (const Sequencer::Item& item : sequencer.items()) {
+    EXPECT_EQ(picks[item.target], item.weight);
+  }
+}
+
+// What a random history is checked against: the eligible set by the book of the test.
+struct Model {
+  RotationSpec spec;
+  std::vector<MonotonicTime> until;
+  TargetSet Active(MonotonicTime now) const {
+    TargetSet eligible;
+    uint32_t tier = UINT32_MAX;
+    for (size_t i = 0; i < spec.targets.size(); ++i) {
+      const TargetSpec& target = spec.targets[i];
+      if (target.weight > 0 && target.usable && until[i] <= now) {
+        tier = std::min(tier, target.tier);
+      }
+    }
+    for (size_t i = 0; i < spec.targets.size(); ++i) {
+      const TargetSpec& target = spec.targets[i];
+      eligible.set(i, target.weight > 0 && target.usable && until[i] <= now && target.tier == tier);
+    }
+    return eligible;
+  }
+};
+
+TEST(RotationPropertyTest, EveryPrefixSinceAChangeIsExactInRandomHistories) {
+  std::mt19937_64 random(42);
+  for (int round = 0; round < 200; ++round) {
+    FakeClock clock;
+    Registry registry("node");
+    registry.SetPhase(random() % 1000);
+    Model model{SpecOf(RandomWeights(random)), {}};
+    for (TargetSpec& target : model.spec.targets) {
+      target.tier = 1 + static_cast<uint32_t>(random() % 2) * static_cast<uint32_t>(round % 3 == 0);
+      target.usable = random() % 10 != 0;
+    }
+    model.until.resize(model.spec.targets.size());
+    std::shared_ptr<Rotation> rotation = registry.Resolve(model.spec);
+    TargetSet active;
+    std::optional<PrefixChecker> checker;
+    for (int step = 0; step < 1500; ++step) {
+      switch (random() % 24) {
+        case 0: {
+          const size_t target = random() % model.spec.targets.size();
+          const MonotonicTime until = clock.Now() + milliseconds(random() % 50);
+          rotation->Suspend(target, Reason::kQuota, clock.Now(), until);
+          model.until[target] = std::max(model.until[target], until);
+          break;
+        }
+        case 1: {
+          const size_t target = random() % model.spec.targets.size();
+          registry.Lift(model.spec.targets[target].id, clock.Now());
+          model.until[target] = clock.Now();
+          break;
+        }
+        case 2:
+          clock.Advance(milliseconds(random() % 30));
+          break;
+        case 3:
+          // A snapshot that changes nothing, or only another weight.
+          if (random() % 4 == 0) {
+            uint32_t& weight = model.spec.targets[random() % model.spec.targets.size()].weight;
+            const auto other = static_cast<uint32_t>(random() % 8);
+            if (std::exchange(weight, other) != other) {
+              checker.reset();
+            }
+          }
+          rotation = registry.Resolve(model.spec);
+          break;
+        default: {
+          const TargetSet expected = model.Active(clock.Now());
+          const PickResult result = rotation->PickFirst(clock.Now());
+          ASSERT_EQ(result.pick.has_value(), expected.any());
+          if (!result.pick.has_value()) {
+            active.reset();
+            break;
+          }
+          ASSERT_TRUE(expected.test(result.pick->target));
+          if (expected != active || !checker.has_value()) {
+            active = expected;
+            std::vector<uint64_t> weights;
+            for (size_t i = 0; i < model.spec.targets.size(); ++i) {
+              weights.push_back(expected.test(i) ? model.spec.targets[i].weight : 0);
+            }
+            checker.emplace(std::move(weights));
+          }
+          ASSERT_TRUE(checker->Add(result.pick->target)) << "round " << round << " step " << step;
+        }
+      }
+    }
+  }
+}
+
+// Threads pick while one of them suspends, lifts and lets time pass; the picks are put into their
+// serial order afterwards and every prefix of every schedule is checked.
+TEST(RotationPropertyTest, ThePicksOfManyThreadsFormExactPrefixesBetweenChanges) {
+  std::mt19937_64 random(4711);
+  for (size_t threads = 1; threads <= 8; ++threads) {
+    for (const bool has_table : {true, false}) {
+      const std::vector<uint32_t> weights =
+          has_table ? std::vector<uint32_t>{5, 3, 2, 0, 7}
+                    : std::vector<uint32_t>{9973, 9967, 9949, 0, 9941, 9931};
+      const RotationSpec spec = SpecOf(weights);
+      Registry registry("node");
+      const std::shared_ptr<Rotation> rotation = registry.Resolve(spec);
+      std::atomic<int64_t> now{1'000'000};
+      std::vector<std::vector<Pick>> picks(threads);
+      std::vector<std::jthread> workers;
+      for (size_t t = 0; t < threads; ++t) {
+        workers.emplace_back([&, t, seed = random()] {
+          std::mt19937_64 own(seed);
+          for (int i = 0; i < 4000; ++i) {
+            const MonotonicTime time{Duration(now.load())};
+            if (t == 0 && own() % 64 == 0) {
+              const size_t target = own() % weights.size();
+              rotation->Suspend(target, Reason::kQuota, time, time + Duration(own() % 200));
+            } else if (t == 0 && own() % 64 == 1) {
+              registry.Lift(spec.targets[own() % weights.size()].id, time);
+            } else if (t == 0 && own() % 8 == 0) {
+              now.fetch_add(10);
+            }
+            const PickResult result = rotation->PickFirst(time);
+            if (result.pick.has_value()) {
+              picks[t].push_back(*result.pick);
+            }
+          }
+        });
+      }
+      workers.clear();
+      std::map<uint64_t, std::map<uint64_t, size_t>> schedules;
+      std::vector<uint64_t> totals(weights.size());
+      for (const std::vector<Pick>& of_thread : picks) {
+        for (const Pick& pick : of_thread) {
+          ASSERT_TRUE(schedules[pick.schedule].emplace(pick.position, pick.target).second);
+          ++totals[pick.target];
+        }
+      }
+      for (const auto& [number, order] : schedules) {
+        // Every position was handed out, and once.
+        ASSERT_EQ(order.rbegin()->first + 1, order.size());
+        // The eligible set of the schedule: unknown here, so each target that it picked; targets
+        // that it did not reach yet cannot be told from suspended ones and are checked by the test
+        // above.
+        if (order.size() < 200000 / weights.size() && !has_table) {
+          continue;
+        }
+        TargetSet seen;
+        for (const auto& [position, target] : order) {
+          seen.set(target);
+        }
+        std::vector<uint64_t> shares;
+        uint64_t sum = 0;
+        for (size_t i = 0; i < weights.size(); ++i) {
+          shares.push_back(seen.test(i) ? weights[i] : 0);
+          sum += shares.back();
+        }
+        if (order.size() < sum) {
+          continue;
+        }
+        PrefixChecker checker(shares);
+        for (const auto& [position, target] : order) {
+          ASSERT_TRUE(checker.Add(target));
+        }
+      }
+      const std::vector<Rotation::TargetState> states = rotation->Inspect(MonotonicTime{});
+      for (size_t i = 0; i < weights.size(); ++i) {
+        EXPECT_EQ(states[i].first_picks, totals[i]);
+      }
+    }
+  }
+}
+
+// With a change after each few picks the shares still come out right in the long run.
+TEST(RotationPropertyTest, FrequentChangesFavourNobody) {
+  for (const std::vector<uint32_t>& weights :
+       {std::vector<uint32_t>{1, 1, 1, 1, 1}, std::vector<uint32_t>{7, 3, 1},
+        std::vector<uint32_t>{1, 3, 7}}) {
+    std::vector<uint32_t> with_decoy = weights;
+    with_decoy.push_back(1);
+    RotationSpec spec = SpecOf(with_decoy);
+    FakeClock clock;
+    Registry registry("node");
+    const std::shared_ptr<Rotation> rotation = registry.Resolve(spec);
+    std::vector<double> picks(weights.size());
+    double total = 0;
+    // The decoy leaves and returns between any two picks; the shares of the others are compared.
+    for (int i = 0; i < 6000; ++i) {
+      const size_t decoy = weights.size();
+      if (i % 2 == 0) {
+        rotation->Suspend(decoy, Reason::kQuota, clock.Now(), clock.Now() + seconds(10));
+      } else {
+        registry.Lift(spec.targets[decoy].id, clock.Now());
+      }
+      const PickResult result = rotation->PickFirst(clock.Now());
+      ASSERT_TRUE(result.pick.has_value());
+      if (result.pick->target != decoy) {
+        picks[result.pick->target] += 1;
+        total += 1;
+      }
+    }
+    double sum = 0;
+    for (const uint32_t weight : weights) {
+      sum += weight;
+    }
+    for (size_t i = 0; i < weights.size(); ++i) {
+      EXPECT_NEAR(picks[i] / total, weights[i] / sum, 0.01) << testing::PrintToString(weights);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rota::rotation

@@ -1,0 +1,284 @@
+#include "dataplane/rotation/suspension_book.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rota::rotation {
+
+SuspensionBook::SuspensionBook(std::string node, uint64_t first_epoch)
+    : node_(std::move(node)), epoch_(first_epoch) {}
+
+void SuspensionBook::Attach(const RotationSpec& spec, const std::shared_ptr<ChangeSignal>& signal) {
+  std::lock_guard guard(mutex_);
+  for (const TargetSpec& target : spec.targets) {
+    // Erased first: the key is a view into the spec that attached it before.
+    attached_.erase(target.id);
+    attached_.emplace(target.id, signal);
+    const auto found = records_.find(target.id);
+    if (found == records_.end()) {
+      continue;
+    }
+    TargetRecord& record = *found->second;
+    if (!std::exchange(record.was_attached_, true)) {
+      --unknown_;
+    }
+    if (std::find(record.signals_.begin(), record.signals_.end(), signal) ==
+        record.signals_.end()) {
+      record.signals_.push_back(signal);
+    }
+    signal->fetch_add(1, std::memory_order_release);
+  }
+}
+
+void SuspensionBook::Detach(const RotationSpec& spec) {
+  std::lock_guard guard(mutex_);
+  for (const TargetSpec& target : spec.targets) {
+    const auto found = attached_.find(target.id);
+    if (found != attached_.end() && found->first.data() == target.id.data()) {
+      attached_.erase(found);
+    }
+  }
+}
+
+std::shared_ptr<TargetRecord> SuspensionBook::Find(absl::string_view target) const {
+  std::lock_guard guard(mutex_);
+  const auto found = records_.find(target);
+  return found == records_.end() ? nullptr : found->second;
+}
+
+std::optional<Suspension> SuspensionBook::Suspend(const std::string& target, Reason reason,
+                                                  MonotonicTime now, MonotonicTime until,
+                                                  const std::shared_ptr<ChangeSignal>& signal) {
+  if (until <= now) {
+    return std::nullopt;
+  }
+  std::lock_guard guard(mutex_);
+  TargetRecord& record = RecordOf(target, signal);
+  record.failures_.store(0, std::memory_order_relaxed);
+  Statement* own = FindStatement(record, node_);
+  if (own != nullptr && !own->lifted && own->until >= until) {
+    return std::nullopt;
+  }
+  if (own == nullptr) {
+    own = AddStatement(record, node_, MonotonicTime::max());
+  }
+  *own = {node_, ++epoch_, reason, until, /*lifted=*/false, /*decided_here=*/true};
+  // Copied first: settling moves the statements.
+  std::optional<Suspension> told = AsSuspension(record, *own);
+  Settle(record, now);
+  return told;
+}
+
+uint32_t SuspensionBook::CountFailure(const std::string& target, MonotonicTime now,
+                                      const std::shared_ptr<ChangeSignal>& signal) {
+  std::lock_guard guard(mutex_);
+  TargetRecord& record = RecordOf(target, signal);
+  if (record.IsSuspended(now)) {
+    return 0;
+  }
+  return record.failures_.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+void SuspensionBook::ApplyRemote(const Suspension& suspension, bool lifted, MonotonicTime now) {
+  std::lock_guard guard(mutex_);
+  if (suspension.origin == node_) {
+    // Said by this node in an earlier life: what it says from now on must count as newer.
+    epoch_ = std::max(epoch_, suspension.epoch);
+  }
+  if (lifted ? !records_.contains(suspension.target) : suspension.until <= now) {
+    return;
+  }
+  TargetRecord* const record = RecordOfRemote(suspension.target, now);
+  if (record == nullptr) {
+    return;
+  }
+  Statement* statement = FindStatement(*record, suspension.origin);
+  if (statement != nullptr && statement->epoch >= suspension.epoch) {
+    return;  // known already, or overtaken
+  }
+  MonotonicTime until = suspension.until;
+  if (lifted) {
+    until = std::max(until, now);
+    for (Statement& other : record->statements_) {
+      other.lifted = true;
+      until = std::max(until, other.until);
+    }
+  } else if (statement != nullptr && !statement->lifted) {
+    until = std::max(until, statement->until);
+  }
+  if (statement == nullptr) {
+    statement = AddStatement(*record, suspension.origin, until);
+  }
+  if (statement != nullptr) {
+    *statement = {suspension.origin,     suspension.epoch, suspension.reason, until, lifted,
+                  /*decided_here=*/false};
+  }
+  Settle(*record, now);
+}
+
+std::optional<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now) {
+  std::lock_guard guard(mutex_);
+  const auto found = records_.find(target);
+  if (found == records_.end()) {
+    return std::nullopt;
+  }
+  TargetRecord& record = *found->second;
+  record.failures_.store(0, std::memory_order_relaxed);
+  const Statement* const longest = Longest(record, now);
+  if (longest == nullptr) {
+    return std::nullopt;
+  }
+  Suspension told{record.target(), longest->reason, now, ++epoch_, node_};
+  const MonotonicTime until = longest->until;
+  for (Statement& statement : record.statements_) {
+    statement.lifted = true;
+  }
+  Statement* own = FindStatement(record, node_);
+  if (own == nullptr) {
+    own = AddStatement(record, node_, MonotonicTime::max());
+  }
+  *own = {node_, told.epoch, told.reason, until, /*lifted=*/true, /*decided_here=*/true};
+  Settle(record, now);
+  return told;
+}
+
+std::vector<Suspension> SuspensionBook::Active(MonotonicTime now) const {
+  std::vector<Suspension> active;
+  std::lock_guard guard(mutex_);
+  for (const auto& [target, record] : records_) {
+    const Statement* const longest = Longest(*record, now);
+    if (longest != nullptr) {
+      active.push_back(AsSuspension(*record, *longest));
+    }
+  }
+  return active;
+}
+
+std::vector<Suspension> SuspensionBook::Own(MonotonicTime now) const {
+  std::vector<Suspension> own;
+  std::lock_guard guard(mutex_);
+  for (const auto& [target, record] : records_) {
+    for (const Statement& statement : record->statements_) {
+      if (statement.decided_here && !statement.lifted && statement.until > now) {
+        own.push_back(AsSuspension(*record, statement));
+      }
+    }
+  }
+  return own;
+}
+
+std::optional<Suspension> SuspensionBook::ActiveOf(const TargetRecord& record,
+                                                   MonotonicTime now) const {
+  std::lock_guard guard(mutex_);
+  const Statement* const longest = Longest(record, now);
+  if (longest == nullptr) {
+    return std::nullopt;
+  }
+  return AsSuspension(record, *longest);
+}
+
+void SuspensionBook::Retain(const std::set<std::string>& targets) {
+  std::lock_guard guard(mutex_);
+  absl::erase_if(records_, [&](const auto& entry) {
+    return entry.second->was_attached_ && !targets.contains(entry.first) &&
+           !attached_.contains(entry.first);
+  });
+}
+
+TargetRecord& SuspensionBook::RecordOf(const std::string& target,
+                                       const std::shared_ptr<ChangeSignal>& signal) {
+  std::shared_ptr<TargetRecord>& record = records_[target];
+  if (record == nullptr) {
+    record = std::make_shared<TargetRecord>(target);
+    record->was_attached_ = true;
+    record->signals_.push_back(signal);
+    // Other objects of the same rotation have to find the new record.
+    signal->fetch_add(1, std::memory_order_release);
+  } else if (std::find(record->signals_.begin(), record->signals_.end(), signal) ==
+             record->signals_.end()) {
+    record->signals_.push_back(signal);
+  }
+  return *record;
+}
+
+TargetRecord* SuspensionBook::RecordOfRemote(const std::string& target, MonotonicTime now) {
+  const auto found = records_.find(target);
+  if (found != records_.end()) {
+    return found->second.get();
+  }
+  const auto attached = attached_.find(target);
+  if (attached != attached_.end()) {
+    return &RecordOf(target, attached->second);
+  }
+  if (unknown_ >= kMaxUnknownTargets) {
+    DropExpiredUnknown(now);
+    if (unknown_ >= kMaxUnknownTargets) {
+      return nullptr;
+    }
+  }
+  ++unknown_;
+  return records_.emplace(target, std::make_shared<TargetRecord>(target)).first->second.get();
+}
+
+Statement* SuspensionBook::FindStatement(TargetRecord& record, const std::string& origin) {
+  for (Statement& statement : record.statements_) {
+    if (statement.origin == origin) {
+      return &statement;
+    }
+  }
+  return nullptr;
+}
+
+Statement* SuspensionBook::AddStatement(TargetRecord& record, const std::string& origin,
+                                        MonotonicTime until) {
+  std::vector<Statement>& statements = record.statements_;
+  if (statements.size() < kMaxOrigins) {
+    statements.push_back({origin, 0, Reason::kQuota, until, false, false});
+    return &statements.back();
+  }
+  // Full: the one that ends first makes room, if the new one matters longer.
+  const auto first =
+      std::min_element(statements.begin(), statements.end(),
+                       [](const Statement& a, const Statement& b) { return a.until < b.until; });
+  return first->until < until ? &*first : nullptr;
+}
+
+const Statement* SuspensionBook::Longest(const TargetRecord& record, MonotonicTime now) {
+  const Statement* longest = nullptr;
+  for (const Statement& statement : record.statements_) {
+    if (!statement.lifted && statement.until > now &&
+        (longest == nullptr || statement.until > longest->until)) {
+      longest = &statement;
+    }
+  }
+  return longest;
+}
+
+void SuspensionBook::Settle(TargetRecord& record, MonotonicTime now) {
+  std::erase_if(record.statements_,
+                [now](const Statement& statement) { return statement.until <= now; });
+  const Statement* const longest = Longest(record, now);
+  const Duration::rep until =
+      longest == nullptr ? 0 : Duration(longest->until.time_since_epoch()).count();
+  if (record.until_.exchange(until, std::memory_order_acq_rel) != until) {
+    for (const std::shared_ptr<ChangeSignal>& signal : record.signals_) {
+      signal->fetch_add(1, std::memory_order_release);
+    }
+  }
+}
+
+Suspension SuspensionBook::AsSuspension(const TargetRecord& record, const Statement& statement) {
+  return {record.target(), statement.reason, statement.until, statement.epoch, statement.origin};
+}
+
+void SuspensionBook::DropExpiredUnknown(MonotonicTime now) {
+  absl::erase_if(records_, [now](const auto& entry) {
+    return !entry.second->was_attached_ && !entry.second->IsSuspended(now);
+  });
+  unknown_ =
+      static_cast<size_t>(std::count_if(records_.begin(), records_.end(), [](const auto& entry) {
+        return !entry.second->was_attached_;
+      }));
+}
+
+}  // namespace rota::rotation
