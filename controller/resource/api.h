@@ -1,8 +1,9 @@
 #pragma once
 
-// The API resource as C++ values: the whole apk-conf format and Rota's superset beside it, after decoding
-// and with defaults filled in (so that an apk-conf file means the same with or without the superset).
-// Field names follow the resource; what is kept only to be reported says so. Plain values, no behaviour.
+// The API resource as C++ values: the whole apk-conf format and Rota's superset beside it, after
+// decoding and with defaults filled in (so that an apk-conf file means the same with or without the
+// superset). Field names follow the resource; what is kept only to be reported says so. Plain
+// values, no behaviour.
 
 #include <cstdint>
 #include <map>
@@ -52,16 +53,18 @@ struct CertificateRef {
   friend bool operator==(const CertificateRef&, const CertificateRef&) = default;
 };
 
-// One entry of endpointConfigurations.production / .sandbox. A Kubernetes service has become its URL
+// One entry of endpointConfigurations.production / .sandbox. A Kubernetes service has become its
+// URL
 // ("http://name.namespace.svc:port").
 struct Endpoint {
-  std::string url;         // normalised: lower-case scheme and host, no default port, no trailing slash
-  std::string name;        // "" when absent
-  std::string provider;    // "" when absent: compile derives it
+  std::string url;   // normalised: lower-case scheme and host, no default port, no trailing slash
+  std::string name;  // "" when absent
+  std::string provider;  // "" when absent: compile derives it
   EndpointSecurity security;
   std::optional<CertificateRef> certificate;
   std::optional<Duration> connect_timeout;
-  std::optional<Duration> first_byte_timeout;  // resiliency.timeout.maxRouteTimeoutSeconds / upstreamResponseTimeout
+  std::optional<Duration>
+      first_byte_timeout;  // resiliency.timeout.maxRouteTimeoutSeconds / upstreamResponseTimeout
   uint32_t weight = 1;
 };
 
@@ -88,7 +91,7 @@ enum class OnAllSuspended { kReject, kWait, kPassThrough };
 struct ModelBasedRoundRobin {
   std::vector<ModelTarget> production;
   std::vector<ModelTarget> sandbox;
-  Duration on_quota_exceed_suspend_duration{};             // 0: never suspended on quota
+  Duration on_quota_exceed_suspend_duration{};  // 0: never suspended on quota
   Duration max_suspend_duration = std::chrono::hours(1);
   OnAllSuspended on_all_suspended = OnAllSuspended::kReject;
   Duration wait_timeout = std::chrono::seconds(30);
@@ -107,8 +110,9 @@ struct Operation {
   std::string verb;    // upper case
   bool secured = true;
   std::vector<std::string> scopes;
-  std::optional<EndpointConfigurations> endpoint_configurations;  // wins over the API's, per environment
-  std::optional<ModelBasedRoundRobin> round_robin;                // from operationPolicies
+  std::optional<EndpointConfigurations>
+      endpoint_configurations;                      // wins over the API's, per environment
+  std::optional<ModelBasedRoundRobin> round_robin;  // from operationPolicies
 };
 
 struct Api {
