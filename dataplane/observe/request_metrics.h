@@ -1,11 +1,15 @@
 #pragma once
 
-// What the request path counts. One shard per event loop, written by that loop alone without a lock;
-// a scrape sums the shards. Series come from configuration only (SeriesId), never from the request.
+// What the request path counts. One shard (LoopMetrics) per event loop, written by that loop alone without
+// a lock or an atomic read-modify-write; a scrape sums the shards. Series come from configuration only
+// (SeriesId), never from the request. Names and labels: docs/reference/metrics.md.
+
+#include <prometheus/collectable.h>
 
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "common/clock.h"
 #include "dataplane/rotation/rotation.h"
@@ -13,33 +17,94 @@
 
 namespace rota::observe {
 
-enum class FailoverReason : uint8_t { kQuota, kAuth, kConnect, kTls, kReset, kTimeout, kServerError };
+enum class FailoverReason : uint8_t {
+  kQuota,
+  kAuth,
+  kConnect,
+  kTls,
+  kReset,
+  kTimeout,
+  kServerError
+};
 enum class TokenKind : uint8_t { kPrompt, kCompletion, kCached, kReasoning };
 // Limits of docs/reference/limits.md that a client or upstream has run into.
 enum class Limit : uint8_t {
-  kHeadSize, kBodySize, kHeadTime, kBodyTime, kConcurrency, kBodyMemory, kWaiters, kConnections
+  kHeadSize,
+  kBodySize,
+  kHeadTime,
+  kBodyTime,
+  kConcurrency,
+  kBodyMemory,
+  kWaiters,
+  kConnections
 };
 
-// Owned by one event loop. Calls from that thread only.
+// Label values: "quota", "connect", "server_error"; "prompt"; "head_size".
+std::string_view FailoverReasonName(FailoverReason reason);
+std::string_view TokenKindName(TokenKind kind);
+std::string_view LimitName(Limit limit);
+
+struct Shard;
+class SeriesNames;
+
+// Owned by one event loop. Calls from that thread only; none allocates but for the first of a series.
 class LoopMetrics {
  public:
-  virtual ~LoopMetrics() = default;
+  ~LoopMetrics();
+  LoopMetrics(const LoopMetrics&) = delete;
+  LoopMetrics& operator=(const LoopMetrics&) = delete;
+
   // A finished request, once: the status that the client saw (499: the client left first).
-  virtual void CountRequest(table::SeriesId series, int status) = 0;
+  void CountRequest(table::SeriesId series, int status);
   // A request that matched no API.
-  virtual void CountUnmatched(int status) = 0;
-  virtual void CountFailover(table::SeriesId from, FailoverReason reason) = 0;
-  virtual void CountSuspension(table::SeriesId series, rotation::Reason reason) = 0;
-  virtual void CountTokens(table::SeriesId series, TokenKind kind, uint64_t count) = 0;
-  virtual void CountLimit(Limit limit) = 0;
+  void CountUnmatched(int status);
+  void CountFailover(table::SeriesId from, FailoverReason reason);
+  void CountSuspension(table::SeriesId series, rotation::Reason reason);
+  void CountTokens(table::SeriesId series, TokenKind kind, uint64_t count);
+  void CountLimit(Limit limit);
   // Histograms, per api and environment of the series.
-  virtual void ObserveOverhead(table::SeriesId series, Duration own_time) = 0;
-  virtual void ObserveUpstream(table::SeriesId series, Duration time_to_last_byte) = 0;
-  virtual void ObserveTimeToFirstToken(table::SeriesId series, Duration time) = 0;
+  void ObserveOverhead(table::SeriesId series, Duration own_time);
+  void ObserveUpstream(table::SeriesId series, Duration time_to_last_byte);
+  void ObserveTimeToFirstToken(table::SeriesId series, Duration time);
   // Gauges of this loop.
-  virtual void AddOpenRequests(int delta) = 0;
-  virtual void AddOpenConnections(int delta) = 0;
-  virtual void AddUpstreamConnections(int delta) = 0;
+  void AddOpenRequests(int delta);
+  void AddOpenConnections(int delta);
+  void AddUpstreamConnections(int delta);
+
+ private:
+  friend class RequestMetrics;
+  explicit LoopMetrics(SeriesNames& names);
+  std::unique_ptr<Shard> shard_;
+};
+
+// All shards and the names of their series. Thread-safe. Must outlive the loops.
+class RequestMetrics final : public prometheus::Collectable {
+ public:
+  // More label sets than this share one series with the api "(other)".
+  static constexpr size_t kMaxSeries = size_t{1} << 20;
+  // A series that is no longer configured leaves the output at once; its id is given to another one only
+  // after this time, when no request of the old snapshot counts any more.
+  static constexpr Duration kReuseAfter = std::chrono::hours(1);
+
+  RequestMetrics(size_t loops, const Clock& clock);
+  ~RequestMetrics() override;
+
+  LoopMetrics& loop(size_t index) { return *loops_[index]; }
+  // One per loop, as EngineContext wants them.
+  std::vector<LoopMetrics*> loops() const;
+
+  // The id of a label set; the same one as long as it stays configured. What table::BuilderOptions wants.
+  table::SeriesId Intern(const table::SeriesLabels& labels);
+  table::SeriesLabels LabelsOf(table::SeriesId series) const;
+  // To be called once `table` is published: series that it does not use leave the output.
+  void RetainTable(const table::RouteTable& table);
+
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  const Clock& clock_;
+  std::unique_ptr<SeriesNames> names_;
+  std::vector<std::unique_ptr<LoopMetrics>> loops_;
 };
 
 }  // namespace rota::observe
