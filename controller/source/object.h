@@ -38,6 +38,10 @@ struct ApiObject {
   std::string file;            // "" for objects of the Kubernetes API
   // JSON pointer of a value in the file -> its line; empty for objects of the Kubernetes API.
   std::map<std::string, int> lines;
+  // What the Kubernetes API holds as .status at that moment (null: none, or a file). Read for an object
+  // that is seen for the first time: a restart must neither write what is there already nor change a
+  // lastTransitionTime.
+  nlohmann::json status;
 };
 
 // A Secret, reduced to the keys that somebody references.
