@@ -26,7 +26,7 @@ struct DecodeOptions {
 
 struct DecodedApi {
   std::optional<Api> api;   // absent when there are errors
-  Diagnostics diagnostics;  // in the order of the fields; at most kMaxDiagnostics
+  Diagnostics diagnostics;  // in the order of checking; at most kMaxDiagnostics
 };
 
 inline constexpr size_t kMaxDiagnostics = 100;

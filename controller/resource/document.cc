@@ -40,7 +40,7 @@ std::string TextOf(const Json& object, const std::string& key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-std::string Printable(const std::string& text) { return text.substr(0, 100); }
+std::string Printable(const std::string& text) { return std::string(Clip(text, 100)); }
 
 // Takes documents apart and keeps the problems.
 class FileReader {
@@ -151,7 +151,7 @@ class FileReader {
     bool good = true;
     for (const auto& [key, unused] : value.items()) {
       if (std::find(known.begin(), known.end(), key) == known.end()) {
-        Problem(lines, pointer + "/" + key,
+        Problem(lines, absl::StrCat(pointer, "/", EscapePointer(key)),
                 absl::StrCat("unknown field '", Printable(key), "' beside `metadata`; remove it",
                              TextOf(value, "kind") == "API" ? " or move it under `spec`" : ""));
         good = false;
@@ -283,6 +283,14 @@ class FileReader {
 };
 
 }  // namespace
+
+std::string EscapePointer(std::string_view key) {
+  std::string escaped;
+  for (const char c : key) {
+    escaped += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  }
+  return escaped;
+}
 
 int LineOf(const LineMap& lines, std::string pointer) {
   while (true) {

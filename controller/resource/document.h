@@ -32,6 +32,9 @@ struct DocumentLimits {
 // alias's line: LineOf() falls back to the nearest ancestor.
 using LineMap = std::map<std::string, int>;
 
+// One step of a JSON pointer: "a/b" -> "a~1b".
+std::string EscapePointer(std::string_view key);
+
 // The line of `pointer`, else of its nearest ancestor that has one, else 0.
 int LineOf(const LineMap& lines, std::string pointer);
 

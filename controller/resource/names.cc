@@ -79,6 +79,16 @@ bool IsToken(std::string_view text) {
   });
 }
 
+std::string_view Clip(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) {
+    return text;
+  }
+  while (max_bytes > 0 && (static_cast<unsigned char>(text[max_bytes]) & 0xc0) == 0x80) {
+    --max_bytes;
+  }
+  return text.substr(0, max_bytes);
+}
+
 std::string NameOfApkConf(std::string_view name, std::string_view base_path,
                           std::string_view version) {
   constexpr size_t kMaxSlug = 50;

@@ -14,20 +14,6 @@ constexpr size_t kMaxKeyBytes = 1024;
 // Beyond this much text in JSON pointers lines are no longer recorded: an ancestor's line is shown.
 constexpr size_t kMaxPointerBytes = 32 << 20;
 
-std::string EscapePointer(const std::string& key) {
-  std::string escaped;
-  for (const char c : key) {
-    if (c == '~') {
-      escaped += "~0";
-    } else if (c == '/') {
-      escaped += "~1";
-    } else {
-      escaped.push_back(c);
-    }
-  }
-  return escaped;
-}
-
 size_t TextBytes(const Json& scalar) {
   return scalar.is_string() ? scalar.get_ref<const std::string&>().size() : 0;
 }
