@@ -1,0 +1,220 @@
+"""Served from a genuine Kubernetes API server, with kubectl."""
+import json
+import pathlib
+import re
+
+import pytest
+
+from conftest import LONG, shared_file
+from harness import http, kube, seed
+from harness.checks import check_key_rotation
+from harness.stack import KEY, Controller, api
+from harness.process import run
+from harness.wait import until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def server():
+    if kube.binaries() is None:
+        pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
+    server = kube.Server()
+    try:
+        kubectl = kube.Kubectl(server, server.folder)
+        for crd in sorted((ROOT / "crds").glob("*.yaml")):
+            kubectl("apply", "-f", crd)
+            kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def kubectl(server, tmp_path, request):
+    """kubectl in a namespace of this test's own."""
+    namespace = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:50].strip("-")
+    kube.Kubectl(server, tmp_path)("create", "namespace", namespace)
+    return kube.Kubectl(server, tmp_path, namespace)
+
+
+@pytest.fixture
+def served(world, kubectl):
+    """Controller and data plane on that namespace; nothing is applied yet."""
+    return serve(world, kubectl)
+
+
+def serve(world, kubectl, *plane_flags, key=KEY, **named):
+    world.mock(key=key)
+    world.controller = world.add(Controller(
+        world.folder, "kube", "--kubeconfig", kubectl.server.kubeconfig, "--namespace", kubectl.namespace))
+    world.plane(*plane_flags, **named)
+    return world
+
+
+def resource(name="assistant", **named):
+    return {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API", "metadata": {"name": name},
+            "spec": api(name, **named)}
+
+
+def path_of(name):
+    return f"/{name}/1.0/chat/completions"
+
+
+def ask(world, name="assistant"):
+    return http.ask(world.planes[0].http, "POST", path_of(name), http.CHAT)
+
+
+def ready_api(world, kubectl, key=KEY, **named):
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={key}")
+    kubectl.apply(resource(**named))
+    world.planes[0].wait_serves(path_of(named.get("name", "assistant")))
+    until("the first answer", lambda: ask(world, named.get("name", "assistant")).status == 200)
+
+
+def test_seed_file_wrapped_as_a_resource(served, kubectl):
+    text = shared_file("inputs/apk/chat-service.apk-conf.yaml").read_text()
+    kubectl("create", "secret", "generic", seed.SECRET, f"--from-literal=apiKey={KEY}")
+    kubectl.apply(seed.manifest(text, kubectl.namespace))
+    plane = served.planes[0].wait_serves(seed.PATH)
+    until("answered", lambda: http.ask(plane.http, "POST", seed.PATH, http.CHAT).status == 200)
+    # The first answer above is one pick; two more complete the turn, so that 999 begin a new one.
+    for _ in range(2):
+        assert http.ask(plane.http, "POST", seed.PATH, http.CHAT).status == 200
+    seed.check_exact_share(plane.http)
+    for kind in ("Accepted", "ResolvedRefs", "Programmed"):
+        condition = kubectl.wait_condition("chat-service", kind, "True")
+        assert condition["reason"] and condition["message"] and condition["lastTransitionTime"]
+    status = kubectl.get("rapi", "chat-service")["status"]
+    assert status["gateways"], status
+    header, row = kubectl("get", "rapi").splitlines()
+    assert header.split()[0] == "NAME" and "/chat-service-prod-sand" in row and "True" in row, header + "\n" + row
+    assert kubectl("get", "rota", "-o", "name").strip() == "api.gateway.rota.dev/chat-service"
+    assert KEY not in json.dumps(status) + served.controller.text()
+
+
+def test_rotated_secret_is_used_within_a_second_without_a_failed_request(world, kubectl):
+    serve(world, kubectl, key=None)
+    ready_api(world, kubectl, key="sk-old")
+    check_key_rotation(world, path_of("assistant"), lambda: kubectl.set_secret("openai-key", apiKey="sk-new"))
+
+
+def test_deleted_secret_takes_its_targets_off_within_a_second(served, kubectl):
+    ready_api(served, kubectl)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "True")
+    kubectl("delete", "secret", "openai-key")
+    until("its targets are off the rota", lambda: ask(served).status in (429, 503), seconds=1)
+    served.mock_server.forget()
+    ask(served)
+    assert served.mock_server.requests()["total"] == 0
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["openai-key"])
+    kubectl("create", "secret", "generic", "openai-key", "--from-literal=wrongKey=x")
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["openai-key", "apiKey"])
+    kubectl.set_secret("openai-key", apiKey=KEY)
+    until("served again", lambda: ask(served).status == 200, seconds=3)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "True")
+
+
+def test_invalid_update_keeps_the_last_good_version(served, kubectl):
+    """A rule that no schema can see: an endpoint name that no endpoint has."""
+    ready_api(served, kubectl, models=("gpt-4o",), sandbox=())
+    bad = resource(models=("gpt-4o-mini",), sandbox=())
+    bad["spec"]["apiPolicies"]["request"][0]["parameters"]["productionModels"][0]["endpoint"] = "no-such-endpoint"
+    kubectl.apply(bad)
+    condition = kubectl.wait_condition("assistant", "Accepted", "False", ["no-such-endpoint"])
+    assert "productionModels" in condition["message"], "the field is named"
+    assert ask(served).json()["model"] == "gpt-4o"
+    kubectl.apply(resource(models=("gpt-4o-mini",), sandbox=()))
+    kubectl.wait_condition("assistant", "Accepted", "True")
+    until("the corrected one is served", lambda: ask(served).json().get("model") == "gpt-4o-mini")
+
+
+def test_the_older_of_two_apis_keeps_the_path(served, kubectl):
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    kubectl.apply(resource("zz-elder", base_path="/shared", models=("gpt-4o",), sandbox=()))
+    kubectl.wait_condition("zz-elder", "Programmed", "True")
+    # creationTimestamp counts in seconds: a newer one is one that is a second newer.
+    born = kubectl.get("rapi", "zz-elder")["metadata"]["creationTimestamp"]
+    until("a second later", lambda: kubectl("create", "configmap", "clock", "--dry-run=server", "-o",
+                                            "jsonpath={.metadata.creationTimestamp}") > born)
+    kubectl.apply(resource("aa-newer", base_path="/shared", models=("gpt-4o-mini",), sandbox=()))
+    kubectl.wait_condition("aa-newer", "Accepted", "False", ["zz-elder"])
+    answer = http.ask(served.planes[0].http, "POST", "/shared/1.0/chat/completions", http.CHAT)
+    assert answer.json()["model"] == "gpt-4o"
+    kubectl.wait_condition("zz-elder", "Accepted", "True")
+    kubectl("delete", "rapi", "zz-elder")
+    kubectl.wait_condition("aa-newer", "Accepted", "True")
+
+
+def test_deleted_api_is_404(served, kubectl):
+    ready_api(served, kubectl)
+    kubectl("delete", "rapi", "assistant")
+    until("404", lambda: ask(served).status == 404, seconds=3)
+
+
+def test_secured_operation_is_refused_without_allow_unauthenticated(world, kubectl):
+    serve(world, kubectl, unauthenticated=False)
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    kubectl.apply(resource())
+    until("refused", lambda: (answer := ask(world)).status == 403
+          and answer.headers["x-rota-error"] == "AUTH_NOT_ENFORCED")
+    until("the status shows it", lambda: "AUTH_NOT_ENFORCED" in json.dumps(kubectl.get("rapi", "assistant")["status"])
+          or "AuthNotEnforced" in json.dumps(kubectl.get("rapi", "assistant")["status"]))
+    assert "--allow-unauthenticated" in json.dumps(kubectl.get("rapi", "assistant")["status"]), "and the fix"
+    assert world.mock_server.requests()["total"] == 0
+
+
+def test_open_operation_is_served_without_the_flag(world, kubectl):
+    serve(world, kubectl, unauthenticated=False)
+    ready_api(world, kubectl, operations=[{"target": "/chat/completions", "verb": "POST", "secured": False}])
+
+
+def test_kubectl_refuses_unknown_and_wrong_fields(kubectl):
+    typo = resource()
+    typo["spec"]["bassePath"] = "/x"
+    done = kubectl.run("apply", "--validate=strict", "-f", "-", stdin=typo)
+    assert done.returncode != 0 and "bassePath" in done.stderr
+    wrong = resource()
+    wrong["spec"]["apiPolicies"]["request"][0]["parameters"]["productionModels"][0]["weight"] = 10001
+    done = kubectl.run("apply", "-f", "-", stdin=wrong)
+    assert done.returncode != 0 and "weight" in done.stderr
+
+
+@pytest.mark.parametrize("folder", ["valid", "invalid"])
+def test_server_and_rotactl_agree(kubectl, folder):
+    files = sorted((ROOT / "crds/testdata" / folder).glob("*.yaml"))
+    assert files
+    wrong = []
+    for file in files:
+        accepted = kubectl.run("apply", "--dry-run=server", "--validate=strict", "-f", file).returncode == 0
+        validated = run("rotactl", "validate", file).returncode == 0
+        if (accepted, validated) != ((folder == "valid"),) * 2:
+            wrong.append(f"{file.name}: server {accepted}, rotactl {validated}")
+    assert not wrong, wrong
+
+
+def test_events_of_a_busy_namespace_lose_nothing(served, kubectl):
+    """Many changes of one object and many objects: the last one of each is what is served."""
+    ready_api(served, kubectl)
+    number = 60 if LONG else 12
+    kubectl.apply({"apiVersion": "v1", "kind": "List", "items": [
+        resource(f"api-{i}", models=(f"m-{i}",), sandbox=()) for i in range(number)]})
+    for version in range(5):
+        kubectl.apply(resource(models=(f"version-{version}",), sandbox=()))
+    until("the last version", lambda: ask(served).json()["model"] == "version-4")
+    for i in range(number):
+        until(f"api-{i}", lambda i=i: ask(served, f"api-{i}").json().get("model") == f"m-{i}")
+    assert json.loads(http.get(served.controller.admin, "/debug/status").body)
+
+
+def test_restart_of_the_api_server_does_not_disturb_serving(served, kubectl):
+    ready_api(served, kubectl, models=("gpt-4o",), sandbox=())
+    with http.Load(served.planes[0].http, path_of("assistant"), clients=2) as load:
+        until("the load runs", lambda: load.answered > 20)
+        kubectl.server.restart_api()
+        until("kubectl works again", lambda: kubectl.run("get", "rapi").returncode == 0, 20)
+        assert not load.failures, load.failures
+    kubectl.apply(resource(models=("after-restart",), sandbox=()))
+    until("changes arrive", lambda: ask(served).json()["model"] == "after-restart", seconds=40)
+    kubectl.set_secret("openai-key", apiKey="sk-other")
+    until("Secrets too", lambda: ask(served).status == 401, seconds=40)
