@@ -1,0 +1,286 @@
+#include "controller/kube/reflector.h"
+
+#include <pthread.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "controller/kube/error.h"
+
+namespace rota::kube {
+namespace {
+
+using nlohmann::json;
+
+// The members that a metadata object must have; false when it has not.
+bool ReadIdentity(const json& object, ObjectId& id, std::string& uid,
+                  std::string& resource_version) {
+  const auto metadata = object.find("metadata");
+  if (metadata == object.end() || !metadata->is_object()) {
+    return false;
+  }
+  const auto text = [&metadata](const char* name) {
+    const auto found = metadata->find(name);
+    return found != metadata->end() && found->is_string() ? found->get<std::string>()
+                                                          : std::string();
+  };
+  id = {text("namespace"), text("name")};
+  uid = text("uid");
+  resource_version = text("resourceVersion");
+  return !id.name.empty() && !resource_version.empty();
+}
+
+MonotonicTime After(MonotonicTime start, Duration delay) {
+  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
+}
+
+}  // namespace
+
+Reflector::Reflector(const KubeApi& api, Scope scope, ReflectorHandler& handler, Clock& clock,
+                     ReflectorOptions options)
+    : api_(api),
+      scope_(std::move(scope)),
+      handler_(handler),
+      clock_(clock),
+      options_(std::move(options)),
+      backoff_(options_.backoff, options_.random) {}
+
+Reflector::~Reflector() { Stop(); }
+
+void Reflector::Start() {
+  thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
+  pthread_setname_np(thread_.native_handle(), "kube-reflector");
+}
+
+void Reflector::Stop() {
+  if (thread_.joinable()) {
+    thread_.request_stop();
+    thread_.join();
+  }
+}
+
+void Reflector::Run(std::stop_token stop) {
+  PlanResync();
+  while (!stop.stop_requested()) {
+    if (state_.phase == ReflectorPhase::kListed && clock_.Now() >= resync_at_) {
+      PlanResync();
+      report_all_ = true;
+      state_ = ReflectorState();
+      side_ = SideStore();
+    }
+    if (state_.phase == ReflectorPhase::kEmpty || state_.phase == ReflectorPhase::kPaging) {
+      ListOnce(stop);
+    } else {
+      WatchOnce(stop);
+    }
+    Pause(std::exchange(pending_wait_, Wait()), stop);
+  }
+}
+
+void Reflector::PlanResync() {
+  const double factor = 0.9 + 0.2 * options_.random();
+  resync_at_ = After(
+      clock_.Now(),
+      Duration(static_cast<int64_t>(static_cast<double>(options_.resync_period.count()) * factor)));
+}
+
+void Reflector::ListOnce(std::stop_token stop) {
+  absl::StatusOr<ListPage> page =
+      api_.List(scope_, state_.unpaged ? 0 : options_.page_size, state_.continue_token, stop);
+  if (stop.stop_requested()) {
+    return;
+  }
+  if (page.ok()) {
+    for (json& item : page->items) {
+      ObjectId id;
+      Version version;
+      if (!ReadIdentity(item, id, version.uid, version.resource_version)) {
+        page = absl::UnavailableError(absl::StrCat("list ", scope_.ToString(),
+                                                   ": an item has no name or no resourceVersion"));
+        break;
+      }
+      const auto known = store_.find(id);
+      if (report_all_ || known == store_.end() ||
+          known->second.resource_version != version.resource_version ||
+          known->second.uid != version.uid) {
+        side_.changed.emplace_back(id, std::move(item));
+      }
+      side_.versions[id] = std::move(version);
+    }
+  }
+  if (page.ok() && side_.versions.size() > options_.max_objects) {
+    page = absl::ResourceExhaustedError(absl::StrCat(
+        "list ", scope_.ToString(), ": more than ", options_.max_objects,
+        " objects; this controller serves no more, split them over several with --namespace"));
+  }
+  if (!page.ok()) {
+    Report(page.status());
+    Apply(AfterListFailed(state_, page.status()));
+    return;
+  }
+  Apply(AfterPage(state_, page->resource_version, page->continue_token));
+}
+
+void Reflector::WatchOnce(std::stop_token stop) {
+  had_events_ = false;
+  decided_ = false;
+  WatchOptions watch;
+  watch.resource_version = state_.resource_version;
+  watch.timeout =
+      options_.min_watch_timeout +
+      Duration(static_cast<int64_t>(
+          static_cast<double>((options_.max_watch_timeout - options_.min_watch_timeout).count()) *
+          options_.random()));
+  watch.idle_margin = options_.idle_margin;
+  const absl::Status status = api_.Watch(
+      scope_, watch,
+      [this] {
+        opened_at_ = clock_.Now();
+        Apply(AfterWatchOpened(state_));
+        Report(absl::OkStatus());
+      },
+      [this](WatchEvent event) { return HandleEvent(std::move(event)); }, stop);
+  if (stop.stop_requested()) {
+    return;
+  }
+  if (health_.connected) {
+    health_.connected = false;
+    handler_.OnHealth(health_);
+  }
+  if (decided_) {
+    return;
+  }
+  if (state_.phase != ReflectorPhase::kWatching) {
+    Report(status);
+    Apply(AfterWatchNotOpened(state_, status));
+  } else if (!status.ok()) {
+    Report(status);
+    Apply(AfterUnreadableEvent(state_));
+  } else {
+    Apply(AfterWatchEnded(state_, clock_.Now() - opened_at_, had_events_));
+  }
+}
+
+bool Reflector::HandleEvent(WatchEvent event) {
+  if (event.type == WatchEventType::kError) {
+    const absl::Status error = ErrorFromStatusObject(event.object, "watch " + scope_.ToString());
+    Report(error);
+    Apply(AfterErrorEvent(state_, error));
+    decided_ = true;
+    return false;
+  }
+  had_events_ = true;
+  if (event.type != WatchEventType::kBookmark) {
+    ObjectId id;
+    Version version;
+    if (!ReadIdentity(event.object, id, version.uid, version.resource_version)) {
+      Report(absl::DataLossError(
+          absl::StrCat("watch ", scope_.ToString(), ": an event's object has no name")));
+      Apply(AfterUnreadableEvent(state_));
+      decided_ = true;
+      return false;
+    }
+    if (event.type == WatchEventType::kDeleted) {
+      if (store_.erase(id) > 0) {
+        handler_.OnDelete(id);
+      }
+    } else {
+      const auto known = store_.find(id);
+      if (known == store_.end() || known->second.resource_version != version.resource_version) {
+        Upsert(id, version, event.object);
+      }
+    }
+  }
+  Apply(AfterEvent(state_, event.resource_version));
+  return true;
+}
+
+void Reflector::Upsert(const ObjectId& id, const Version& version, const json& object) {
+  Version& known = store_[id];
+  if (!known.uid.empty() && known.uid != version.uid) {
+    handler_.OnDelete(id);  // a namesake has taken its place while nobody looked
+  }
+  known = version;
+  handler_.OnUpsert(id, object);
+}
+
+void Reflector::Apply(const Decision& decision) {
+  state_ = decision.next;
+  if (decision.wait.kind != Wait::Kind::kNone) {
+    pending_wait_ = decision.wait;
+  }
+  if (decision.discard) {
+    side_ = SideStore();
+  }
+  if (decision.commit) {
+    Commit();
+  }
+}
+
+void Reflector::Commit() {
+  SideStore side = std::exchange(side_, SideStore());
+  report_all_ = false;
+  for (auto known = store_.begin(); known != store_.end();) {
+    if (side.versions.contains(known->first)) {
+      ++known;
+      continue;
+    }
+    const ObjectId id = known->first;
+    known = store_.erase(known);
+    handler_.OnDelete(id);
+  }
+  for (const auto& [id, object] : side.changed) {
+    Upsert(id, side.versions.at(id), object);
+  }
+  if (!health_.synced) {
+    health_.synced = true;
+    log::Info("kube", "synced", {{"resource", scope_.ToString()}, {"objects", store_.size()}});
+    handler_.OnHealth(health_);
+    handler_.OnSynced();
+  }
+}
+
+void Reflector::Pause(const Wait& wait, std::stop_token stop) {
+  if (wait.kind == Wait::Kind::kNone || stop.stop_requested()) {
+    return;
+  }
+  const MonotonicTime now = clock_.Now();
+  if (now - last_wait_ > options_.backoff_reset) {
+    backoff_.Reset();
+  }
+  const Duration delay =
+      wait.kind == Wait::Kind::kExactly ? wait.duration : std::max(wait.duration, backoff_.Next());
+  const MonotonicTime deadline = After(now, delay);
+  last_wait_ = deadline;
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested() && clock_.Now() < deadline) {
+    clock_.WaitUntil(lock, wake_, deadline, stop);
+  }
+}
+
+void Reflector::Report(const absl::Status& error) {
+  // The same trouble is told once, not at every try.
+  if (error != logged_) {
+    if (error.ok()) {
+      log::Info("kube", "watching", {{"resource", scope_.ToString()}});
+    } else if (absl::IsNotFound(error)) {
+      log::Error(
+          "kube",
+          "the API server does not know this resource; install its definition (kubectl apply "
+          "-f crds/). Trying again every 30 s",
+          {{"resource", scope_.ToString()}, {"error", std::string(error.message())}});
+    } else if (absl::IsPermissionDenied(error) || absl::IsUnauthenticated(error)) {
+      log::Error("kube",
+                 "the API server refuses us; check the Role and its binding (get, list, watch)",
+                 {{"resource", scope_.ToString()}, {"error", std::string(error.message())}});
+    } else {
+      log::Warn("kube", "the Kubernetes API does not answer as it should; the last state stays",
+                {{"resource", scope_.ToString()}, {"error", std::string(error.message())}});
+    }
+    logged_ = error;
+  }
+  health_.error = error;
+  health_.connected = error.ok();
+  handler_.OnHealth(health_);
+}
+
+}  // namespace rota::kube

@@ -1,0 +1,334 @@
+#include "controller/source/kube_secrets.h"
+
+#include <pthread.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "controller/kube/error.h"
+#include "controller/source/kube_decode.h"
+
+namespace rota::source {
+namespace {
+
+using nlohmann::json;
+
+kube::Resource SecretResource() { return {"", "v1", "secrets", "Secret"}; }
+
+BackoffOptions ReadBackoff() {
+  return {std::chrono::milliseconds(200), std::chrono::seconds(30), 2.0, 0.5};
+}
+
+std::string MetadataText(const json& object, const char* name) {
+  const auto metadata = object.find("metadata");
+  if (metadata == object.end() || !metadata->is_object()) {
+    return "";
+  }
+  const auto found = metadata->find(name);
+  return found != metadata->end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+}  // namespace
+
+// One metadata watch.
+class KubeSecrets::Watch final : public kube::ReflectorHandler {
+ public:
+  Watch(KubeSecrets& owner, const std::string& ns)
+      : owner_(owner),
+        ns_(ns),
+        reflector_(owner.api_, {SecretResource(), ns, true}, *this, owner.clock_,
+                   owner.options_.reflector) {
+    reflector_.Start();
+  }
+
+  void OnUpsert(const kube::ObjectId& id, const json& object) override {
+    owner_.OnMetadata({id.ns, id.name}, MetadataText(object, "uid"),
+                      MetadataText(object, "resourceVersion"));
+  }
+  void OnDelete(const kube::ObjectId& id) override { owner_.OnGone({id.ns, id.name}); }
+  void OnSynced() override {}
+  void OnHealth(const kube::ReflectorHealth& health) override {
+    {
+      std::lock_guard guard(owner_.mutex_);
+      if (health.error.ok()) {
+        owner_.watch_problems_.erase(ns_);
+      } else {
+        owner_.watch_problems_[ns_] = std::string(health.error.message());
+      }
+    }
+    owner_.changed_();
+  }
+
+ private:
+  KubeSecrets& owner_;
+  const std::string ns_;
+  kube::Reflector reflector_;
+};
+
+KubeSecrets::KubeSecrets(const kube::KubeApi& api, Clock& clock, const KubeSourceOptions& options,
+                         Deliver deliver, Changed changed)
+    : api_(api),
+      clock_(clock),
+      options_(options),
+      deliver_(std::move(deliver)),
+      changed_(std::move(changed)),
+      queue_(clock, ReadBackoff(), options.reflector.random) {}
+
+KubeSecrets::~KubeSecrets() { Stop(); }
+
+void KubeSecrets::Start() {
+  for (int i = 0; i < options_.secret_readers; ++i) {
+    readers_.emplace_back([this](std::stop_token stop) { Read(stop); });
+    pthread_setname_np(readers_.back().native_handle(), "secret-reader");
+  }
+  manager_ = std::jthread([this](std::stop_token stop) { ManageWatches(stop); });
+  pthread_setname_np(manager_.native_handle(), "secret-watches");
+}
+
+void KubeSecrets::Stop() {
+  manager_.request_stop();
+  for (std::jthread& reader : readers_) {
+    reader.request_stop();
+  }
+  if (manager_.joinable()) {
+    manager_.join();
+  }
+  readers_.clear();
+}
+
+void KubeSecrets::SetReferences(SecretReferences references) {
+  std::vector<resource::ObjectName> to_read;
+  {
+    std::lock_guard guard(mutex_);
+    std::erase_if(wanted_, [&](const auto& entry) {
+      const bool dropped = !references.contains(entry.first);
+      if (dropped) {
+        queue_.Forget(entry.first);
+      }
+      return dropped;
+    });
+    for (auto& [name, keys] : references) {
+      Wanted& wanted = wanted_[name];
+      if (wanted.keys != keys || !wanted.known) {
+        wanted.keys = std::move(keys);
+        to_read.push_back(name);
+      }
+    }
+    scopes_dirty_ = true;
+    scopes_changed_.notify_all();
+  }
+  for (const resource::ObjectName& name : to_read) {
+    queue_.Add(name);
+  }
+}
+
+bool KubeSecrets::all_known() const {
+  std::lock_guard guard(mutex_);
+  for (const auto& [name, wanted] : wanted_) {
+    if (!wanted.known) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<std::string> KubeSecrets::problems() const {
+  std::lock_guard guard(mutex_);
+  std::vector<std::string> problems;
+  for (const auto& [scope, problem] : watch_problems_) {
+    problems.push_back(problem);
+  }
+  for (const auto& [name, wanted] : wanted_) {
+    if (!wanted.problem.empty()) {
+      problems.push_back(wanted.problem);
+    }
+  }
+  return problems;
+}
+
+void KubeSecrets::OnMetadata(const resource::ObjectName& name, const std::string& uid,
+                             const std::string& resource_version) {
+  {
+    std::lock_guard guard(mutex_);
+    const auto found = wanted_.find(name);
+    if (found == wanted_.end()) {
+      return;
+    }
+    const Wanted& wanted = found->second;
+    if (wanted.present && wanted.uid == uid && wanted.resource_version == resource_version) {
+      return;  // read already
+    }
+  }
+  queue_.Add(name);
+}
+
+void KubeSecrets::OnGone(const resource::ObjectName& name) {
+  {
+    std::lock_guard guard(mutex_);
+    if (!wanted_.contains(name)) {
+      return;
+    }
+  }
+  // Read rather than believed: it may exist again by now, and events of two watches may cross.
+  queue_.Add(name);
+}
+
+void KubeSecrets::Read(std::stop_token stop) {
+  while (const std::optional<resource::ObjectName> name = queue_.Take(stop)) {
+    ReadOne(*name, stop);
+  }
+}
+
+void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop) {
+  std::set<std::string> keys;
+  {
+    std::lock_guard guard(mutex_);
+    const auto found = wanted_.find(name);
+    if (found == wanted_.end()) {
+      queue_.Done(name);
+      return;
+    }
+    keys = found->second.keys;
+  }
+  absl::StatusOr<json> object = api_.Get(SecretResource(), name.ns, name.name, stop);
+  if (stop.stop_requested()) {
+    queue_.Done(name);
+    return;
+  }
+  if (object.ok()) {
+    Emit(name, *object, keys);
+    queue_.Done(name);
+  } else if (absl::IsNotFound(object.status())) {
+    EmitDeleted(name);
+    queue_.Done(name);
+  } else {
+    const absl::Status& error = object.status();
+    // "Forbidden" is an answer: one namespace that does not let us in must not keep the rest
+    // waiting.
+    NoteProblem(name, error, absl::IsPermissionDenied(error));
+    queue_.Retry(name, kube::ErrorOf(error).retry_after.value_or(Duration::zero()));
+  }
+  changed_();
+}
+
+void KubeSecrets::Emit(const resource::ObjectName& name, const json& object,
+                       const std::set<std::string>& keys) {
+  absl::StatusOr<SecretObject> secret = SecretFromKube(object, keys);
+  if (!secret.ok()) {
+    NoteProblem(name, secret.status(), true);
+    return;
+  }
+  deliver_([&](ObjectSink& sink) {
+    {
+      std::lock_guard guard(mutex_);
+      const auto found = wanted_.find(name);
+      if (found == wanted_.end()) {
+        return;
+      }
+      Wanted& wanted = found->second;
+      wanted.problem.clear();
+      if (wanted.known && wanted.present && wanted.uid == secret->metadata.uid &&
+          wanted.resource_version == secret->metadata.resource_version &&
+          wanted.emitted_keys == keys) {
+        return;
+      }
+      wanted.present = true;
+      wanted.uid = secret->metadata.uid;
+      wanted.resource_version = secret->metadata.resource_version;
+      wanted.emitted_keys = keys;
+    }
+    sink.OnSecret(*std::move(secret));
+    std::lock_guard guard(mutex_);
+    if (const auto found = wanted_.find(name); found != wanted_.end()) {
+      found->second.known = true;
+    }
+  });
+}
+
+void KubeSecrets::EmitDeleted(const resource::ObjectName& name) {
+  deliver_([&](ObjectSink& sink) {
+    {
+      std::lock_guard guard(mutex_);
+      const auto found = wanted_.find(name);
+      if (found == wanted_.end()) {
+        return;
+      }
+      Wanted& wanted = found->second;
+      wanted.problem.clear();
+      if (wanted.known && !wanted.present) {
+        return;
+      }
+      wanted.present = false;
+      wanted.uid.clear();
+      wanted.resource_version.clear();
+      wanted.emitted_keys.clear();
+    }
+    sink.OnDeleted({ObjectKind::kSecret, name});
+    std::lock_guard guard(mutex_);
+    if (const auto found = wanted_.find(name); found != wanted_.end()) {
+      found->second.known = true;
+    }
+  });
+}
+
+void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Status& error,
+                              bool definite) {
+  std::lock_guard guard(mutex_);
+  const auto found = wanted_.find(name);
+  if (found == wanted_.end()) {
+    return;
+  }
+  std::string problem(error.message());
+  if (found->second.problem != problem) {
+    log::Warn("source", "a Secret cannot be read; its last value stays in use",
+              {{"namespace", name.ns}, {"name", name.name}, {"error", problem}});
+    found->second.problem = std::move(problem);
+  }
+  found->second.known = found->second.known || definite;
+}
+
+std::set<std::string> KubeSecrets::WantedScopes() const {
+  std::set<std::string> scopes;
+  for (const auto& [name, wanted] : wanted_) {
+    scopes.insert(name.ns);
+  }
+  if (scopes.size() > options_.max_secret_watches) {
+    scopes = {""};
+  }
+  return scopes;
+}
+
+void KubeSecrets::ManageWatches(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    std::set<std::string> scopes;
+    {
+      std::unique_lock lock(mutex_);
+      scopes_changed_.wait(lock, stop, [this] { return scopes_dirty_; });
+      scopes_dirty_ = false;
+      scopes = WantedScopes();
+    }
+    if (stop.stop_requested()) {
+      break;
+    }
+    // New ones first: nothing goes unwatched while the old ones end.
+    for (const std::string& scope : scopes) {
+      if (!watches_.contains(scope)) {
+        watches_.emplace(scope, std::make_unique<Watch>(*this, scope));
+      }
+    }
+    std::vector<std::string> ended;
+    std::erase_if(watches_, [&](const auto& entry) {
+      if (scopes.contains(entry.first)) {
+        return false;
+      }
+      ended.push_back(entry.first);
+      return true;
+    });
+    std::lock_guard guard(mutex_);
+    for (const std::string& scope : ended) {
+      watch_problems_.erase(scope);
+    }
+  }
+  watches_.clear();
+}
+
+}  // namespace rota::source

@@ -1,0 +1,83 @@
+#pragma once
+
+// The Secret half of the Kubernetes source: which Secrets are wanted, a metadata watch per
+// namespace that holds one, and readers that get the wanted ones when they change.
+//
+// Thread-safe. Calls the sink through `deliver`, which serialises.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "controller/kube/work_queue.h"
+#include "controller/source/kube_source.h"
+
+namespace rota::source {
+
+class KubeSecrets {
+ public:
+  using Deliver = std::function<void(const std::function<void(ObjectSink&)>&)>;
+  // Called without a lock after anything that all_known() or problems() may tell has changed.
+  using Changed = std::function<void()>;
+
+  KubeSecrets(const kube::KubeApi& api, Clock& clock, const KubeSourceOptions& options,
+              Deliver deliver, Changed changed);
+  ~KubeSecrets();
+
+  void Start();
+  void Stop();
+  void SetReferences(SecretReferences references);
+
+  // Every wanted Secret has been read, is absent, or is forbidden to us.
+  bool all_known() const;
+  // What a person should know, one sentence each.
+  std::vector<std::string> problems() const;
+
+ private:
+  class Watch;
+
+  // What we know of one wanted Secret.
+  struct Wanted {
+    std::set<std::string> keys;
+    bool known = false;
+    bool present = false;
+    std::string resource_version;  // as emitted; "" when not present
+    std::string uid;
+    std::set<std::string> emitted_keys;  // the wanted keys at that time
+    std::string problem;                 // "" when none
+  };
+
+  void Read(std::stop_token stop);
+  void ReadOne(const resource::ObjectName& name, std::stop_token stop);
+  void Emit(const resource::ObjectName& name, const nlohmann::json& object,
+            const std::set<std::string>& keys);
+  void EmitDeleted(const resource::ObjectName& name);
+  void NoteProblem(const resource::ObjectName& name, const absl::Status& error, bool definite);
+  void OnMetadata(const resource::ObjectName& name, const std::string& uid,
+                  const std::string& resource_version);
+  void OnGone(const resource::ObjectName& name);
+  void ManageWatches(std::stop_token stop);
+  std::set<std::string> WantedScopes() const;
+
+  const kube::KubeApi& api_;
+  Clock& clock_;
+  const KubeSourceOptions options_;
+  const Deliver deliver_;
+  const Changed changed_;
+  kube::WorkQueue<resource::ObjectName> queue_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any scopes_changed_;
+  bool scopes_dirty_ = false;
+  std::map<resource::ObjectName, Wanted> wanted_;
+  std::map<std::string, std::string> watch_problems_;  // by scope: "" = all namespaces
+
+  std::map<std::string, std::unique_ptr<Watch>> watches_;  // of the manager's thread
+  std::vector<std::jthread> readers_;
+  std::jthread manager_;
+};
+
+}  // namespace rota::source

@@ -1,0 +1,252 @@
+#include "controller/source/kube_source.h"
+
+#include <mutex>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "controller/source/kube_decode.h"
+#include "controller/source/kube_secrets.h"
+
+namespace rota::source {
+
+using nlohmann::json;
+
+kube::Resource ApiResource() { return {"gateway.rota.dev", "v1alpha1", "apis", "API"}; }
+
+class KubeSource::Impl {
+ public:
+  Impl(const kube::KubeApi& api, Clock& clock, KubeSourceOptions options)
+      : api_(api),
+        clock_(clock),
+        options_(std::move(options)),
+        secrets_(
+            api, clock, options_, [this](const auto& call) { Deliver(call); },
+            [this] { Review(); }) {}
+
+  absl::Status Start(ObjectSink& sink) {
+    if (sink_ != nullptr) {
+      return absl::FailedPreconditionError("the Kubernetes source has been started already");
+    }
+    sink_ = &sink;
+    reviewer_ = std::jthread([this](std::stop_token stop) { ReviewLoop(stop); });
+    secrets_.Start();
+    std::vector<std::string> scopes = options_.namespaces;
+    if (scopes.empty()) {
+      scopes.push_back("");
+    }
+    for (const std::string& ns : scopes) {
+      watches_.push_back(std::make_unique<ApiWatch>(*this, ns));
+    }
+    for (const auto& watch : watches_) {
+      watch->reflector.Start();
+    }
+    return absl::OkStatus();
+  }
+
+  void Stop() {
+    for (const auto& watch : watches_) {
+      watch->reflector.Stop();
+    }
+    secrets_.Stop();
+    if (reviewer_.joinable()) {
+      reviewer_.request_stop();
+      reviewer_.join();
+    }
+  }
+
+  void SetSecretReferences(SecretReferences references) {
+    bool complete = false;
+    {
+      std::lock_guard guard(mutex_);
+      complete = apis_synced_;
+    }
+    secrets_.SetReferences(std::move(references));
+    std::lock_guard guard(mutex_);
+    references_complete_ = references_complete_ || complete;
+    ReviewLocked();
+  }
+
+  SourceHealth Health() const {
+    std::lock_guard guard(mutex_);
+    SourceHealth health;
+    health.synced = secrets_synced_;
+    health.connected = !watches_health_.empty();
+    for (const auto& [ns, state] : watches_health_) {
+      health.connected = health.connected && state.connected;
+      if (!state.error.ok()) {
+        health.last_error = std::string(state.error.message());
+      }
+    }
+    if (health.last_error.empty() && !reported_.empty()) {
+      health.last_error = reported_.front();
+    }
+    return health;
+  }
+
+ private:
+  // The watch over the APIs of one namespace, or of all.
+  struct ApiWatch final : kube::ReflectorHandler {
+    ApiWatch(Impl& impl, const std::string& watched_namespace)
+        : owner(impl),
+          ns(watched_namespace),
+          reflector(impl.api_, {ApiResource(), ns, false}, *this, impl.clock_,
+                    impl.options_.reflector) {
+      owner.watches_health_[ns] = {};
+    }
+    void OnUpsert(const kube::ObjectId&, const json& object) override {
+      ApiObject api = ApiFromKube(object);
+      owner.Deliver([&](ObjectSink& sink) { sink.OnApi(std::move(api)); });
+    }
+    void OnDelete(const kube::ObjectId& id) override {
+      owner.Deliver([&](ObjectSink& sink) {
+        sink.OnDeleted({ObjectKind::kApi, {id.ns, id.name}});
+      });
+    }
+    void OnSynced() override { owner.OnApisSynced(); }
+    void OnHealth(const kube::ReflectorHealth& health) override { owner.OnHealth(ns, health); }
+
+    Impl& owner;
+    const std::string ns;
+    kube::Reflector reflector;
+  };
+
+  void Deliver(const std::function<void(ObjectSink&)>& call) {
+    std::lock_guard guard(delivery_mutex_);
+    call(*sink_);
+  }
+
+  void OnHealth(const std::string& ns, const kube::ReflectorHealth& health) {
+    {
+      std::lock_guard guard(mutex_);
+      watches_health_[ns] = health;
+    }
+    Review();
+  }
+
+  void OnApisSynced() {
+    {
+      std::lock_guard guard(mutex_);
+      for (const auto& [ns, state] : watches_health_) {
+        if (!state.synced) {
+          return;
+        }
+      }
+      if (apis_synced_) {
+        return;
+      }
+      apis_synced_ = true;  // from now on references are complete, also those set by the sink below
+    }
+    Deliver([](ObjectSink& sink) { sink.OnSynced(ObjectKind::kApi); });
+    std::lock_guard guard(mutex_);
+    // An owner that refers to no Secret may see no reason to say so.
+    references_due_ = clock_.Now() +
+                      std::chrono::duration_cast<MonotonicTime::duration>(options_.reference_grace);
+    ReviewLocked();
+  }
+
+  // Asks the reviewer to look. Never delivers itself: the caller may be the sink.
+  void Review() {
+    std::lock_guard guard(mutex_);
+    ReviewLocked();
+  }
+  void ReviewLocked() {
+    review_wanted_ = true;
+    review_.notify_all();
+  }
+
+  // Tells the sink when the Secrets have become complete and when the problems have changed.
+  void ReviewLoop(std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      {
+        std::unique_lock lock(mutex_);
+        const bool grace = references_due_.has_value() && !references_complete_;
+        const MonotonicTime until = grace ? *references_due_ : clock_.Now() + std::chrono::hours(1);
+        if (!review_wanted_) {
+          clock_.WaitUntil(lock, review_, until, stop);
+        }
+        if (grace && clock_.Now() >= *references_due_) {
+          references_complete_ = true;
+          review_wanted_ = true;
+        }
+        if (!review_wanted_) {
+          continue;
+        }
+        review_wanted_ = false;
+      }
+      if (!stop.stop_requested()) {
+        ReviewOnce();
+      }
+    }
+  }
+
+  void ReviewOnce() {
+    bool complete = false;
+    {
+      // Before the Secrets are looked at: references that arrive in between are looked at next
+      // time.
+      std::lock_guard guard(mutex_);
+      complete = references_complete_;
+    }
+    const bool known = secrets_.all_known();
+    std::vector<std::string> problems = secrets_.problems();
+    bool synced_now = false;
+    bool problems_changed = false;
+    {
+      std::lock_guard guard(mutex_);
+      for (const auto& [ns, state] : watches_health_) {
+        if (!state.error.ok()) {
+          problems.push_back(std::string(state.error.message()));
+        }
+      }
+      synced_now = known && complete && !secrets_synced_;
+      secrets_synced_ = secrets_synced_ || synced_now;
+      problems_changed = problems != reported_;
+      reported_ = problems;
+    }
+    if (synced_now) {
+      log::Info("source", "every referenced Secret has been read");
+      Deliver([](ObjectSink& sink) { sink.OnSynced(ObjectKind::kSecret); });
+    }
+    if (problems_changed) {
+      std::vector<SourceProblem> list;
+      for (const std::string& problem : problems) {
+        list.push_back({"", 0, problem});
+      }
+      Deliver([&](ObjectSink& sink) { sink.OnProblems(std::move(list)); });
+    }
+  }
+
+  const kube::KubeApi& api_;
+  Clock& clock_;
+  const KubeSourceOptions options_;
+  ObjectSink* sink_ = nullptr;
+  std::mutex delivery_mutex_;  // held while the sink is called
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any review_;
+  bool review_wanted_ = false;
+  std::optional<MonotonicTime> references_due_;
+  std::map<std::string, kube::ReflectorHealth> watches_health_;
+  bool apis_synced_ = false;
+  bool references_complete_ = false;
+  bool secrets_synced_ = false;
+  std::vector<std::string> reported_;
+
+  KubeSecrets secrets_;
+  std::vector<std::unique_ptr<ApiWatch>> watches_;
+  std::jthread reviewer_;
+};
+
+KubeSource::KubeSource(const kube::KubeApi& api, Clock& clock, KubeSourceOptions options)
+    : impl_(std::make_unique<Impl>(api, clock, std::move(options))) {}
+KubeSource::~KubeSource() { Stop(); }
+
+absl::Status KubeSource::Start(ObjectSink& sink) { return impl_->Start(sink); }
+void KubeSource::Stop() { impl_->Stop(); }
+void KubeSource::SetSecretReferences(SecretReferences references) {
+  impl_->SetSecretReferences(std::move(references));
+}
+SourceHealth KubeSource::Health() const { return impl_->Health(); }
+
+}  // namespace rota::source

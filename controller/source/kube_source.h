@@ -1,0 +1,55 @@
+#pragma once
+
+// Objects from the Kubernetes API: the APIs of all namespaces or of a list, and the Secrets that
+// they refer to. Of Secrets it watches names and versions only, per namespace that holds a
+// referenced one, and reads the few that are referenced; of these it keeps nothing.
+//
+// Order: OnSynced(kApi), then the owner of the sink calls SetSecretReferences (also when there are
+// none), and when each referenced Secret is known or known to be absent: OnSynced(kSecret). A watch
+// that fails keeps the last values; only the server's word that an object is gone is OnDeleted.
+//
+// Thread-safe. The sink is called from several threads, one at a time, under a lock of its own: it
+// may call SetSecretReferences and Health, not Stop.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "controller/kube/api.h"
+#include "controller/kube/reflector.h"
+#include "controller/source/source.h"
+
+namespace rota::source {
+
+// apis.gateway.rota.dev/v1alpha1.
+kube::Resource ApiResource();
+
+struct KubeSourceOptions {
+  std::vector<std::string> namespaces;  // empty: all
+  kube::ReflectorOptions reflector;
+  int secret_readers = 4;
+  // Namespaces with referenced Secrets that get a watch each; with more than this one watch over
+  // all namespaces takes their place, which needs a ClusterRole.
+  size_t max_secret_watches = 64;
+  // How long after OnSynced(kApi) a silent owner is taken to refer to no further Secret.
+  Duration reference_grace = std::chrono::seconds(5);
+};
+
+class KubeSource final : public Source {
+ public:
+  // Everything passed by reference must outlive the source.
+  KubeSource(const kube::KubeApi& api, Clock& clock, KubeSourceOptions options = {});
+  ~KubeSource() override;
+
+  absl::Status Start(ObjectSink& sink) override;
+  void Stop() override;
+  void SetSecretReferences(SecretReferences references) override;
+  SourceHealth Health() const override;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rota::source
