@@ -1,0 +1,131 @@
+#pragma once
+
+// The thread between a source and what is served: takes objects in as they come, builds at once on
+// the first change, coalesces what comes meanwhile, publishes snapshots, tells the source which
+// Secrets are needed and the sinks what became of each API. Nothing is published before the source
+// has told all APIs and all Secrets that existed at the start.
+//
+// Thread-safe. The queue holds one entry per object, so that it is bounded by the objects that
+// exist.
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/clock.h"
+#include "common/published.h"
+#include "controller/compile/assemble.h"
+#include "controller/compile/snapshot.h"
+#include "controller/reconcile/status_sink.h"
+#include "controller/reconcile/status_tracker.h"
+#include "controller/reconcile/world.h"
+#include "controller/source/source.h"
+
+namespace rota::reconcile {
+
+// Everything must outlive the reconciler.
+struct ReconcilerOptions {
+  compile::GatewaySettings gateway;
+  Clock* clock = nullptr;
+  Published<compile::Snapshot>* published = nullptr;
+  // Called on the reconciler's thread after each new snapshot; must not block. May be null.
+  std::function<void()> on_published;
+  // What the data planes say now; see FleetChanged(). May be null: no data plane ever.
+  std::function<FleetView()> fleet;
+  std::vector<StatusSink*> sinks;
+};
+
+// For /readyz, /debug and metrics.
+struct ReconcilerStats {
+  bool published = false;  // the first snapshot is out
+  size_t apis = 0;
+  size_t secrets = 0;
+  uint64_t builds = 0;
+  uint64_t snapshots = 0;  // builds that gave something new
+  uint64_t compiles = 0;   // APIs that were decoded and compiled
+  Duration last_build{};
+};
+
+class Reconciler final : public source::ObjectSink {
+ public:
+  explicit Reconciler(ReconcilerOptions options);
+  ~Reconciler() override;
+  Reconciler(const Reconciler&) = delete;
+  Reconciler& operator=(const Reconciler&) = delete;
+
+  // Starts the thread and the source. To be called once; `source` must live until Stop() has
+  // returned.
+  absl::Status Start(source::Source& source);
+  // Stops the source, then the thread. Idempotent.
+  void Stop();
+  // A data plane has come, gone or acknowledged: what `fleet` returns has changed.
+  void FleetChanged();
+  ReconcilerStats Stats() const;
+
+  void OnApi(source::ApiObject object) override;
+  void OnSecret(source::SecretObject object) override;
+  void OnDeleted(const source::ObjectKey& key) override;
+  void OnSynced(source::ObjectKind kind) override;
+  void OnProblems(std::vector<source::SourceProblem> problems) override;
+
+ private:
+  struct Deleted {};
+  using Event = std::variant<Deleted, source::ApiObject, source::SecretObject>;
+
+  // What the thread takes out in one go.
+  struct Batch {
+    std::map<source::ObjectKey, std::vector<Event>> events;
+    std::optional<std::vector<source::SourceProblem>> problems;
+    bool apis_synced = false;
+    bool secrets_synced = false;
+    bool fleet_changed = false;
+  };
+
+  void Push(const source::ObjectKey& key, Event event);
+  void Run(std::stop_token stop);
+  Batch Await(std::stop_token stop);
+  void Apply(Batch& batch);
+  void RequestSecrets();
+  void Build();
+  void TellFleetNews();
+  void TellStatuses(const std::vector<resource::ObjectName>& names);
+  void Tell(const ApiStatus& status);
+  MonotonicTime NextDeadline() const;
+
+  const ReconcilerOptions options_;
+  Clock& clock_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any wake_;
+  Batch pending_;          // guarded by mutex_
+  bool has_news_ = false;  // guarded by mutex_
+  ReconcilerStats stats_;  // guarded by mutex_
+  source::Source* source_ = nullptr;
+
+  // The thread's own.
+  World world_;
+  StatusTracker tracker_;
+  bool apis_synced_ = false;
+  bool secrets_synced_ = false;
+  std::optional<uint64_t> requested_version_;
+  std::optional<MonotonicTime> rebuild_at_;
+  std::string published_hash_;
+  std::set<resource::ObjectName> unsettled_;  // not confirmed by the fleet
+  bool fleet_changed_ = false;                // since the last pass over all APIs
+  bool fleet_news_ = false;                   // since the last pass over the unsettled ones
+  MonotonicTime next_fleet_pass_{};
+  MonotonicTime next_full_pass_{};
+
+  std::jthread thread_;
+};
+
+}  // namespace rota::reconcile

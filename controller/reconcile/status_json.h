@@ -1,0 +1,26 @@
+#pragma once
+
+// An API's status as JSON: what is server-side-applied to the resource, and what /debug shows. Pure
+// and thread-safe. Never holds anything of a Secret but names.
+
+#include <optional>
+#include <string>
+
+#include "common/clock.h"
+#include "controller/reconcile/status.h"
+#include "nlohmann/json.hpp"
+
+namespace rota::reconcile {
+
+// The content of .status: conditions, gateways[], observedGeneration, models. `gateway` is
+// "<namespace>/<name>".
+nlohmann::json ToJson(const ApiStatus& status, const std::string& gateway);
+
+// The conditions in a .status that was read (uid and generation stay unset); nullopt when it has
+// none.
+std::optional<ApiStatus> FromJson(const nlohmann::json& status);
+
+// "2026-11-21T10:00:00Z".
+std::string FormatTime(WallTime time);
+
+}  // namespace rota::reconcile
