@@ -1,7 +1,7 @@
 #pragma once
 
-// Resources of the sync protocol -> RouteTable. Each resource is decoded and checked on its own: a bad one
-// is rejected and the version in use before stays.
+// Resources of the sync protocol -> RouteTable. Each resource is decoded and checked on its own: a
+// bad one is rejected and the version in use before stays.
 
 #include <functional>
 #include <map>
@@ -25,18 +25,20 @@ struct BuilderOptions {
 };
 
 // A resource as it travels: id, hash and serialised body.
-using ResourceMap = std::map<std::pair<rota::sync::v1::Kind, std::string>, rota::sync::v1::Resource>;
+using ResourceMap =
+    std::map<std::pair<rota::sync::v1::Kind, std::string>, rota::sync::v1::Resource>;
 
 struct BuildResult {
   std::shared_ptr<const RouteTable> table;
   std::vector<rota::sync::v1::Rejection> rejected;  // not in the table, kept_hash says what is
   std::vector<rota::sync::v1::Rejection> refused;   // in the table, but not served as asked
-  ResourceMap in_use;      // `wanted` with the rejected ones replaced by what is kept
-  std::set<std::string> changed_credentials;  // target ids whose suspensions end: another credential than before
+  ResourceMap in_use;  // `wanted` with the rejected ones replaced by what is kept
+  std::set<std::string>
+      changed_credentials;  // target ids whose suspensions end: another credential than before
 };
 
-// Single-thread (the thread that applies transactions). Remembers decoded resources by hash, so that an
-// unchanged API costs nothing to decode again.
+// Single-thread (the thread that applies transactions). Remembers decoded resources by hash, so
+// that an unchanged API costs nothing to decode again.
 class Builder {
  public:
   Builder(BuilderOptions options, rotation::Registry& registry);

@@ -1,8 +1,9 @@
 #pragma once
 
-// The immutable route table that requests are served from: host, path and verb to one operation of one
-// API in one environment, with everything that the request path needs resolved (rotation, endpoint,
-// credential). Built off the request path, published as a whole, kept by each request to its end.
+// The immutable route table that requests are served from: host, path and verb to one operation of
+// one API in one environment, with everything that the request path needs resolved (rotation,
+// endpoint, credential). Built off the request path, published as a whole, kept by each request to
+// its end.
 //
 // Pure. Thread-safe: const after construction.
 
@@ -13,9 +14,13 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/secret.h"
 #include "dataplane/rotation/rotation.h"
+#include "dataplane/table/host_rules.h"
+#include "dataplane/table/operation_index.h"
 #include "rota/sync/v1/config.pb.h"
 
 namespace rota::table {
@@ -38,22 +43,25 @@ using SeriesId = uint32_t;
 struct Credential {
   enum class Place : uint8_t { kNone, kHeader, kQuery };
   Place place = Place::kNone;
-  std::string name;    // header (as configured) or query parameter
-  SecretString value;  // ready to send: "Bearer ..." and "Basic ..." are already put together
+  std::string name;  // header (as configured) or query parameter
+  // Ready to send: "Bearer ..." and "Basic ..." are put together, a query value is percent-encoded.
+  SecretString value;
+  friend bool operator==(const Credential&, const Credential&) = default;
 };
 
 struct Endpoint {
-  std::string url;        // "https://api.openai.com/v1"
-  std::string name;       // for people
-  std::string provider;   // "openai"
+  std::string url;       // "https://api.openai.com/v1"
+  std::string name;      // for people
+  std::string provider;  // "openai"
   bool tls = false;
-  std::string host;       // without brackets
+  std::string host;  // without brackets
   uint16_t port = 0;
   std::string authority;  // Host header: "api.openai.com", "127.0.0.1:8080", "[::1]:8080"
   std::string base_path;  // "/v1", "" for none
   Credential credential;
-  bool credential_missing = false;  // configured, but the Secret or key is not there: never sent without
-  std::string ca_pem;               // "" = the process's trust store
+  // Configured, but the Secret or key (of the credential or the CA) is not there: nothing is sent.
+  bool credential_missing = false;
+  std::string ca_pem;  // "" = the process's trust store
   std::optional<Duration> connect_timeout;
   std::optional<Duration> first_byte_timeout;
   // Connections may be shared by endpoints with the same key: scheme, host, port and trust.
@@ -88,7 +96,8 @@ struct Route {
   const BoundRotation* rotation = nullptr;  // null: everything goes to `endpoint`
   const Endpoint* endpoint = nullptr;       // the environment's first endpoint
   SeriesId endpoint_series = 0;             // series of requests to `endpoint` without a pick
-  SeriesId gateway_series = 0;              // series of answers that the gateway makes itself (model "", target "")
+  SeriesId gateway_series =
+      0;  // series of answers that the gateway makes itself (model "", target "")
 };
 
 struct Operation {
@@ -107,6 +116,12 @@ struct Api {
   std::vector<std::unique_ptr<Endpoint>> endpoints;
   std::vector<std::unique_ptr<BoundRotation>> rotations;
   std::vector<Operation> operations;
+  // Paths that requests begin with, most binding first: "<basePath>/<version>", "<basePath>" of the
+  // default version, "<basePath>/v1" of version "v1.2" (only where no other API has the path).
+  std::vector<std::string> mounts;
+  std::optional<std::string> major_mount;
+  uint64_t minor_version = 0;  // of `major_mount`: the largest one gets it
+  OperationIndex index;
 };
 
 enum class MatchStatus : uint8_t {
@@ -123,7 +138,8 @@ struct Match {
   const Api* api = nullptr;              // also set for 405 and kNoEnvironment
   const Operation* operation = nullptr;  // kOk
   const Route* route = nullptr;          // kOk
-  // kOk: the operation's path as the upstream gets it after the endpoint's base path, query not included
+  // kOk: the operation's path as the upstream gets it after the endpoint's base path, query not
+  // included
   // ("/chat/completions").
   std::string upstream_path;
   std::string allow;  // 405: "GET, POST"
@@ -131,13 +147,42 @@ struct Match {
 
 class RouteTable {
  public:
-  virtual ~RouteTable() = default;
+  struct Options {
+    HostRules hosts;
+    std::string snapshot_hash;  // 32 bytes, "" for the empty table
+    bool allow_local_upstreams = false;
+  };
+  // The empty table: nothing matches.
+  RouteTable() = default;
+  // Where two APIs have the same path the first one keeps it; the other is named in `collisions`.
+  struct Collision {
+    const Api* api = nullptr;
+    const Api* owner = nullptr;
+    std::string path;
+  };
+  RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
+             std::vector<Collision>* collisions = nullptr);
+  RouteTable(const RouteTable&) = delete;  // the index points into the APIs
+  RouteTable& operator=(const RouteTable&) = delete;
+
   // `host` as in the Host header (a port is ignored); `path` without the query.
-  virtual Match Find(std::string_view host, std::string_view method, std::string_view path) const = 0;
-  virtual Environment EnvironmentOf(std::string_view host) const = 0;
-  virtual const std::vector<std::unique_ptr<Api>>& apis() const = 0;
-  virtual const std::string& snapshot_hash() const = 0;  // 32 bytes, "" for the empty table
-  virtual bool allow_local_upstreams() const = 0;
+  Match Find(std::string_view host, std::string_view method, std::string_view path) const;
+  Environment EnvironmentOf(std::string_view host) const {
+    return options_.hosts.IsSandbox(host) ? Environment::kSandbox : Environment::kProduction;
+  }
+  // APIs that have not changed are shared by the tables of consecutive snapshots.
+  const std::vector<std::shared_ptr<const Api>>& apis() const { return apis_; }
+  const std::string& snapshot_hash() const { return options_.snapshot_hash; }
+  bool allow_local_upstreams() const { return options_.allow_local_upstreams; }
+
+ private:
+  bool Mount(const std::string& path, const Api& api, std::vector<Collision>* collisions);
+  const Api* FindApi(std::string_view path, std::string_view& mount) const;
+
+  Options options_;
+  std::vector<std::shared_ptr<const Api>> apis_;
+  absl::flat_hash_map<absl::string_view, const Api*> mounts_;  // keys: views into the APIs
+  size_t deepest_mount_ = 0;                                   // in segments
 };
 
 }  // namespace rota::table

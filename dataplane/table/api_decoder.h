@@ -1,0 +1,46 @@
+#pragma once
+
+// One API resource of the sync protocol -> table::Api, checked. Nothing is resolved in the registry
+// unless the whole resource is good.
+//
+// Single-thread (it calls the registry).
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dataplane/rotation/registry.h"
+#include "dataplane/table/route_table.h"
+#include "dataplane/table/secret_store.h"
+#include "rota/sync/v1/sync.pb.h"
+
+namespace rota::table {
+
+struct DecodeContext {
+  const SecretStore& secrets;
+  rotation::Registry& registry;
+  const std::function<SeriesId(const SeriesLabels&)>& intern_series;  // may be empty
+};
+
+// Why a resource is refused as a whole.
+struct DecodeProblem {
+  rota::sync::v1::Rejection::Code code = rota::sync::v1::Rejection::INVALID;
+  std::string field;  // "operations[3].target"
+  std::string message;
+};
+
+struct DecodedApi {
+  std::shared_ptr<const Api> api;
+  std::map<std::string, uint64_t> used_secrets;  // name to hash, 0 = missing
+  std::vector<DecodeProblem> missing;  // credentials: the API is served without these targets
+  size_t secured_operations = 0;
+};
+
+std::variant<DecodedApi, DecodeProblem> DecodeApi(const rota::sync::v1::Resource& resource,
+                                                  const DecodeContext& context);
+
+}  // namespace rota::table

@@ -1,0 +1,153 @@
+#include "dataplane/table/secret_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+
+namespace rota::table {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+bool IsUnreserved(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' ||
+         c == '~';
+}
+
+// Through a string that is wiped: a credential must not stay in freed memory.
+SecretString PercentEncode(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string encoded;
+  encoded.reserve(text.size() * 3);
+  for (const char c : text) {
+    if (IsUnreserved(c)) {
+      encoded += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      encoded += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  SecretString result(encoded);
+  WipeString(encoded);
+  return result;
+}
+
+SecretString Join(std::string_view prefix, std::string_view value) {
+  std::string joined;
+  joined.reserve(prefix.size() + value.size());
+  joined.append(prefix).append(value);
+  SecretString result(joined);
+  WipeString(joined);
+  return result;
+}
+
+SecretString BasicValue(const SecretString& user, const SecretString& password) {
+  std::string plain;
+  plain.reserve(user.Reveal().size() + 1 + password.Reveal().size());
+  plain.append(user.Reveal()).append(":").append(password.Reveal());
+  std::string encoded = absl::Base64Escape(plain);
+  SecretString result = Join("Basic ", encoded);
+  WipeString(plain);
+  WipeString(encoded);
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const DecodedSecret>> SecretStore::Decode(
+    const v1::Resource& resource) {
+  v1::Secret message;
+  if (!message.ParseFromString(resource.body())) {
+    return absl::InvalidArgumentError("the bytes are not a rota.sync.v1.Secret");
+  }
+  auto secret = std::make_shared<DecodedSecret>();
+  secret->hash = resource.hash();
+  for (v1::Secret::Entry& entry : *message.mutable_entries()) {
+    secret->values[entry.key()] = SecretString(entry.value());
+    WipeString(*entry.mutable_value());
+  }
+  return secret;
+}
+
+uint64_t SecretStore::HashOf(const std::string& name) const {
+  const auto found = secrets_.find(name);
+  return found == secrets_.end() ? 0 : found->second->hash;
+}
+
+absl::StatusOr<const SecretString*> SecretStore::Find(const v1::SecretKey& key) const {
+  const auto secret = secrets_.find(key.secret());
+  if (secret == secrets_.end()) {
+    return absl::NotFoundError(absl::StrCat("Secret \"", key.secret(),
+                                            "\" does not exist; create it with the key \"",
+                                            key.key(), "\""));
+  }
+  const auto value = secret->second->values.find(key.key());
+  if (value == secret->second->values.end()) {
+    return absl::NotFoundError(
+        absl::StrCat("Secret \"", key.secret(), "\" has no key \"", key.key(), "\"; add it"));
+  }
+  return &value->second;
+}
+
+absl::StatusOr<SecretString> SecretStore::Value(const v1::SecretKey& key) const {
+  ASSIGN_OR_RETURN(const SecretString* found, Find(key));
+  std::string_view value = found->Reveal();
+  while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) {
+    value.remove_suffix(1);
+  }
+  if (value.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("key \"", key.key(), "\" of Secret \"",
+                                                   key.secret(), "\" is empty; give it a value"));
+  }
+  const bool has_control = std::any_of(value.begin(), value.end(), [](char c) {
+    return absl::ascii_iscntrl(static_cast<unsigned char>(c)) && c != '\t';
+  });
+  if (has_control) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("key \"", key.key(), "\" of Secret \"", key.secret(),
+                     "\" holds line breaks or other control bytes; store the bare value"));
+  }
+  return SecretString(value);
+}
+
+absl::StatusOr<std::string> SecretStore::Text(const v1::SecretKey& key) const {
+  ASSIGN_OR_RETURN(const SecretString* found, Find(key));
+  return std::string(found->Reveal());
+}
+
+absl::StatusOr<Credential> SecretStore::Render(const v1::Credential& credential) const {
+  Credential rendered;
+  ASSIGN_OR_RETURN(SecretString value, Value(credential.value()));
+  switch (credential.place()) {
+    case v1::Credential::HEADER:
+      rendered.place = Credential::Place::kHeader;
+      rendered.name = credential.name();
+      // "sk-..." alone is a bearer token; "Bearer sk-..." and "Basic ..." have their scheme.
+      rendered.value = absl::EqualsIgnoreCase(credential.name(), "authorization") &&
+                               value.Reveal().find(' ') == std::string_view::npos
+                           ? Join("Bearer ", value.Reveal())
+                           : std::move(value);
+      return rendered;
+    case v1::Credential::QUERY:
+      rendered.place = Credential::Place::kQuery;
+      rendered.name = credential.name();
+      rendered.value = PercentEncode(value.Reveal());
+      return rendered;
+    case v1::Credential::BASIC: {
+      ASSIGN_OR_RETURN(const SecretString user, Value(credential.user_name()));
+      rendered.place = Credential::Place::kHeader;
+      rendered.name = "Authorization";
+      rendered.value = BasicValue(user, value);
+      return rendered;
+    }
+    default:
+      return absl::InvalidArgumentError("the credential has no place that this build knows");
+  }
+}
+
+}  // namespace rota::table
