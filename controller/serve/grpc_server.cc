@@ -1,0 +1,206 @@
+#include "controller/serve/grpc_server.h"
+
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "rota/sync/v1/sync.grpc.pb.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
+}
+
+PeerIdentity IdentityOf(const grpc::CallbackServerContext& context) {
+  PeerIdentity peer;
+  peer.address = context.peer();
+  const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
+  peer.authenticated = auth != nullptr && auth->IsPeerAuthenticated();
+  if (peer.authenticated) {
+    for (const grpc::string_ref& uri : auth->FindPropertyValues(GRPC_X509_SAN_PROPERTY_NAME)) {
+      peer.uris.emplace_back(uri.data(), uri.size());
+    }
+  }
+  return peer;
+}
+
+// Owns itself; gone after OnDone.
+class StreamReactor final : public grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>,
+                            public ServerStream {
+ public:
+  StreamReactor(SyncService& service, grpc::CallbackServerContext& context) : context_(context) {
+    absl::StatusOr<std::shared_ptr<SyncService::Connection>> connection =
+        service.Accept(*this, IdentityOf(context));
+    if (!connection.ok()) {
+      grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::Finish(
+          ToGrpc(connection.status()));
+      return;
+    }
+    connection_ = std::move(*connection);
+    StartRead(&incoming_);
+  }
+
+  void StartWrite(v1::ServerMessage message) override {
+    outgoing_ = std::move(message);
+    grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::StartWrite(&outgoing_);
+  }
+  void Finish(const absl::Status& status) override {
+    grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::Finish(ToGrpc(status));
+  }
+  void Cancel() override { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      connection_->OnPeerClosed();
+      return;
+    }
+    connection_->OnMessage(incoming_);
+    StartRead(&incoming_);
+  }
+  void OnWriteDone(bool ok) override { connection_->OnWriteDone(ok); }
+  void OnCancel() override {
+    if (connection_ != nullptr) {
+      connection_->OnPeerClosed();
+    }
+  }
+  void OnDone() override {
+    if (connection_ != nullptr) {
+      connection_->OnDone();
+    }
+    delete this;
+  }
+
+ private:
+  grpc::CallbackServerContext& context_;
+  std::shared_ptr<SyncService::Connection> connection_;  // null: refused
+  v1::ClientMessage incoming_;
+  v1::ServerMessage outgoing_;
+};
+
+class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
+ public:
+  explicit SnapshotServiceImpl(SyncService& service) : service_(service) {}
+  grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>* Sync(
+      grpc::CallbackServerContext* context) override {
+    return new StreamReactor(service_, *context);
+  }
+
+ private:
+  SyncService& service_;
+};
+
+absl::Status CheckPem(const std::string& option, const std::string& file, std::string_view mark) {
+  const absl::StatusOr<std::string> content = ReadFile(file, 1 << 20);
+  if (!content.ok()) {
+    return absl::Status(content.status().code(),
+                        absl::StrCat(option, ": ", std::string(content.status().message())));
+  }
+  if (content->find(mark) == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(option, ": '", file, "' has no PEM block '", std::string(mark), "'"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
+    const GrpcServerOptions& options) {
+  const int given =
+      !options.tls_cert.empty() + !options.tls_key.empty() + !options.tls_client_ca.empty();
+  if (given == 0) {
+    if (!IsLoopbackHost(options.listen.host) && !options.insecure) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "plaintext on ", options.listen.ToString(),
+          " is refused, because credentials travel on it: give --tls-cert, --tls-key and "
+          "--tls-client-ca, or listen on 127.0.0.1, or say --insecure"));
+    }
+    return grpc::InsecureServerCredentials();
+  }
+  if (given != 3) {
+    return absl::InvalidArgumentError(
+        "--tls-cert, --tls-key and --tls-client-ca belong together: give all three");
+  }
+  RETURN_IF_ERROR(CheckPem("--tls-cert", options.tls_cert, "BEGIN CERTIFICATE"));
+  RETURN_IF_ERROR(CheckPem("--tls-key", options.tls_key, "PRIVATE KEY"));
+  RETURN_IF_ERROR(CheckPem("--tls-client-ca", options.tls_client_ca, "BEGIN CERTIFICATE"));
+  const auto seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(options.certificate_refresh).count();
+  grpc::experimental::TlsServerCredentialsOptions tls(
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+          options.tls_key, options.tls_cert, options.tls_client_ca,
+          static_cast<unsigned int>(std::max<int64_t>(seconds, 1))));
+  tls.watch_root_certs();
+  tls.watch_identity_key_cert_pairs();
+  tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return grpc::experimental::TlsServerCredentials(tls);
+}
+
+int Milliseconds(Duration duration) {
+  return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
+}
+
+}  // namespace
+
+struct GrpcServer::Impl {
+  Impl(SyncService& sync_service, Clock& server_clock)
+      : service(sync_service), clock(server_clock) {}
+  SnapshotServiceImpl service;
+  Clock& clock;
+  HostPort address;
+  std::unique_ptr<grpc::Server> server;
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                              SyncService& service, Clock& clock) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                   Credentials(options));
+  auto impl = std::make_unique<Impl>(service, clock);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen.ToString(), credentials, &port);
+  builder.RegisterService(&impl->service);
+  builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
+  // Two controllers on one port would share it silently.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 15'000);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 16);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             Milliseconds(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             Milliseconds(options.max_connection_grace));
+  impl->server = builder.BuildAndStart();
+  if (impl->server == nullptr || port == 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", options.listen.ToString(),
+                                               ": is the address in use, or not of this machine?"));
+  }
+  impl->address = {options.listen.host, static_cast<uint16_t>(port)};
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+}
+
+GrpcServer::~GrpcServer() { Shutdown(Duration::zero()); }
+
+const HostPort& GrpcServer::address() const { return impl_->address; }
+
+void GrpcServer::Shutdown(Duration grace) {
+  impl_->server->Shutdown(impl_->clock.WallNow() +
+                          std::chrono::duration_cast<WallTime::duration>(grace));
+  impl_->server->Wait();
+}
+
+}  // namespace rota::serve

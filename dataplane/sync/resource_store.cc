@@ -1,0 +1,189 @@
+#include "dataplane/sync/resource_store.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "common/hash.h"
+#include "common/status_macros.h"
+
+namespace rota::sync {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+constexpr size_t kMaxMessageBytes = 1024;
+
+}  // namespace
+
+ResourceKey KeyOf(const v1::ResourceId& id) { return {id.kind(), id.name()}; }
+
+void SnapshotHasher::Add(const ResourceKey& key, uint64_t hash) {
+  input_.push_back(static_cast<char>(key.first));
+  input_.append(key.second);
+  input_.push_back('\0');
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    input_.push_back(static_cast<char>(hash >> shift & 0xFF));
+  }
+}
+
+std::string SnapshotHasher::Finish() const { return Sha256(input_); }
+
+absl::Status ResourceStore::Verify(const Transaction& transaction) const {
+  // What the server believes that this data plane was sent: in use, less what was rejected, plus
+  // changes. 0 stands for a removal.
+  std::map<ResourceKey, uint64_t> changes;
+  if (!transaction.commit.full()) {
+    changes = rejected_;
+  }
+  for (const auto& [key, resource] : transaction.upserts) {
+    changes[key] = resource.hash();
+  }
+  for (const ResourceKey& key : transaction.removals) {
+    changes[key] = 0;
+  }
+  SnapshotHasher hasher;
+  size_t count = 0;
+  const auto add = [&](const ResourceKey& key, uint64_t hash) {
+    if (hash != 0) {
+      hasher.Add(key, hash);
+      ++count;
+    }
+  };
+  auto change = changes.begin();
+  if (!transaction.commit.full()) {
+    for (const auto& [key, resource] : in_use_) {
+      for (; change != changes.end() && change->first < key; ++change) {
+        add(change->first, change->second);
+      }
+      if (change != changes.end() && change->first == key) {
+        add(key, (change++)->second);
+      } else {
+        add(key, resource.hash());
+      }
+    }
+  }
+  for (; change != changes.end(); ++change) {
+    add(change->first, change->second);
+  }
+  if (count != transaction.commit.resource_count()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("transaction ", transaction.number, " leads to ", count,
+                     " resources, but its commit says ", transaction.commit.resource_count()));
+  }
+  if (hasher.Finish() != transaction.commit.snapshot_hash()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "transaction ", transaction.number, " leads to another snapshot than its commit says"));
+  }
+  return absl::OkStatus();
+}
+
+bool ResourceStore::ChangesNothing(const Transaction& transaction) const {
+  return applied_once_ && complete_ && transaction.upserts.empty() &&
+         transaction.removals.empty() && transaction.commit.snapshot_hash() == snapshot_hash_;
+}
+
+absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Applier& applier) {
+  RETURN_IF_ERROR(Verify(transaction));
+  forget_inventory_ = false;
+  v1::Ack ack;
+  ack.set_transaction(transaction.number);
+  if (ChangesNothing(transaction)) {
+    ack.set_applied_snapshot_hash(snapshot_hash_);
+    ack.mutable_refused()->Add(refused_.begin(), refused_.end());
+    return ack;
+  }
+  // What the transaction replaces or removes, for what turns out to be rejected.
+  ResourceMap old;
+  if (transaction.commit.full()) {
+    old = std::exchange(in_use_, {});
+    rejected_.clear();
+  }
+  for (auto& [key, resource] : transaction.upserts) {
+    rejected_.erase(key);
+    if (auto node = in_use_.extract(key); !node.empty()) {
+      old.insert(std::move(node));
+    }
+    in_use_.emplace(key, std::move(resource));
+  }
+  for (const ResourceKey& key : transaction.removals) {
+    rejected_.erase(key);
+    in_use_.erase(key);
+  }
+  ApplyResult result = applier(in_use_, transaction.commit.snapshot_hash());
+  for (v1::Rejection& rejection : result.rejected) {
+    KeepOld(KeyOf(rejection.id()), old, rejection);
+    *ack.add_rejected() = rejection;
+  }
+  for (v1::Rejection& refusal : result.refused) {
+    refusal.mutable_message()->resize(std::min(refusal.message().size(), kMaxMessageBytes));
+  }
+  refused_ = std::move(result.refused);
+  ack.mutable_refused()->Add(refused_.begin(), refused_.end());
+  complete_ = rejected_.empty();
+  applied_once_ = true;
+  snapshot_hash_ = transaction.commit.snapshot_hash();
+  if (complete_) {
+    ack.set_applied_snapshot_hash(snapshot_hash_);
+  } else {
+    SnapshotHasher hasher;
+    for (const auto& [key, resource] : in_use_) {
+      hasher.Add(key, resource.hash());
+    }
+    ack.set_applied_snapshot_hash(hasher.Finish());
+  }
+  return ack;
+}
+
+void ResourceStore::KeepOld(const ResourceKey& key, ResourceMap& old, v1::Rejection& rejection) {
+  rejection.mutable_message()->resize(std::min(rejection.message().size(), kMaxMessageBytes));
+  const auto wanted = in_use_.find(key);
+  if (wanted == in_use_.end()) {
+    return;
+  }
+  rejection.set_rejected_hash(wanted->second.hash());
+  rejected_[key] = wanted->second.hash();
+  const auto kept = old.find(key);
+  if (kept == old.end()) {
+    rejection.set_kept_hash(0);
+    in_use_.erase(wanted);
+    return;
+  }
+  rejection.set_kept_hash(kept->second.hash());
+  wanted->second = std::move(kept->second);
+  old.erase(kept);
+}
+
+void ResourceStore::Load(ResourceMap resources, const std::string& snapshot_hash,
+                         const Applier& applier) {
+  in_use_ = std::move(resources);
+  rejected_.clear();
+  ApplyResult result = applier(in_use_, snapshot_hash);
+  ResourceMap none;
+  for (v1::Rejection& rejection : result.rejected) {
+    KeepOld(KeyOf(rejection.id()), none, rejection);
+  }
+  refused_ = std::move(result.refused);
+  complete_ = !snapshot_hash.empty() && rejected_.empty();
+  snapshot_hash_ = snapshot_hash;
+  rejected_.clear();  // no server knows of them
+  applied_once_ = true;
+}
+
+void ResourceStore::OnNewStream() { rejected_.clear(); }
+
+void ResourceStore::FillHello(v1::Hello& hello) const {
+  if (forget_inventory_) {
+    return;
+  }
+  for (const auto& [key, resource] : in_use_) {
+    v1::ResourceVersion& version = *hello.add_inventory();
+    version.mutable_id()->set_kind(key.first);
+    version.mutable_id()->set_name(key.second);
+    version.set_hash(resource.hash());
+  }
+  if (complete_) {
+    hello.set_snapshot_hash(snapshot_hash_);
+  }
+}
+
+}  // namespace rota::sync
