@@ -31,8 +31,8 @@ struct AccessRecord {
   std::string_view error;  // x-rota-error code, or ""
 };
 
-// Thread-safe. Lines are buffered and written by a thread of its own; when the disk cannot keep up, lines
-// are dropped and counted, never the requests delayed.
+// Thread-safe. Lines are buffered and written by a thread of its own; when the disk cannot keep up,
+// lines are dropped and counted, never the requests delayed.
 class AccessLog {
  public:
   virtual ~AccessLog() = default;
@@ -41,9 +41,11 @@ class AccessLog {
   virtual void Reopen() = 0;
   virtual uint64_t dropped() const = 0;
 
-  // `destination`: a file, "-" (stdout) or "off". `sample`: share of requests logged, 0..1; answers with
-  // status >= 400 always are.
-  static absl::StatusOr<std::unique_ptr<AccessLog>> Open(const std::string& destination, double sample);
+  // `destination`: a file, "-" (stdout) or "off". `sample`: share of requests logged, 0..1; answers
+  // with status >= 400 always are. `clock` (null: the real one) must outlive the log.
+  // InvalidArgument for a sample out of range, or what the operating system said about the file.
+  static absl::StatusOr<std::unique_ptr<AccessLog>> Open(const std::string& destination,
+                                                         double sample, Clock* clock = nullptr);
 };
 
 }  // namespace rota::observe

@@ -1,10 +1,12 @@
 #pragma once
 
-// What the request path counts. One shard (LoopMetrics) per event loop, written by that loop alone without
-// a lock or an atomic read-modify-write; a scrape sums the shards. Series come from configuration only
-// (SeriesId), never from the request. Names and labels: docs/reference/metrics.md.
+// What the request path counts. One shard (LoopMetrics) per event loop, written by that loop alone
+// without a lock or an atomic read-modify-write; a scrape sums the shards. Series come from
+// configuration only (SeriesId), never from the request. Names and labels:
+// docs/reference/metrics.md.
 
 #include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 
 #include <cstdint>
 #include <memory>
@@ -47,7 +49,8 @@ std::string_view LimitName(Limit limit);
 struct Shard;
 class SeriesNames;
 
-// Owned by one event loop. Calls from that thread only; none allocates but for the first of a series.
+// Owned by one event loop. Calls from that thread only; none allocates but for the first of a
+// series.
 class LoopMetrics {
  public:
   ~LoopMetrics();
@@ -82,8 +85,8 @@ class RequestMetrics final : public prometheus::Collectable {
  public:
   // More label sets than this share one series with the api "(other)".
   static constexpr size_t kMaxSeries = size_t{1} << 20;
-  // A series that is no longer configured leaves the output at once; its id is given to another one only
-  // after this time, when no request of the old snapshot counts any more.
+  // A series that is no longer configured leaves the output at once; its id is given to another one
+  // only after this time, when no request of the old snapshot counts any more.
   static constexpr Duration kReuseAfter = std::chrono::hours(1);
 
   RequestMetrics(size_t loops, const Clock& clock);
@@ -93,7 +96,8 @@ class RequestMetrics final : public prometheus::Collectable {
   // One per loop, as EngineContext wants them.
   std::vector<LoopMetrics*> loops() const;
 
-  // The id of a label set; the same one as long as it stays configured. What table::BuilderOptions wants.
+  // The id of a label set; the same one as long as it stays configured. What table::BuilderOptions
+  // wants.
   table::SeriesId Intern(const table::SeriesLabels& labels);
   table::SeriesLabels LabelsOf(table::SeriesId series) const;
   // To be called once `table` is published: series that it does not use leave the output.
@@ -102,6 +106,8 @@ class RequestMetrics final : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
+  void AddHistograms(std::vector<prometheus::MetricFamily>& all) const;
+
   const Clock& clock_;
   std::unique_ptr<SeriesNames> names_;
   std::vector<std::unique_ptr<LoopMetrics>> loops_;
