@@ -49,11 +49,11 @@ std::optional<std::string> DecodeBasePath(ObjectReader& reader) {
   if (path->front() != '/') {
     return reject("must begin with '/', as in /chat-service");
   }
-  if (path->size() > 1 && path->back() == '/') {
+  if (path->back() == '/') {
     path->pop_back();
   }
-  if (*path == "/") {
-    return "";
+  if (path->empty()) {
+    return path;
   }
   for (const std::string& segment : Segments(*path)) {
     if (segment.empty() || segment == "." || segment == "..") {
@@ -379,7 +379,11 @@ class ApiDecoder {
           "endpointConfigurations",
           "endpointConfigurations: {production: [{endpoint: https://api.openai.com/v1}]}");
     }
-    if (!api_.round_robin) {
+    const bool is_used_without_policy =
+        !api_.round_robin &&
+        std::any_of(api_.operations.begin(), api_.operations.end(),
+                    [](const Operation& operation) { return !operation.round_robin; });
+    if (is_used_without_policy) {
       WarnAboutUnusedEndpoints(api_.endpoint_configurations, reader.At("endpointConfigurations"),
                                reporter_);
     }
