@@ -138,7 +138,10 @@ void SyncService::OnEffects(const Connection& from, const SessionEffects& effect
     hub_.set_connected(fleet_.connected());
   }
   if (!effects.suspensions.empty()) {
-    Broadcast(effects.suspensions, &from);
+    // A lift is told to its origin too: what the hub told it before may have been older.
+    const bool lifts = std::any_of(effects.suspensions.begin(), effects.suspensions.end(),
+                                   [](const SharedSuspension& item) { return item.lifted; });
+    Broadcast(effects.suspensions, lifts ? nullptr : &from);
   }
 }
 

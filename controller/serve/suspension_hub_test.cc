@@ -1,0 +1,192 @@
+#include "controller/serve/suspension_hub.h"
+
+#include <algorithm>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+using std::chrono::seconds;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+v1::Suspension Item(const std::string& target, uint64_t epoch, int64_t remaining_seconds,
+                    v1::SuspensionReason reason = v1::QUOTA) {
+  v1::Suspension item;
+  item.set_target(target);
+  item.set_epoch(epoch);
+  item.set_reason(reason);
+  item.mutable_remaining()->set_seconds(remaining_seconds);
+  return item;
+}
+
+v1::SuspensionReport Report(const std::vector<v1::Suspension>& items) {
+  v1::SuspensionReport report;
+  for (const v1::Suspension& item : items) {
+    *report.add_items() = item;
+  }
+  return report;
+}
+
+v1::Suspension Lifted(const std::string& target, uint64_t epoch) {
+  v1::Suspension item = Item(target, epoch, 0);
+  item.set_lifted(true);
+  return item;
+}
+
+class SuspensionHubTest : public ::testing::Test {
+ protected:
+  SuspensionHubTest() { hub_.set_connected(3); }
+  std::vector<SharedSuspension> Merge(const std::string& origin, const v1::Suspension& item) {
+    return hub_.Merge(origin, Report({item}), clock_.Now());
+  }
+  FakeClock clock_;
+  SuspensionHub hub_;
+};
+
+TEST_F(SuspensionHubTest, TellsANewSuspensionOnceAndADuplicateNever) {
+  EXPECT_THAT(Merge("a", Item("t", 1, 60)), SizeIs(1));
+  EXPECT_THAT(Merge("a", Item("t", 1, 60)), IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, HighestEpochOfAnOriginWinsInAnyOrder) {
+  Merge("a", Item("t", 5, 100));
+
+  EXPECT_THAT(Merge("a", Item("t", 4, 500)), IsEmpty());
+
+  ASSERT_THAT(hub_.Active(clock_.Now()), SizeIs(1));
+  EXPECT_EQ(hub_.Active(clock_.Now())[0].until, clock_.Now() + seconds(100));
+}
+
+TEST_F(SuspensionHubTest, AcrossOriginsTheLatestEndCounts) {
+  Merge("a", Item("t", 1, 100));
+  Merge("b", Item("t", 1, 300));
+  Merge("c", Item("t", 1, 200));
+
+  const auto active = hub_.Active(clock_.Now());
+  ASSERT_THAT(active, SizeIs(1));
+  EXPECT_EQ(active[0].origin, "b");
+}
+
+TEST_F(SuspensionHubTest, TheMergeDoesNotDependOnTheOrder) {
+  std::vector<std::pair<std::string, v1::Suspension>> statements;
+  for (uint64_t epoch = 1; epoch <= 4; ++epoch) {
+    for (const char* origin : {"a", "b"}) {
+      statements.emplace_back(origin, Item("t", epoch, static_cast<int64_t>(10 * epoch)));
+      statements.emplace_back(origin, Item("u", epoch, static_cast<int64_t>(100 / epoch)));
+    }
+  }
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    std::shuffle(statements.begin(), statements.end(), random);
+    SuspensionHub hub;
+    for (const auto& [origin, item] : statements) {
+      hub.Merge(origin, Report({item}), clock_.Now());
+    }
+    const auto active = hub.Active(clock_.Now());
+    ASSERT_THAT(active, SizeIs(2));
+    EXPECT_EQ(active[0].until, clock_.Now() + seconds(40));
+    EXPECT_EQ(active[1].until, clock_.Now() + seconds(25));
+  }
+}
+
+TEST_F(SuspensionHubTest, ASuspensionEndsByItself) {
+  Merge("a", Item("t", 1, 60));
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(60));
+
+  clock_.Advance(seconds(60));
+
+  EXPECT_THAT(hub_.Active(clock_.Now()), IsEmpty());
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), MonotonicTime::max());
+}
+
+TEST_F(SuspensionHubTest, AuthIsSharedOnlyWithASecondWitness) {
+  EXPECT_THAT(Merge("a", Item("t", 1, 60, v1::AUTH)), IsEmpty());
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
+  EXPECT_THAT(hub_.Active(clock_.Now()), SizeIs(1));  // people see it
+
+  EXPECT_THAT(Merge("b", Item("t", 1, 60, v1::AUTH)), SizeIs(2));
+  EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(2));
+}
+
+TEST_F(SuspensionHubTest, AQuotaStatementIsNoWitnessOfAuth) {
+  Merge("b", Item("t", 1, 60, v1::QUOTA));
+  EXPECT_THAT(Merge("a", Item("t", 1, 60, v1::AUTH)), IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, AuthOfTheOnlyDataPlaneIsRememberedForItsReturn) {
+  hub_.set_connected(1);
+  Merge("a", Item("t", 1, 60, v1::AUTH));
+  EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(1));
+}
+
+TEST_F(SuspensionHubTest, ALiftEndsEveryOriginsSuspensionAndALateRepetitionDoesNotReviveIt) {
+  Merge("a", Item("t", 1, 60));
+  Merge("b", Item("t", 7, 90));
+
+  const auto told = Merge("b", Lifted("t", 8));
+
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_TRUE(told[0].lifted);
+  EXPECT_THAT(hub_.Active(clock_.Now()), IsEmpty());
+  EXPECT_THAT(Merge("a", Item("t", 1, 55)), IsEmpty());
+  EXPECT_THAT(Merge("b", Lifted("t", 8)), IsEmpty());
+  // New evidence counts.
+  EXPECT_THAT(Merge("a", Item("t", 2, 60)), SizeIs(1));
+  EXPECT_THAT(hub_.Active(clock_.Now()), SizeIs(1));
+}
+
+TEST_F(SuspensionHubTest, ALiftByHandIsToldToThoseWhoConnectLaterBeforeNewSuspensions) {
+  Merge("a", Item("t", 1, 60));
+  EXPECT_THAT(hub_.Lift("t", clock_.Now()), SizeIs(1));
+  Merge("b", Item("t", 1, 60));
+
+  const auto shared = hub_.Shared(clock_.Now());
+
+  ASSERT_GE(shared.size(), 2u);
+  EXPECT_TRUE(shared.front().lifted);
+  EXPECT_FALSE(shared.back().lifted);
+}
+
+TEST_F(SuspensionHubTest, LiftingWhatIsNotSuspendedLeavesNothingBehind) {
+  hub_.Lift("t", clock_.Now());
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, IsBoundedAndDropsWhatEndsFirst) {
+  SuspensionHubOptions options;
+  options.max_statements = 10;
+  SuspensionHub hub(options);
+  for (int i = 0; i < 50; ++i) {
+    hub.Merge("a", Report({Item("t" + std::to_string(i), 1, 1000 - i)}), clock_.Now());
+  }
+  const auto active = hub.Active(clock_.Now());
+  EXPECT_THAT(active, SizeIs(10));
+  EXPECT_EQ(hub.dropped(), 40u);
+  EXPECT_THAT(active, ::testing::Contains(::testing::Field(&SharedSuspension::target, "t0")));
+}
+
+TEST_F(SuspensionHubTest, ClampsWhatIsTooLongAndIgnoresWhatHasNoTarget) {
+  Merge("a", Item("t", 1, int64_t{1} << 60));
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + std::chrono::hours(24 * 7));
+  EXPECT_THAT(Merge("a", Item("", 1, 60)), IsEmpty());
+  EXPECT_THAT(Merge("a", Item(std::string(300, 'x'), 1, 60)), IsEmpty());
+  EXPECT_THAT(Merge("a", Item("u", 1, -5)), IsEmpty());
+  EXPECT_EQ(hub_.dropped(), 2u);
+}
+
+TEST_F(SuspensionHubTest, WhatRemainsIsReckonedWhenItIsSent) {
+  Merge("a", Item("t", 1, 60));
+  clock_.Advance(seconds(20));
+  const v1::Suspension message = ToProto(hub_.Shared(clock_.Now())[0], clock_.Now());
+  EXPECT_EQ(message.remaining().seconds(), 40);
+  EXPECT_EQ(message.origin(), "a");
+}
+
+}  // namespace
+}  // namespace rota::serve

@@ -1,0 +1,278 @@
+#include "controller/serve/sync_service.h"
+
+#include "controller/serve/test_snapshots.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+using std::chrono::seconds;
+using ::testing::SizeIs;
+
+// A transport that keeps what is written; the test says when a write is done.
+class FakeStream final : public ServerStream {
+ public:
+  void StartWrite(v1::ServerMessage message) override {
+    std::lock_guard guard(mutex_);
+    EXPECT_FALSE(writing_) << "two writes at once";
+    EXPECT_FALSE(finished_.has_value()) << "a write after the end";
+    writing_ = true;
+    written_.push_back(std::move(message));
+    changed_.notify_all();
+  }
+  void Finish(const absl::Status& status) override {
+    std::lock_guard guard(mutex_);
+    EXPECT_FALSE(writing_) << "the end during a write";
+    EXPECT_FALSE(finished_.has_value()) << "two ends";
+    finished_ = status;
+    changed_.notify_all();
+  }
+  void Cancel() override {
+    std::lock_guard guard(mutex_);
+    cancelled_ = true;
+    changed_.notify_all();
+  }
+  void Done(SyncService::Connection& connection, bool ok = true) {
+    {
+      std::lock_guard guard(mutex_);
+      EXPECT_TRUE(writing_);
+      writing_ = false;
+    }
+    connection.OnWriteDone(ok);
+  }
+  // Lets writes pass until there is nothing more to say; returns what was said.
+  std::vector<v1::ServerMessage> Drain(SyncService::Connection& connection) {
+    while (writing()) {
+      Done(connection);
+    }
+    std::lock_guard guard(mutex_);
+    return std::exchange(written_, {});
+  }
+  bool writing() {
+    std::lock_guard guard(mutex_);
+    return writing_;
+  }
+  template <typename Predicate>
+  bool Await(Predicate predicate) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, seconds(10), [&] { return predicate(*this); });
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool writing_ = false;
+  std::vector<v1::ServerMessage> written_;
+  std::optional<absl::Status> finished_;
+  bool cancelled_ = false;
+};
+
+v1::ClientMessage Hello(const std::string& node) {
+  v1::ClientMessage message;
+  message.mutable_hello()->set_node(node);
+  message.mutable_hello()->set_gateway("default/rota");
+  return message;
+}
+
+v1::ClientMessage SuspensionReport(const std::string& target, uint64_t epoch, bool lifted = false) {
+  v1::ClientMessage message;
+  v1::Suspension& item = *message.mutable_report()->add_items();
+  item.set_target(target);
+  item.set_epoch(epoch);
+  item.set_reason(v1::QUOTA);
+  item.mutable_remaining()->set_seconds(60);
+  item.set_lifted(lifted);
+  return message;
+}
+
+class SyncServiceTest : public ::testing::Test {
+ protected:
+  struct Peer {
+    FakeStream stream;
+    std::shared_ptr<SyncService::Connection> connection;
+  };
+  ~SyncServiceTest() override {
+    for (const auto& peer : peers_) {
+      peer->connection->OnDone();
+    }
+  }
+  Peer& Open(const std::string& node) {
+    auto peer = std::make_unique<Peer>();
+    auto connection = service_.Accept(peer->stream, {});
+    EXPECT_TRUE(connection.ok()) << connection.status();
+    peer->connection = *connection;
+    peer->connection->OnMessage(Hello(node));
+    return *peers_.emplace_back(std::move(peer));
+  }
+  static ServiceOptions Options() {
+    ServiceOptions options;
+    options.new_streams_burst = 5;
+    return options;
+  }
+
+  FakeClock clock_;
+  Published<compile::Snapshot> snapshots_{MakeSnapshot({{"ns/a", 1}})};
+  SyncService service_{Options(), snapshots_, clock_};
+  std::vector<std::unique_ptr<Peer>> peers_;
+};
+
+TEST_F(SyncServiceTest, RefusesStreamsUntilASnapshotIsPublished) {
+  Published<compile::Snapshot> nothing;
+  SyncService service({}, nothing, clock_);
+  FakeStream stream;
+  EXPECT_EQ(service.Accept(stream, {}).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(service.stats().streams_refused, 1u);
+}
+
+TEST_F(SyncServiceTest, RefusesABurstOfNewStreamsAndRecovers) {
+  for (int i = 0; i < 5; ++i) {
+    Open("node-" + std::to_string(i));
+  }
+  FakeStream stream;
+  EXPECT_EQ(service_.Accept(stream, {}).status().code(), absl::StatusCode::kResourceExhausted);
+
+  clock_.Advance(seconds(1));
+
+  Open("node-5");
+}
+
+TEST_F(SyncServiceTest, ASlowReaderHasOneWriteInFlightAndGetsTheNewestAfterIt) {
+  Peer& peer = Open("node");
+  peer.stream.Drain(*peer.connection);
+  v1::ClientMessage ack;
+  ack.mutable_ack()->set_transaction(1);
+  peer.connection->OnMessage(ack);
+  snapshots_.Publish(MakeSnapshot({{"ns/a", 2}}));
+  service_.Wake();
+  EXPECT_TRUE(peer.stream.writing());
+  for (uint64_t version = 3; version < 20; ++version) {
+    snapshots_.Publish(MakeSnapshot({{"ns/a", version}}));
+    service_.Wake();
+  }
+
+  const auto first = peer.stream.Drain(*peer.connection);
+  ack.mutable_ack()->set_transaction(2);
+  peer.connection->OnMessage(ack);
+  const auto second = peer.stream.Drain(*peer.connection);
+
+  ASSERT_THAT(first, SizeIs(1));
+  EXPECT_EQ(first[0].chunk().upserts(0).hash(), 2u);
+  ASSERT_THAT(second, SizeIs(1));
+  EXPECT_EQ(second[0].chunk().upserts(0).hash(), 19u);
+}
+
+TEST_F(SyncServiceTest, ASuspensionGoesToEveryOtherDataPlaneAtOnce) {
+  Peer& a = Open("node-a");
+  Peer& b = Open("node-b");
+  Peer& c = Open("node-c");
+  for (Peer* peer : {&a, &b, &c}) {
+    peer->stream.Drain(*peer->connection);
+  }
+
+  a.connection->OnMessage(SuspensionReport("t", 1));
+
+  EXPECT_THAT(a.stream.Drain(*a.connection), SizeIs(0));
+  for (Peer* peer : {&b, &c}) {
+    const auto told = peer->stream.Drain(*peer->connection);
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_EQ(told[0].suspensions().items(0).target(), "t");
+    EXPECT_FALSE(told[0].suspensions().full());
+  }
+  const auto late = Open("node-d").stream.Drain(*peers_.back()->connection);
+  ASSERT_GE(late.size(), 2u);
+  EXPECT_TRUE(late[1].suspensions().full());
+  EXPECT_EQ(late[1].suspensions().items(0).target(), "t");
+}
+
+TEST_F(SyncServiceTest, ALiftByHandReachesAllAndTheListener) {
+  Peer& a = Open("node-a");
+  a.stream.Drain(*a.connection);
+  a.connection->OnMessage(SuspensionReport("t", 1));
+  std::atomic<int> calls{0};
+  service_.SetSuspensionListener([&] { ++calls; });
+
+  service_.LiftSuspensions("t");
+
+  const auto told = a.stream.Drain(*a.connection);
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_TRUE(told[0].suspensions().items(0).lifted());
+  EXPECT_EQ(calls, 1);
+  service_.SetSuspensionListener(nullptr);
+}
+
+TEST_F(SyncServiceTest, ALiftByADataPlaneIsToldBackToItToo) {
+  Peer& a = Open("node-a");
+  a.stream.Drain(*a.connection);
+  a.connection->OnMessage(SuspensionReport("t", 1));
+  a.connection->OnMessage(SuspensionReport("t", 2, true));
+  const auto told = a.stream.Drain(*a.connection);
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_TRUE(told[0].suspensions().items(0).lifted());
+}
+
+TEST_F(SyncServiceTest, AProtocolErrorEndsTheStreamWithItsReasonAfterTheWriteInFlight) {
+  Peer& peer = Open("node");
+  ASSERT_TRUE(peer.stream.writing());
+
+  peer.connection->OnMessage(Hello("node"));
+
+  EXPECT_FALSE(peer.stream.finished_.has_value());
+  peer.stream.Done(*peer.connection);
+  ASSERT_TRUE(peer.stream.finished_.has_value());
+  EXPECT_EQ(peer.stream.finished_->code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(service_.stats().protocol_errors, 1u);
+}
+
+TEST_F(SyncServiceTest, ASilentDataPlaneIsClosedAndCancelledWhenItDoesNotRead) {
+  Peer& peer = Open("node");
+  ASSERT_TRUE(peer.stream.writing());
+
+  clock_.Advance(seconds(46));
+  // The write in flight never ends: the status cannot be sent.
+  ASSERT_TRUE(peer.stream.Await([&](FakeStream&) { return service_.stats().timeouts == 1; }));
+  clock_.Advance(seconds(6));
+
+  EXPECT_TRUE(peer.stream.Await([](FakeStream& stream) { return stream.cancelled_; }));
+  peer.stream.Done(*peer.connection, false);
+  EXPECT_EQ(peer.stream.finished_->code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(SyncServiceTest, HeartbeatsComeWithoutAnyOtherEvent) {
+  Peer& peer = Open("node");
+  peer.stream.Drain(*peer.connection);
+  clock_.Advance(seconds(16));
+  EXPECT_TRUE(peer.stream.Await([](FakeStream& stream) { return !stream.written_.empty(); }));
+  EXPECT_TRUE(peer.stream.Drain(*peer.connection)[0].has_heartbeat());
+}
+
+TEST_F(SyncServiceTest, DrainTellsAllAndRefusesNewStreams) {
+  Peer& peer = Open("node");
+  peer.stream.Drain(*peer.connection);
+  service_.Drain(seconds(5));
+  EXPECT_TRUE(peer.stream.Drain(*peer.connection)[0].has_drain());
+  FakeStream stream;
+  EXPECT_EQ(service_.Accept(stream, {}).status().code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(SyncServiceTest, TheFleetShowsWhoIsConnectedAndWhatIsApplied) {
+  std::atomic<int> changes{0};
+  service_.fleet().AddListener([&] { ++changes; });
+  Peer& a = Open("node-a");
+  EXPECT_EQ(service_.fleet().connected(), 1u);
+  EXPECT_EQ(service_.fleet().Nodes()[0].acknowledged, nullptr);
+  a.stream.Drain(*a.connection);
+  v1::ClientMessage ack;
+  ack.mutable_ack()->set_transaction(1);
+
+  a.connection->OnMessage(ack);
+
+  const auto nodes = service_.fleet().Nodes();
+  ASSERT_THAT(nodes, SizeIs(1));
+  EXPECT_EQ(nodes[0].node, "node-a");
+  EXPECT_EQ(nodes[0].AppliedHash({compile::ResourceKind::kApi, "ns/a"}), 1u);
+  EXPECT_EQ(changes, 2);
+}
+
+}  // namespace
+}  // namespace rota::serve
