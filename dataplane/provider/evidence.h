@@ -1,17 +1,17 @@
 #pragma once
 
-// What an upstream's answer says about the target that gave it: quota used up, credential refused, server
-// failed, this request too large, or nothing. One data table (Rules()) holds what is known per provider;
-// docs/concepts/rotation.md explains it.
+// What an upstream's answer says about the target that gave it: quota used up, credential refused,
+// server failed, this request too large, or nothing. One data table (Rules()) holds what is known
+// per provider; docs/concepts/rotation.md explains it.
 //
-//   AnswerHeaders headers;                              // in the loop that forwards the headers anyway
-//   for (each field) headers.Add(name, value);
-//   if (NeedsBody(dialect, status)) { ...buffer at most kMaxEvidenceBody bytes of the body... }
-//   const Evidence evidence = Judge(dialect, status, headers, body, clock.WallNow());
-//   if (auto window = SuspensionWindow(evidence, policy)) rotation->Suspend(target, reason, now, now + *window);
+//   AnswerHeaders headers;                              // in the loop that forwards the headers
+//   anyway for (each field) headers.Add(name, value); if (NeedsBody(dialect, status)) { ...buffer
+//   at most kMaxEvidenceBody bytes of the body... } const Evidence evidence = Judge(dialect,
+//   status, headers, body, clock.WallNow()); if (auto window = SuspensionWindow(evidence, policy))
+//   rotation->Suspend(target, reason, now, now + *window);
 //
-// Pure and thread-safe. Whatever an upstream sends is bounded and never an error: what cannot be read says
-// nothing.
+// Pure and thread-safe. Whatever an upstream sends is bounded and never an error: what cannot be
+// read says nothing.
 
 #include <array>
 #include <cstddef>
@@ -28,8 +28,8 @@ inline constexpr size_t kMaxEvidenceBody = 64 << 10;
 
 // Whose answers these are. kOpenAi also stands for every compatible provider.
 enum class Dialect : uint8_t { kOpenAi, kAzure, kAnthropic, kGoogle, kBedrock };
-// "openai", "azure", "azure-openai", "anthropic", "google", "gemini", "vertex", "bedrock", ...; unknown names
-// are OpenAI-compatible. Case does not matter.
+// "openai", "azure", "azure-openai", "anthropic", "google", "gemini", "vertex", "bedrock", ...;
+// unknown names are OpenAI-compatible. Case does not matter.
 Dialect DialectOf(std::string_view provider);
 
 enum class Verdict : uint8_t {
@@ -46,7 +46,8 @@ struct Evidence {
   bool fails_over = false;
   // To be passed to Rotation::RecordFailures (5xx, unless the target has been suspended already).
   bool counts_as_failure = false;
-  // `upstream_window` is the length, not only a lower bound (success with nothing left, 503 with Retry-After).
+  // `upstream_window` is the length, not only a lower bound (success with nothing left, 503 with
+  // Retry-After).
   bool exact = false;
   // How long the upstream itself asks for, from now. Absent: it did not say.
   std::optional<Duration> upstream_window;
@@ -88,14 +89,16 @@ class AnswerHeaders {
 // Whether Judge wants the first bytes of the body. False for every success.
 bool NeedsBody(Dialect dialect, int status);
 
-// `body`: its first bytes (as much as kMaxEvidenceBody), decoded from chunking; "" when it was not needed.
-// A body that is compressed or cut says nothing.
+// `body`: its first bytes (as much as kMaxEvidenceBody), decoded from chunking; "" when it was not
+// needed. A body that is compressed or cut says nothing.
 Evidence Judge(Dialect dialect, int status, const AnswerHeaders& headers, std::string_view body,
                WallTime now);
 
-// Quota and overload errors inside a stream that began with 200 (Anthropic "event: error", Bedrock exception
-// frames, OpenAI {"error":...}). `event` is the event's name ("" for none), `data` its JSON.
-Evidence JudgeStreamEvent(Dialect dialect, std::string_view event, std::string_view data, WallTime now);
+// Quota and overload errors inside a stream that began with 200 (Anthropic "event: error", Bedrock
+// exception frames, OpenAI {"error":...}). `event` is the event's name ("" for none), `data` its
+// JSON.
+Evidence JudgeStreamEvent(Dialect dialect, std::string_view event, std::string_view data,
+                          WallTime now);
 
 // How long the target that was picked goes off the rota; absent: not at all.
 struct SuspensionPolicy {
@@ -110,7 +113,8 @@ struct Rule {
   enum class Where : uint8_t {
     kAlways,      // the status alone
     kRetryAfter,  // any header that says when to come back
-    kErrorCode,   // error.code, error.type, error.status, code, __type, x-amzn-ErrorType or details[].reason
+    kErrorCode,   // error.code, error.type, error.status, code, __type, x-amzn-ErrorType or
+                  // details[].reason
     kMessage,     // the error's message holds the text
     kTooLarge,    // "Limit 10000, ... Requested 12000": more than the limit at once
   };

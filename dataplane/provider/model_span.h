@@ -1,10 +1,12 @@
 #pragma once
 
-// Where the top-level "model" member of a JSON request body is, found without a DOM: the request path
-// replaces those bytes and forwards every other byte as it came. The whole body is checked against the
-// JSON grammar on the way (RFC 8259), except that string bytes above 0x7F are not checked to be UTF-8.
+// Where the top-level "model" member of a JSON request body is, found without a DOM: the request
+// path replaces those bytes and forwards every other byte as it came. The whole body is checked
+// against the JSON grammar on the way (RFC 8259), except that string bytes above 0x7F are not
+// checked to be UTF-8.
 //
-// Pure and thread-safe. No allocation. Errors are an enum: a bad body is a 400 whose message ErrorText has.
+// Pure and thread-safe. No allocation. Errors are an enum: a bad body is a 400 whose message
+// ErrorText has.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,8 +33,8 @@ struct ModelSpan {
   size_t offset = 0;  // of the error, in bytes
 
   bool has_model = false;
-  // has_model: the value with its quotes. Otherwise both are the place behind the opening brace where a
-  // member has to be inserted.
+  // has_model: the value with its quotes. Otherwise both are the place behind the opening brace
+  // where a member has to be inserted.
   size_t begin = 0;
   size_t end = 0;
   bool object_is_empty = false;  // an inserted member needs no comma behind it
@@ -45,7 +47,8 @@ ModelSpan FindModel(std::string_view body);
 // The error for people: "the body is not JSON: unexpected character at byte 17".
 std::string ErrorText(const ModelSpan& span);
 
-// The body with another model, as five pieces for a gather write: first and last are parts of `body`.
+// The body with another model, as five pieces for a gather write: first and last are parts of
+// `body`.
 struct SplicedBody {
   std::string_view head;
   std::string_view before_model;  // "" or "\"model\":"

@@ -1,7 +1,7 @@
 #pragma once
 
-// Token usage as an answer or a stream event reports it, found without a DOM: the last object called
-// "usage" (or "usageMetadata") is cut out and only that is parsed.
+// Token usage as an answer or a stream event reports it, found without a DOM: the last object
+// called "usage" (or "usageMetadata") is cut out and only that is parsed.
 //
 // Pure and thread-safe. Bytes that are not what is expected report nothing.
 
@@ -25,9 +25,9 @@ struct Usage {
 // Cheap test for a chunk of a stream: false means that UpdateUsage would find nothing.
 bool MayHoldUsage(std::string_view json);
 
-// Reads the usage in `json` into `usage`: a whole answer, one event's data, or the end of a large answer
-// (a cut-off beginning does no harm). Values that are there replace earlier ones: in a stream the last value
-// wins, it is never a sum. Returns true when it found any.
+// Reads the usage in `json` into `usage`: a whole answer, one event's data, or the end of a large
+// answer (a cut-off beginning does no harm). Values that are there replace earlier ones: in a
+// stream the last value wins, it is never a sum. Returns true when it found any.
 bool UpdateUsage(std::string_view json, Usage& usage);
 
 }  // namespace rota::provider
