@@ -150,16 +150,6 @@ def test_validate_reads_standard_input_and_speaks_json():
     assert "version" in json.dumps(json.loads(done.stdout))
 
 
-def test_flags_reference_and_help_name_the_same_flags():
-    text = (ROOT / "docs/reference/flags.md").read_text()
-    sections = re.split(r"^## `?([\w-]+)`?.*$", text, flags=re.M)
-    documented = dict(zip(sections[1::2], sections[2::2]))
-    for program in ("rota-controller", "rota-dataplane", "rota-mock-llm"):
-        shown = set(re.findall(r"^ {1,4}(?:-\w, ?)?(--[a-z][\w-]+)", run(program, "--help").stdout, re.M))
-        in_table = set(re.findall(r"^\| `(--[\w-]+)", documented[program], re.M))
-        assert shown - {"--help", "--version", "--config"} == in_table, program
-
-
 def test_nothing_is_left_running_after_sigterm(world):
     world.serve_directory({"api.yaml": api(), "secret.yaml": secret(apiKey=KEY)})
     plane = world.plane()
