@@ -1,0 +1,168 @@
+#include "controller/compile/assemble.h"
+
+#include "common/hash.h"
+#include "gtest/gtest.h"
+#include "rota/sync/v1/config.pb.h"
+
+namespace rota::compile {
+namespace {
+
+namespace pb = rota::sync::v1;
+using resource::ObjectName;
+
+std::shared_ptr<const CompiledApi> MakeApi(const std::string& name, const std::string& base_path,
+                                           bool default_version = false) {
+  resource::Api api;
+  api.base_path = base_path;
+  api.version = "v1";
+  api.default_version = default_version;
+  resource::Endpoint endpoint;
+  endpoint.url = "https://api.openai.com/v1";
+  endpoint.security = resource::ApiKeySecurity{"keys", resource::ApiKeySecurity::Place::kHeader,
+                                               "Authorization", "apiKey"};
+  api.endpoint_configurations.production = {endpoint};
+  api.operations.push_back({"/chat/completions", "POST", true, {}, std::nullopt, std::nullopt});
+  return std::make_shared<CompiledApi>(CompileApi({"default", name}, "uid-" + name, api));
+}
+
+Age Old(const std::string& name, const std::string& time = "") { return {time, {"default", name}}; }
+
+class AssembleTest : public testing::Test {
+ protected:
+  AssembleTest() { SetSecret("1", {{"apiKey", SecretString("value")}}); }
+
+  void SetSecret(const std::string& version, SecretData data) {
+    data_ = std::move(data);
+    secrets_[ObjectName{"default", "keys"}] = {&data_, SecretBody("uid", version, data_)};
+  }
+  Assembly Run() { return Assemble(apis_, secrets_, "default/default", gateway_); }
+
+  std::map<Age, ApiVersions> apis_;
+  SecretData data_;
+  std::map<ObjectName, SecretVersion> secrets_;
+  std::shared_ptr<const ResourceBody> gateway_ = GatewayBody({});
+};
+
+const ResourceKey kSecretKey{ResourceKind::kSecret, "default/keys"};
+
+TEST_F(AssembleTest, HoldsTheGatewayEachApiAndEachSecret) {
+  apis_[Old("a")] = {MakeApi("a", "/a"), nullptr};
+
+  const Assembly assembly = Run();
+
+  EXPECT_EQ(assembly.snapshot->resources.size(), 3U);
+  EXPECT_EQ(assembly.snapshot->hash.size(), 32U);
+  EXPECT_TRUE(assembly.apis.at({"default", "a"}).unresolved.empty());
+}
+
+TEST_F(AssembleTest, SharesTheBodiesOfWhatHasNotChanged) {
+  apis_[Old("a")] = {MakeApi("a", "/a"), nullptr};
+  const Assembly before = Run();
+  apis_[Old("b")] = {MakeApi("b", "/b"), nullptr};
+
+  const Assembly after = Run();
+
+  const ResourceKey key{ResourceKind::kApi, "default/a"};
+  EXPECT_EQ(before.snapshot->resources.at(key), after.snapshot->resources.at(key));
+  EXPECT_NE(before.snapshot->hash, after.snapshot->hash);
+}
+
+TEST_F(AssembleTest, LeavesThePathWithTheOlderApi) {
+  apis_[Old("a", "2026-02-01T00:00:00Z")] = {MakeApi("a", "/x"), nullptr};
+  apis_[Old("b", "2026-01-01T00:00:00Z")] = {MakeApi("b", "/x"), nullptr};
+
+  const Assembly assembly = Run();
+
+  EXPECT_NE(assembly.apis.at({"default", "b"}).served, nullptr);
+  const ApiOutcome& newer = assembly.apis.at({"default", "a"});
+  EXPECT_EQ(newer.served, nullptr);
+  ASSERT_EQ(newer.accepted.size(), 1U);
+  EXPECT_EQ(newer.accepted[0].reason, "PathConflict");
+  EXPECT_NE(newer.accepted[0].message.find("default/b"), std::string::npos);
+}
+
+TEST_F(AssembleTest, ServesTheLastGoodVersionOfAnApiThatMovedToATakenPath) {
+  const auto before = MakeApi("b", "/b");
+  apis_[Old("a")] = {MakeApi("a", "/a"), nullptr};
+  apis_[Old("b")] = {MakeApi("b", "/a"), before};
+
+  const Assembly assembly = Run();
+
+  EXPECT_EQ(assembly.apis.at({"default", "b"}).served, before);
+  EXPECT_EQ(assembly.apis.at({"default", "b"}).accepted.size(), 1U);
+}
+
+TEST_F(AssembleTest, TwoDefaultVersionsOfOneBasePathAreAConflict) {
+  apis_[Old("a")] = {MakeApi("a", "/a", true), nullptr};
+  apis_[Old("b")] = {MakeApi("b", "/a/v1", true), nullptr};
+
+  // "/a/v1" is the versioned path of one and the default path of the other.
+  EXPECT_EQ(Run().apis.at({"default", "b"}).served, nullptr);
+}
+
+TEST_F(AssembleTest, ServesAnApiWhoseSecretIsMissingAndNamesSecretAndKey) {
+  apis_[Old("a")] = {MakeApi("a", "/a"), nullptr};
+  secrets_.clear();
+
+  const Assembly assembly = Run();
+
+  const ApiOutcome& outcome = assembly.apis.at({"default", "a"});
+  EXPECT_NE(outcome.served, nullptr);
+  ASSERT_EQ(outcome.unresolved.size(), 1U);
+  EXPECT_EQ(outcome.unresolved[0].reason, "SecretNotFound");
+  EXPECT_NE(outcome.unresolved[0].message.find("default/keys"), std::string::npos);
+  EXPECT_NE(outcome.unresolved[0].message.find("apiKey"), std::string::npos);
+  EXPECT_EQ(assembly.snapshot->resources.count(kSecretKey), 0U);
+}
+
+TEST_F(AssembleTest, NamesAMissingKeyOfASecret) {
+  apis_[Old("a")] = {MakeApi("a", "/a"), nullptr};
+  SetSecret("1", {{"other", SecretString("value")}});
+
+  const ApiOutcome outcome = Run().apis.at({"default", "a"});
+
+  ASSERT_EQ(outcome.unresolved.size(), 1U);
+  EXPECT_EQ(outcome.unresolved[0].reason, "SecretKeyNotFound");
+}
+
+TEST_F(AssembleTest, LeavesSecretsOutThatNoServedApiNeeds) {
+  EXPECT_EQ(Run().snapshot->resources.count(kSecretKey), 0U);
+}
+
+TEST(SecretBodyTest, HashesTheVersionAndTheKeysButNeverTheValue) {
+  const SecretData one = {{"apiKey", SecretString("one")}};
+  const SecretData two = {{"apiKey", SecretString("two")}};
+  const SecretData more = {{"apiKey", SecretString("one")}, {"other", SecretString("x")}};
+
+  EXPECT_EQ(SecretBody("uid", "1", one)->hash, SecretBody("uid", "1", two)->hash);
+  EXPECT_NE(SecretBody("uid", "1", one)->hash, SecretBody("uid", "2", one)->hash);
+  EXPECT_NE(SecretBody("uid", "1", one)->hash, SecretBody("uid-2", "1", one)->hash);
+  // Another set of keys is another body, which must reach the data planes.
+  EXPECT_NE(SecretBody("uid", "1", one)->hash, SecretBody("uid", "1", more)->hash);
+}
+
+TEST(SecretBodyTest, HoldsTheValuesSortedByKey) {
+  const SecretData data = {{"b", SecretString("2")}, {"a", SecretString(std::string("1\0", 2))}};
+
+  pb::Secret secret;
+  ASSERT_TRUE(secret.ParseFromString(SecretBody("uid", "1", data)->bytes));
+
+  ASSERT_EQ(secret.entries_size(), 2);
+  EXPECT_EQ(secret.entries(0).key(), "a");
+  EXPECT_EQ(secret.entries(0).value(), std::string("1\0", 2));
+}
+
+TEST(HashOfTest, IsTheDigestOfKindNameAndHashInOrder) {
+  const std::map<ResourceKey, uint64_t> versions = {{{ResourceKind::kApi, "d/a"}, 0x0102}};
+  std::string bytes =
+      "\x02"
+      "d/a";
+  bytes.push_back('\0');
+  bytes += std::string("\0\0\0\0\0\0\x01\x02", 8);
+
+  EXPECT_EQ(HashOf(versions), Sha256(bytes));
+  EXPECT_EQ(HashOf({}), Sha256(""));
+}
+
+}  // namespace
+}  // namespace rota::compile
