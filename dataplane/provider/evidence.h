@@ -25,6 +25,8 @@
 namespace rota::provider {
 
 inline constexpr size_t kMaxEvidenceBody = 64 << 10;
+// Stands for the status of an error event inside a stream that began well.
+inline constexpr int kStreamStatus = 0;
 
 // Whose answers these are. kOpenAi also stands for every compatible provider.
 enum class Dialect : uint8_t { kOpenAi, kAzure, kAnthropic, kGoogle, kBedrock };
@@ -111,16 +113,17 @@ std::optional<Duration> SuspensionWindow(const Evidence& evidence, const Suspens
 // One row of the table; the first that matches decides.
 struct Rule {
   enum class Where : uint8_t {
-    kAlways,      // the status alone
-    kRetryAfter,  // any header that says when to come back
-    kErrorCode,   // error.code, error.type, error.status, code, __type, x-amzn-ErrorType or
-                  // details[].reason
-    kMessage,     // the error's message holds the text
-    kTooLarge,    // "Limit 10000, ... Requested 12000": more than the limit at once
+    kAlways,       // the status alone
+    kRetryAfter,   // a header says when to come back
+    kNothingLeft,  // a rate-limit bucket has nothing remaining
+    kErrorCode,    // error.code, error.type, error.status, code, __type, x-amzn-ErrorType or
+                   // details[].reason
+    kMessage,      // the error's message holds the text
+    kTooLarge,     // "Limit 10000, ... Requested 12000": more than the limit at once
   };
   std::string_view name;
   uint8_t dialects;  // bits 1 << Dialect
-  int min_status;
+  int min_status;    // kStreamStatus: an error event inside a stream
   int max_status;
   Where where;
   std::string_view text;  // lower case; "" unless kErrorCode or kMessage
