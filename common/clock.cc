@@ -39,8 +39,12 @@ void FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock,
     ++waiters_;
     changed_.notify_all();
   }
-  // Fake time has no alarm of its own: look at it every millisecond of real time.
-  while (!stop.stop_requested() && Now() < deadline) {
+  // Fake time has no alarm of its own: look at it every millisecond of real time. A notification
+  // that comes between two looks is lost, so the waiter wakes early now and then, as it may, and
+  // looks itself.
+  constexpr int kLooksBeforeAnEarlyWake = 20;
+  for (int look = 0; look < kLooksBeforeAnEarlyWake && !stop.stop_requested() && Now() < deadline;
+       ++look) {
     if (condition.wait_for(lock, std::chrono::milliseconds(1)) == std::cv_status::no_timeout) {
       break;
     }
