@@ -1,0 +1,199 @@
+#include "controller/reconcile/status.h"
+
+#include "controller/reconcile/status_json.h"
+#include "controller/reconcile/status_tracker.h"
+#include "gtest/gtest.h"
+
+namespace rota::reconcile {
+namespace {
+
+NodeReport Node(const std::string& name, uint64_t applied) {
+  NodeReport report;
+  report.node = name;
+  report.connected = true;
+  report.applied_hash = [applied](const std::string& api) {
+    return api == "default/chat" ? applied : 0;
+  };
+  return report;
+}
+
+Condition Programmed(const FleetView& fleet, uint64_t hash = 7, bool refs_are_resolved = true) {
+  return ComputeProgrammed(Summarise(fleet, "default/chat", hash), 3, refs_are_resolved);
+}
+
+TEST(ProgrammedTest, IsTrueWhenOneDataPlaneServesTheVersionAndNoneObjects) {
+  const Condition condition = Programmed({{Node("a", 7), Node("b", 6)}});
+
+  EXPECT_EQ(condition.status, ConditionStatus::kTrue);
+  EXPECT_EQ(condition.observed_generation, 3);
+  // Pods come and go; the text stays.
+  EXPECT_TRUE(SaysTheSame(condition, Programmed({{Node("a", 7)}})));
+}
+
+TEST(ProgrammedTest, IsUnknownUntilADataPlaneHasConfirmed) {
+  EXPECT_EQ(Programmed({{Node("a", 6)}}).status, ConditionStatus::kUnknown);
+}
+
+TEST(ProgrammedTest, IsFalseWithoutAnyDataPlane) {
+  NodeReport gone = Node("a", 7);
+  gone.connected = false;
+
+  EXPECT_EQ(Programmed({{gone}}).reason, "NoDataPlane");
+}
+
+TEST(ProgrammedTest, IsFalseWithTheTextOfARejectionOfThisVersion) {
+  NodeReport node = Node("a", 6);
+  node.rejected = {{"default/chat", 7, "INVALID", "endpoints[0].url", "no host"}};
+
+  const Condition condition = Programmed({{node, Node("b", 7)}});
+
+  EXPECT_EQ(condition.status, ConditionStatus::kFalse);
+  EXPECT_EQ(condition.reason, "RejectedByDataPlane");
+  EXPECT_NE(condition.message.find("endpoints[0].url: no host"), std::string::npos);
+  // What was said about another version or API is no news.
+  EXPECT_EQ(Programmed({{node, Node("b", 8)}}, 8).status, ConditionStatus::kTrue);
+}
+
+TEST(ProgrammedTest, IsFalseWhenOperationsAreRefusedForLackOfAuthentication) {
+  NodeReport node = Node("a", 7);
+  node.refused = {
+      {"default/chat", 7, "AUTH_NOT_ENFORCED", "", "start it with --allow-unauthenticated"}};
+
+  const Condition condition = Programmed({{node, node}});
+
+  EXPECT_EQ(condition.status, ConditionStatus::kFalse);
+  EXPECT_EQ(condition.reason, "AuthNotEnforced");
+  EXPECT_EQ(condition.message, "start it with --allow-unauthenticated");
+}
+
+TEST(ProgrammedTest, DoesNotRepeatWhatResolvedRefsSays) {
+  NodeReport node = Node("a", 7);
+  node.refused = {{"default/chat", 7, "SECRET_MISSING", "", "no Secret"}};
+
+  EXPECT_EQ(Programmed({{node}}, 7, false).status, ConditionStatus::kTrue);
+  EXPECT_EQ(Programmed({{node}}, 7, true).reason, "SecretMissing");
+}
+
+TEST(JoinTest, IsBounded) {
+  resource::Diagnostics many(1000, {resource::Severity::kError, "R", "field", "message"});
+
+  const std::string text = Join(many);
+
+  EXPECT_LT(text.size(), 4096U);
+  EXPECT_NE(text.find("and 990 more"), std::string::npos);
+}
+
+ApiStatus Status(ConditionStatus accepted, ConditionStatus programmed, const std::string& reason) {
+  ApiStatus status;
+  status.name = {"default", "chat"};
+  status.generation = 1;
+  status.accepted = {"Accepted", accepted, "R", "m", 1, ""};
+  status.resolved_refs = {"ResolvedRefs", ConditionStatus::kTrue, "R", "m", 1, ""};
+  status.programmed = {"Programmed", programmed, reason, "m", 1, ""};
+  return status;
+}
+
+class StatusTrackerTest : public testing::Test {
+ protected:
+  std::optional<ApiStatus> Offer(const ApiStatus& status) {
+    return tracker_.Offer(status, now_, wall_);
+  }
+
+  StatusTracker tracker_;
+  MonotonicTime now_{std::chrono::hours(1)};
+  WallTime wall_{std::chrono::seconds(1'800'000'000)};
+  const ApiStatus pending_ = Status(ConditionStatus::kTrue, ConditionStatus::kUnknown, "Pending");
+  const ApiStatus done_ = Status(ConditionStatus::kTrue, ConditionStatus::kTrue, "Programmed");
+};
+
+TEST_F(StatusTrackerTest, TellsOneStatusForOneChangeThatIsConfirmedSoon) {
+  EXPECT_FALSE(Offer(pending_).has_value());
+  const std::optional<ApiStatus> told = Offer(done_);
+
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->programmed.last_transition_time, "2027-01-15T08:00:00Z");
+  EXPECT_FALSE(Offer(done_).has_value());
+  EXPECT_FALSE(tracker_.NextDue().has_value());
+}
+
+TEST_F(StatusTrackerTest, TellsThatDataPlanesAreMissingAfterAWhile) {
+  EXPECT_FALSE(Offer(pending_).has_value());
+  EXPECT_EQ(tracker_.NextDue(), now_ + kProgrammedGrace);
+  EXPECT_TRUE(tracker_.Due(now_, wall_).empty());
+
+  now_ += kProgrammedGrace;
+
+  EXPECT_EQ(tracker_.Due(now_, wall_).size(), 1U);
+  EXPECT_FALSE(tracker_.NextDue().has_value());
+}
+
+TEST_F(StatusTrackerTest, TellsAFindingAtOnceWhateverTheDataPlanesDo) {
+  Offer(done_);
+  ApiStatus refused = Status(ConditionStatus::kFalse, ConditionStatus::kUnknown, "Pending");
+
+  const std::optional<ApiStatus> told = Offer(refused);
+
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(told->programmed.status, ConditionStatus::kTrue);
+  EXPECT_TRUE(tracker_.NextDue().has_value());
+}
+
+TEST_F(StatusTrackerTest, ChangesATransitionTimeOnlyWithTheStatus) {
+  Offer(done_);
+  wall_ += std::chrono::hours(1);
+  ApiStatus later = done_;
+  later.accepted.message = "another";
+
+  const std::optional<ApiStatus> told = Offer(later);
+
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->accepted.last_transition_time, "2027-01-15T08:00:00Z");
+}
+
+TEST_F(StatusTrackerTest, TellsNothingAfterARestartWhenTheObjectSaysItAll) {
+  ApiStatus before = *Offer(done_);
+  StatusTracker restarted;
+
+  restarted.Seed(before.name, *FromJson(ToJson(before, "default/default")));
+
+  EXPECT_FALSE(restarted.Offer(done_, now_, wall_).has_value());
+}
+
+TEST_F(StatusTrackerTest, FollowsPodsThatComeAndGoWithoutAWord) {
+  Offer(done_);
+  ApiStatus none = Status(ConditionStatus::kTrue, ConditionStatus::kFalse, "NoDataPlane");
+
+  EXPECT_FALSE(Offer(none).has_value());
+  EXPECT_FALSE(Offer(done_).has_value());
+  EXPECT_FALSE(tracker_.NextDue().has_value());
+}
+
+TEST(StatusJsonTest, HasTheShapeOfTheResource) {
+  ApiStatus status = Status(ConditionStatus::kTrue, ConditionStatus::kTrue, "Programmed");
+  status.models = {"gpt-4o"};
+  status.accepted.message.clear();
+
+  const nlohmann::json json = ToJson(status, "team/edge");
+
+  EXPECT_EQ(json["observedGeneration"], 1);
+  EXPECT_EQ(json["conditions"].size(), 3U);
+  EXPECT_EQ(json["conditions"][0]["type"], "Accepted");
+  EXPECT_EQ(json["conditions"][0]["status"], "True");
+  // An empty message is refused by some API servers.
+  EXPECT_EQ(json["conditions"][0]["message"], "R");
+  EXPECT_EQ(json["gateways"].size(), 1U);
+  EXPECT_EQ(json["gateways"][0]["namespace"], "team");
+  EXPECT_EQ(json["gateways"][0]["name"], "edge");
+  EXPECT_EQ(json["gateways"][0]["conditions"][0]["type"], "Programmed");
+  EXPECT_EQ(json["models"], nlohmann::json::array({"gpt-4o"}));
+}
+
+TEST(StatusJsonTest, ReadsNothingFromAStatusOfAnotherShape) {
+  EXPECT_FALSE(FromJson(nullptr).has_value());
+  EXPECT_FALSE(FromJson({{"conditions", "x"}}).has_value());
+  EXPECT_TRUE(FromJson({{"conditions", {1, {{"type", 5}}}}}).has_value());
+}
+
+}  // namespace
+}  // namespace rota::reconcile

@@ -1,0 +1,257 @@
+#include "controller/reconcile/world.h"
+
+#include "controller/reconcile/test_objects.h"
+#include "gtest/gtest.h"
+#include "rota/sync/v1/config.pb.h"
+
+namespace rota::reconcile {
+namespace {
+
+using compile::ResourceKey;
+using compile::ResourceKind;
+using resource::ObjectName;
+using namespace testing_objects;  // NOLINT: test helpers
+
+const ObjectName kChat{"default", "chat"};
+const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
+const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
+
+class WorldTest : public testing::Test {
+ protected:
+  BuildResult Build() { return world_.Build(now_); }
+  bool Serves(const ResourceKey& key) { return Build().snapshot->resources.count(key) > 0; }
+
+  World world_{compile::GatewaySettings{}};
+  MonotonicTime now_{std::chrono::hours(1)};
+};
+
+TEST_F(WorldTest, ServesAValidApi) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+
+  EXPECT_TRUE(Serves(kChatKey));
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.accepted.observed_generation, 1);
+  EXPECT_EQ(status.resolved_refs.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.models, std::vector<std::string>{"gpt-4o"});
+}
+
+TEST_F(WorldTest, CompilesOncePerContent) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  EXPECT_EQ(world_.compile_count(), 1U);
+  const BuildResult before = Build();
+
+  world_.OnApi(Api("chat", 2, Spec("/chat")));
+  const BuildResult after = Build();
+
+  EXPECT_EQ(world_.compile_count(), 1U);
+  EXPECT_EQ(before.snapshot, after.snapshot);
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.observed_generation, 2);
+}
+
+TEST_F(WorldTest, HasNoChangesWhenAnObjectOnlyGotAStatus) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  Build();
+
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+
+  EXPECT_FALSE(world_.has_changes());
+}
+
+TEST_F(WorldTest, KeepsServingTheLastGoodVersionOfAnApiThatBecameInvalid) {
+  world_.OnApi(Api("chat", 3, Spec("/chat")));
+  const BuildResult good = Build();
+
+  world_.OnApi(Api("chat", 4, BrokenSpec("/chat")));
+  const BuildResult broken = Build();
+
+  EXPECT_EQ(broken.snapshot->hash, good.snapshot->hash);
+  EXPECT_EQ(broken.changed, std::vector<ObjectName>{kChat});
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(status.accepted.observed_generation, 4);
+  EXPECT_EQ(status.served_generation, 3);
+  EXPECT_NE(status.accepted.message.find("spec.operations[0].verb"), std::string::npos);
+  EXPECT_NE(status.accepted.message.find("the last good version (generation 3) is still served"),
+            std::string::npos);
+}
+
+TEST_F(WorldTest, SaysThatNothingIsServedOfAnApiThatWasNeverValid) {
+  world_.OnApi(Api("chat", 1, BrokenSpec("/chat")));
+
+  EXPECT_FALSE(Serves(kChatKey));
+  EXPECT_NE(world_.StatusOf(kChat)->accepted.message.find("nothing of this API is served"),
+            std::string::npos);
+  EXPECT_EQ(world_.ServedHash(kChat), 0U);
+}
+
+TEST_F(WorldTest, NeverServesTheVersionOfADeletedObjectForItsNamesake) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  Build();
+  source::ApiObject other = Api("chat", 1, BrokenSpec("/chat"));
+  other.metadata.uid = "another";
+
+  world_.OnApi(other);
+
+  EXPECT_FALSE(Serves(kChatKey));
+}
+
+TEST_F(WorldTest, GivesAPathToTheNextApiWhenItsOwnerIsDeleted) {
+  world_.OnApi(Api("chat", 1, Spec("/x"), "2026-01-02T00:00:00Z"));
+  world_.OnApi(Api("older", 1, Spec("/x"), "2026-01-01T00:00:00Z"));
+  EXPECT_FALSE(Serves(kChatKey));
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.reason, "PathConflict");
+
+  world_.OnDeleted(ApiKey("older"));
+  const BuildResult result = Build();
+
+  EXPECT_EQ(result.snapshot->resources.count(kChatKey), 1U);
+  EXPECT_EQ(result.deleted, (std::vector<ObjectName>{{"default", "older"}}));
+  EXPECT_EQ(result.changed, std::vector<ObjectName>{kChat});
+}
+
+TEST_F(WorldTest, AsksForTheSecretsOfItsApisAndDropsThemWithTheApi) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  const uint64_t version = world_.references_version();
+  EXPECT_EQ(world_.References(), (source::SecretReferences{{{"default", "keys"}, {"apiKey"}}}));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  EXPECT_TRUE(Serves(kKeysKey));
+
+  world_.OnDeleted(ApiKey("chat"));
+
+  EXPECT_TRUE(world_.References().empty());
+  EXPECT_NE(world_.references_version(), version);
+  EXPECT_FALSE(Serves(kKeysKey));
+  EXPECT_EQ(world_.secret_count(), 0U);
+}
+
+TEST_F(WorldTest, KeepsOfASecretOnlyTheReferencedKeys) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}, {"other", "do-not-keep"}}));
+
+  const BuildResult result = Build();
+
+  EXPECT_EQ(result.snapshot->resources.at(kKeysKey)->bytes.find("do-not-keep"), std::string::npos);
+  EXPECT_NE(result.snapshot->resources.at(kKeysKey)->bytes.find("value"), std::string::npos);
+}
+
+TEST_F(WorldTest, HoldsANewVersionBackUntilItsSecretIsKnown) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+
+  const BuildResult held = Build();
+  EXPECT_EQ(held.snapshot->resources.count(kChatKey), 0U);
+  EXPECT_EQ(held.rebuild_at, now_ + kSecretGrace);
+  EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kUnknown);
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  const BuildResult ready = Build();
+
+  EXPECT_EQ(ready.snapshot->resources.count(kChatKey), 1U);
+  EXPECT_FALSE(ready.rebuild_at.has_value());
+  EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kTrue);
+}
+
+TEST_F(WorldTest, ServesTheOldVersionWhileTheNewOnesSecretIsBeingRead) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  const BuildResult before = Build();
+
+  world_.OnApi(Api("chat", 2, Spec("/chat", "new-keys")));
+  EXPECT_EQ(Build().snapshot->hash, before.snapshot->hash);
+  EXPECT_EQ(world_.References().size(), 2U);
+  world_.OnSecret(Secret("new-keys", "7", {{"apiKey", "value"}}));
+  const BuildResult after = Build();
+
+  EXPECT_EQ(after.snapshot->resources.count(kKeysKey), 0U);
+  EXPECT_EQ(after.snapshot->resources.count({ResourceKind::kSecret, "default/new-keys"}), 1U);
+  EXPECT_EQ(world_.References().size(), 1U);
+}
+
+TEST_F(WorldTest, ServesWithoutASecretThatIsKnownToBeAbsent) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  world_.OnDeleted(SecretKey("keys"));
+
+  EXPECT_TRUE(Serves(kChatKey));
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.resolved_refs.status, ConditionStatus::kFalse);
+  EXPECT_EQ(status.resolved_refs.reason, "SecretNotFound");
+  EXPECT_NE(status.resolved_refs.message.find("default/keys"), std::string::npos);
+}
+
+TEST_F(WorldTest, StopsWaitingForASecretThatNobodyAnswersFor) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  EXPECT_FALSE(Serves(kChatKey));
+
+  now_ += kSecretGrace;
+
+  EXPECT_TRUE(Serves(kChatKey));
+  EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kFalse);
+}
+
+TEST_F(WorldTest, TakesADeletedSecretOutOfTheSnapshot) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  EXPECT_TRUE(Serves(kKeysKey));
+
+  world_.OnDeleted(SecretKey("keys"));
+
+  EXPECT_FALSE(Serves(kKeysKey));
+  EXPECT_TRUE(Serves(kChatKey));
+}
+
+TEST_F(WorldTest, SharesTheBodyOfASecretThatIsToldAgain) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  const BuildResult before = Build();
+
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  EXPECT_FALSE(world_.has_changes());
+  world_.OnSecret(Secret("keys", "2", {{"apiKey", "new value"}}));
+  const BuildResult after = Build();
+
+  EXPECT_NE(before.snapshot->resources.at(kKeysKey), after.snapshot->resources.at(kKeysKey));
+  EXPECT_NE(before.snapshot->hash, after.snapshot->hash);
+  EXPECT_EQ(before.snapshot->resources.at(kChatKey), after.snapshot->resources.at(kChatKey));
+}
+
+TEST_F(WorldTest, NeverPutsASecretIntoAStatus) {
+  world_.OnApi(Api("chat", 1, Spec("/chat", "keys", "missing")));
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "hush"}, {"missing-not", "hush"}}));
+  Build();
+
+  const ApiStatus status = *world_.StatusOf(kChat);
+
+  EXPECT_EQ(status.resolved_refs.reason, "SecretKeyNotFound");
+  EXPECT_EQ((status.accepted.message + status.resolved_refs.message).find("hush"),
+            std::string::npos);
+}
+
+TEST_F(WorldTest, ReportsOnlyApisThatChanged) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  world_.OnApi(Api("other", 1, Spec("/other")));
+  EXPECT_EQ(Build().changed.size(), 2U);
+
+  world_.OnApi(Api("other", 2, Spec("/other/elsewhere")));
+
+  EXPECT_EQ(Build().changed, (std::vector<ObjectName>{{"default", "other"}}));
+}
+
+TEST_F(WorldTest, GivesLinesToTheFindingsOfTheCompiler) {
+  source::ApiObject object = Api("chat", 1, Spec("/chat"));
+  object.spec["apiPolicies"]["request"][0]["parameters"]["productionModels"][0]["endpoint"] =
+      "https://elsewhere.example.com";
+  object.bare_apk_conf = true;
+  object.lines = {{"/name", 1}, {"/apiPolicies/request", 9}};
+
+  world_.OnApi(object);
+  Build();
+
+  const ApiStatus status = *world_.StatusOf(kChat);
+  ASSERT_EQ(status.warnings.size(), 1U);
+  EXPECT_EQ(status.warnings[0].line, 9);
+  EXPECT_EQ(status.warnings[0].reason, "UnlistedEndpoint");
+}
+
+}  // namespace
+}  // namespace rota::reconcile
