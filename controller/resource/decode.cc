@@ -284,8 +284,8 @@ class ApiDecoder {
         absl::StrCat(operation.verb, " ", ShapeOf(operation.target)), api_.operations.size());
     if (!is_new) {
       reporter_.Error("Duplicate", reader.At("target"),
-                      absl::StrCat("operations[", first->second, "] is already ", operation.verb,
-                                   " ", Quoted(operation.target), "; remove one of them"));
+                      absl::StrCat("matches the same requests as operations[", first->second,
+                                   "]; remove one of them"));
     }
   }
 

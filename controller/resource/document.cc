@@ -305,6 +305,18 @@ int LineOf(const LineMap& lines, std::string pointer) {
   }
 }
 
+int LineOfField(const LineMap& lines, std::string_view field) {
+  std::string pointer = field.empty() ? "" : "/";
+  for (const char c : field) {
+    if (c == '.' || c == '[') {
+      pointer.push_back('/');
+    } else if (c != ']') {
+      pointer.push_back(c);
+    }
+  }
+  return LineOf(lines, std::move(pointer));
+}
+
 ParsedFile ParseFile(std::string_view text, const DocumentLimits& limits) {
   ParsedFile file;
   Trees trees = ParseTrees(text, limits);

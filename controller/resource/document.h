@@ -38,6 +38,9 @@ std::string EscapePointer(std::string_view key);
 // The line of `pointer`, else of its nearest ancestor that has one, else 0.
 int LineOf(const LineMap& lines, std::string pointer);
 
+// The line of a diagnostic's field: "spec.operations[0].verb" is at "/spec/operations/0/verb".
+int LineOfField(const LineMap& lines, std::string_view field);
+
 // An `API` manifest or a bare apk-conf file. Not yet decoded: see decode.h.
 struct ApiManifest {
   // Namespace `default` when the file names none. A bare apk-conf file is called after its name,

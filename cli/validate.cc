@@ -1,0 +1,327 @@
+#include "cli/validate.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <istream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "controller/compile/assemble.h"
+#include "controller/compile/compile_api.h"
+#include "controller/resource/decode.h"
+#include "controller/resource/document.h"
+#include "nlohmann/json.hpp"
+
+namespace rota::cli {
+namespace {
+
+using resource::ObjectName;
+
+constexpr size_t kMaxBytes = 32 << 20;  // of one file
+constexpr size_t kMaxFiles = 20'000;
+
+enum class Level { kNote, kWarning, kError };
+
+const char* ToString(Level level) {
+  return level == Level::kError ? "error" : level == Level::kWarning ? "warning" : "note";
+}
+
+struct Finding {
+  std::string file;
+  int line = 0;
+  Level level = Level::kError;
+  std::string reason;
+  std::string object;  // "default/chat"; "" when the file could not be read
+  std::string field;
+  std::string message;
+};
+
+// An API of the files, and what became of it.
+struct CheckedApi {
+  std::string file;
+  resource::ApiManifest manifest;
+  std::shared_ptr<const compile::CompiledApi> compiled;  // null when it has errors
+};
+
+struct CheckedSecret {
+  std::string file;
+  resource::SecretManifest manifest;
+};
+
+class Validator {
+ public:
+  void AddFile(const std::string& file, const std::string& text) {
+    ++files_;
+    resource::ParsedFile parsed = resource::ParseFile(text, {.max_bytes = kMaxBytes});
+    for (const resource::DocumentProblem& problem : parsed.problems) {
+      Add({file, problem.line, Level::kError, "Unreadable", "", "", problem.message});
+    }
+    for (const resource::PolicyFragment& fragment : parsed.fragments) {
+      CheckFragment(file, fragment);
+    }
+    for (resource::SecretManifest& secret : parsed.secrets) {
+      const ObjectName name = secret.name;
+      const int line = secret.line;
+      const auto [first, is_new] =
+          secrets_.try_emplace(name, CheckedSecret{file, std::move(secret)});
+      if (!is_new) {
+        AddDuplicate("Secret", name, file, line, first->second.file, first->second.manifest.line);
+      }
+    }
+    for (resource::ApiManifest& api : parsed.apis) {
+      const ObjectName name = api.name;
+      const int line = api.line;
+      const auto [first, is_new] =
+          apis_.try_emplace(name, CheckedApi{file, std::move(api), nullptr});
+      if (is_new) {
+        CheckApi(first->second);
+      } else {
+        AddDuplicate("API", name, file, line, first->second.file, first->second.manifest.line);
+      }
+    }
+  }
+
+  // What needs all files: two APIs on one path, Secrets.
+  void CheckTogether() {
+    std::map<compile::Age, compile::ApiVersions> versions;
+    for (const auto& [name, api] : apis_) {
+      if (api.compiled != nullptr) {
+        versions[{"", name}].current = api.compiled;
+      }
+    }
+    std::map<ObjectName, compile::SecretVersion> secrets;
+    for (const auto& [name, secret] : secrets_) {
+      const compile::SecretData& data = secret.manifest.data;
+      secrets[name] = {&data, compile::SecretBody(name.ToString(), "1", data)};
+    }
+    const compile::GatewaySettings gateway;
+    const compile::Assembly assembly =
+        compile::Assemble(versions, secrets, gateway.name, compile::GatewayBody(gateway));
+    for (const auto& [name, outcome] : assembly.apis) {
+      const CheckedApi& api = apis_.at(name);
+      AddAll(api, outcome.accepted);
+      for (const resource::Diagnostic& diagnostic : outcome.unresolved) {
+        // The Secret may well be in the cluster already.
+        const bool is_elsewhere = diagnostic.reason == "SecretNotFound";
+        AddOne(api, diagnostic, is_elsewhere ? Level::kNote : Level::kError);
+      }
+    }
+  }
+
+  bool found_nothing() const {
+    return apis_.empty() && secrets_.empty() && fragments_ == 0 && findings_.empty();
+  }
+  size_t Count(Level level) const {
+    return static_cast<size_t>(std::count_if(findings_.begin(), findings_.end(),
+                                             [&](const Finding& f) { return f.level == level; }));
+  }
+
+  void PrintLines(std::ostream& out) {
+    Sort();
+    for (const Finding& finding : findings_) {
+      out << finding.file;
+      if (finding.line > 0) {
+        out << ":" << finding.line;
+      }
+      out << ": " << ToString(finding.level) << ": ";
+      if (!finding.field.empty()) {
+        out << finding.field << ": ";
+      }
+      out << finding.message << "\n";
+    }
+    out << Counted(files_, "file") << ", " << Counted(apis_.size(), "API") << ", "
+        << Counted(secrets_.size(), "Secret") << ", " << Counted(fragments_, "policy fragment")
+        << ": " << Counted(Count(Level::kError), "error") << ", "
+        << Counted(Count(Level::kWarning), "warning") << "\n";
+  }
+
+  void PrintJson(std::ostream& out) {
+    Sort();
+    nlohmann::json findings = nlohmann::json::array();
+    for (const Finding& finding : findings_) {
+      findings.push_back({{"file", finding.file},
+                          {"line", finding.line},
+                          {"severity", ToString(finding.level)},
+                          {"reason", finding.reason},
+                          {"object", finding.object},
+                          {"field", finding.field},
+                          {"message", finding.message}});
+    }
+    const nlohmann::json report = {{"findings", std::move(findings)},
+                                   {"summary",
+                                    {{"files", files_},
+                                     {"apis", apis_.size()},
+                                     {"secrets", secrets_.size()},
+                                     {"fragments", fragments_},
+                                     {"errors", Count(Level::kError)},
+                                     {"warnings", Count(Level::kWarning)}}}};
+    // File names may hold any bytes.
+    out << report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  }
+
+ private:
+  void Add(Finding finding) { findings_.push_back(std::move(finding)); }
+
+  void AddOne(const CheckedApi& api, const resource::Diagnostic& diagnostic, Level level) {
+    const int line = diagnostic.line > 0
+                         ? diagnostic.line
+                         : resource::LineOfField(api.manifest.lines, diagnostic.field);
+    Add({api.file, line, level, diagnostic.reason, api.manifest.name.ToString(), diagnostic.field,
+         diagnostic.message});
+  }
+
+  void AddAll(const CheckedApi& api, const resource::Diagnostics& diagnostics) {
+    for (const resource::Diagnostic& diagnostic : diagnostics) {
+      AddOne(api, diagnostic,
+             diagnostic.severity == resource::Severity::kError ? Level::kError : Level::kWarning);
+    }
+  }
+
+  void AddDuplicate(const char* kind, const ObjectName& name, const std::string& file, int line,
+                    const std::string& first_file, int first_line) {
+    Add({file, line, Level::kError, "Duplicate", name.ToString(), "",
+         absl::StrCat("the ", kind, " ", name.ToString(), " is already in ", first_file, ":",
+                      first_line, "; remove or rename one of them")});
+  }
+
+  void CheckApi(CheckedApi& api) {
+    resource::DecodeOptions options;
+    options.path_prefix = api.manifest.bare_apk_conf ? "" : "spec.";
+    options.lines = &api.manifest.lines;
+    options.ns = api.manifest.name.ns;
+    const resource::DecodedApi decoded = resource::DecodeApi(api.manifest.spec, options);
+    AddAll(api, decoded.diagnostics);
+    if (!decoded.api) {
+      return;
+    }
+    compile::CompiledApi compiled = compile::CompileApi(
+        api.manifest.name, api.manifest.name.ToString(), *decoded.api, options.path_prefix);
+    AddAll(api, compiled.diagnostics);
+    if (compiled.body != nullptr) {
+      api.compiled = std::make_shared<const compile::CompiledApi>(std::move(compiled));
+    }
+  }
+
+  void CheckFragment(const std::string& file, const resource::PolicyFragment& fragment) {
+    ++fragments_;
+    Add({file, fragment.line, Level::kNote, "PolicyFragment", "", "",
+         "policies without an API: checked as such; names of endpoints cannot be checked, and a "
+         "gateway "
+         "serves only whole APIs"});
+    resource::DecodeOptions options;
+    options.path_prefix = "";
+    options.lines = &fragment.lines;
+    for (const resource::Diagnostic& d : resource::CheckPolicyFragment(fragment.content, options)) {
+      Add({file, d.line, d.severity == resource::Severity::kError ? Level::kError : Level::kWarning,
+           d.reason, "", d.field, d.message});
+    }
+  }
+
+  void Sort() {
+    std::stable_sort(findings_.begin(), findings_.end(), [](const Finding& a, const Finding& b) {
+      return std::tie(a.file, a.line) < std::tie(b.file, b.line);
+    });
+  }
+
+  static std::string Counted(size_t count, const char* what) {
+    return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+  }
+
+  size_t files_ = 0;
+  size_t fragments_ = 0;
+  std::map<ObjectName, CheckedApi> apis_;
+  std::map<ObjectName, CheckedSecret> secrets_;
+  std::vector<Finding> findings_;
+};
+
+bool IsWanted(const std::filesystem::path& path) {
+  const std::string extension = path.extension().string();
+  return path.filename().string().front() != '.' &&
+         (extension == ".yaml" || extension == ".yml" || extension == ".json");
+}
+
+// The files that `path` means, or nothing and a message. Not recursive, as the controller's
+// directory source.
+std::optional<std::vector<std::string>> FilesOf(const std::string& path, std::ostream& err) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(path, error)) {
+    return std::vector<std::string>{path};
+  }
+  std::vector<std::string> files;
+  for (std::filesystem::directory_iterator at(path, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (IsWanted(at->path()) && !at->is_directory(ignored)) {
+      files.push_back(at->path().string());
+    }
+    if (files.size() > kMaxFiles) {
+      err << "rotactl: " << path << ": more than " << kMaxFiles << " files; name them in parts\n";
+      return std::nullopt;
+    }
+  }
+  if (error) {
+    err << "rotactl: " << path << ": " << error.message() << "\n";
+    return std::nullopt;
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) {
+    err << "rotactl: " << path << ": no .yaml, .yml or .json file there\n";
+    return std::nullopt;
+  }
+  return files;
+}
+
+absl::StatusOr<std::string> ReadAll(std::istream& in) {
+  std::string text;
+  std::string part(64 << 10, '\0');
+  while (in.read(part.data(), static_cast<std::streamsize>(part.size())) || in.gcount() > 0) {
+    text.append(part, 0, static_cast<size_t>(in.gcount()));
+    if (text.size() > kMaxBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("standard input: more than ", kMaxBytes, " bytes; split it"));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out,
+             std::ostream& err) {
+  Validator validator;
+  for (const std::string& path : options.paths) {
+    const bool is_stdin = path == "-";
+    const std::optional<std::vector<std::string>> files =
+        is_stdin ? std::vector<std::string>{path} : FilesOf(path, err);
+    if (!files) {
+      return kExitUsage;
+    }
+    for (const std::string& file : *files) {
+      absl::StatusOr<std::string> text = is_stdin ? ReadAll(in) : ReadFile(file, kMaxBytes);
+      if (!text.ok()) {
+        err << "rotactl: " << std::string(text.status().message()) << "\n";
+        return kExitUsage;
+      }
+      validator.AddFile(is_stdin ? "<stdin>" : file, *text);
+      WipeString(*text);  // it may hold Secrets
+    }
+  }
+  validator.CheckTogether();
+  if (validator.found_nothing()) {
+    err << "rotactl: nothing to check: the files hold no objects\n";
+    return kExitUsage;
+  }
+  if (options.json) {
+    validator.PrintJson(out);
+  } else {
+    validator.PrintLines(out);
+  }
+  return validator.Count(Level::kError) > 0 ? kExitFindings : kExitOk;
+}
+
+}  // namespace rota::cli
