@@ -73,7 +73,8 @@ class KubeApi {
                                      const std::string& name, std::stop_token stop) const;
 
   // Server-side apply of `status` with force, as `field_manager`: our fields become exactly these.
-  // `uid` "" or the object's: a namesake that was created since answers 409. Returns the object.
+  // Returns the object. A namesake that was created since takes the status as well (the server does
+  // not look at `uid` here, old ones did): compare metadata.uid of what is returned.
   absl::StatusOr<nlohmann::json> ApplyStatus(const Resource& resource, const std::string& ns,
                                              const std::string& name, const std::string& uid,
                                              const nlohmann::json& status,

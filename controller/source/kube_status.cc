@@ -23,6 +23,11 @@ std::string Text(const json& object, const char* name) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::string UidOf(const json& object) {
+  const auto metadata = object.find("metadata");
+  return metadata != object.end() && metadata->is_object() ? Text(*metadata, "uid") : std::string();
+}
+
 // The element of list `previous` that stands for the same thing as `element`: same type
 // (conditions) or same name and namespace (gateways).
 const json& Counterpart(const json& previous, const json& element) {
@@ -172,6 +177,11 @@ bool KubeStatusWriter::LearnServerStatus(const resource::ObjectName& name, const
     queue_.Done(name);
     return false;
   }
+  if (UidOf(*object) != uid) {
+    entries_.erase(found);  // a namesake: its own status will come
+    queue_.Done(name);
+    return false;
+  }
   found->second.server = object->contains("status") ? object->at("status") : json::object();
   found->second.server_known = true;
   return true;
@@ -262,7 +272,12 @@ void KubeStatusWriter::WriteOne(const resource::ObjectName& name, std::stop_toke
   std::lock_guard guard(mutex_);
   ++counts_.written;
   if (const auto found = entries_.find(name); found != entries_.end() && found->second.uid == uid) {
-    found->second.server = std::move(status);
+    if (UidOf(*written) == uid) {
+      found->second.server = std::move(status);
+    } else {
+      // A namesake has got it. Its own status will come and replace all of this one.
+      entries_.erase(found);
+    }
   }
   queue_.Done(name);
 }
