@@ -1,0 +1,343 @@
+#include "controller/reconcile/reconciler.h"
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "controller/reconcile/status_board.h"
+#include "controller/reconcile/test_objects.h"
+#include "gtest/gtest.h"
+
+namespace rota::reconcile {
+namespace {
+
+using compile::ResourceKey;
+using compile::ResourceKind;
+using resource::ObjectName;
+using namespace testing_objects;  // NOLINT: test helpers
+
+const ObjectName kChat{"default", "chat"};
+const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
+const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
+
+// Wakes whoever waits for something to become true.
+class Signal {
+ public:
+  void Notify() {
+    std::lock_guard guard(mutex_);
+    changed_.notify_all();
+  }
+  // False after 20 s.
+  bool Await(const std::function<bool()>& condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20), condition);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+// A source that the test speaks for.
+class FakeSource final : public source::Source {
+ public:
+  explicit FakeSource(Signal& signal) : signal_(signal) {}
+
+  absl::Status Start(source::ObjectSink&) override { return start_status; }
+  void Stop() override {}
+  void SetSecretReferences(source::SecretReferences references) override {
+    {
+      std::lock_guard guard(mutex_);
+      requests_.push_back(std::move(references));
+    }
+    signal_.Notify();
+  }
+  source::SourceHealth Health() const override { return {}; }
+
+  std::vector<source::SecretReferences> requests() const {
+    std::lock_guard guard(mutex_);
+    return requests_;
+  }
+
+  absl::Status start_status;
+
+ private:
+  Signal& signal_;
+  mutable std::mutex mutex_;
+  std::vector<source::SecretReferences> requests_;
+};
+
+class RecordingSink final : public StatusSink {
+ public:
+  explicit RecordingSink(Signal& signal) : signal_(signal) {}
+
+  void OnStatus(const ApiStatus& status) override {
+    {
+      std::lock_guard guard(mutex_);
+      statuses_.push_back(status);
+    }
+    signal_.Notify();
+  }
+  void OnApiDeleted(const ObjectName& name) override {
+    {
+      std::lock_guard guard(mutex_);
+      deleted_.push_back(name);
+    }
+    signal_.Notify();
+  }
+  void OnProblems(const std::vector<source::SourceProblem>& problems) override {
+    {
+      std::lock_guard guard(mutex_);
+      problems_ = problems.size();
+    }
+    signal_.Notify();
+  }
+
+  std::vector<ApiStatus> statuses() const {
+    std::lock_guard guard(mutex_);
+    return statuses_;
+  }
+  std::vector<ObjectName> deleted() const {
+    std::lock_guard guard(mutex_);
+    return deleted_;
+  }
+  size_t problems() const {
+    std::lock_guard guard(mutex_);
+    return problems_;
+  }
+
+ private:
+  Signal& signal_;
+  mutable std::mutex mutex_;
+  std::vector<ApiStatus> statuses_;
+  std::vector<ObjectName> deleted_;
+  size_t problems_ = 0;
+};
+
+class ReconcilerTest : public testing::Test {
+ protected:
+  ReconcilerTest() : source_(signal_), sink_(signal_) {
+    ReconcilerOptions options;
+    options.clock = &clock_;
+    options.published = &published_;
+    options.on_published = [this] { signal_.Notify(); };
+    options.fleet = [this] { return Fleet(); };
+    options.sinks = {&sink_};
+    reconciler_ = std::make_unique<Reconciler>(std::move(options));
+  }
+  ~ReconcilerTest() override { reconciler_->Stop(); }
+
+  void Start() { ASSERT_TRUE(reconciler_->Start(source_).ok()); }
+  void Sync() {
+    reconciler_->OnSynced(source::ObjectKind::kApi);
+    reconciler_->OnSynced(source::ObjectKind::kSecret);
+  }
+  // The one data plane serves everything that is published, once it is connected.
+  FleetView Fleet() {
+    std::lock_guard guard(fleet_mutex_);
+    if (!is_connected_) {
+      return {};
+    }
+    NodeReport node;
+    node.node = "node";
+    node.connected = true;
+    node.applied_hash = [snapshot = published_.Get()](const std::string& api) -> uint64_t {
+      const auto found = snapshot->resources.find({ResourceKind::kApi, api});
+      return found == snapshot->resources.end() ? 0 : found->second->hash;
+    };
+    return {{node}};
+  }
+  void Connect() {
+    {
+      std::lock_guard guard(fleet_mutex_);
+      is_connected_ = true;
+    }
+    reconciler_->FleetChanged();
+  }
+  bool AwaitResource(const ResourceKey& key, bool is_there = true) {
+    return signal_.Await([&] {
+      const auto snapshot = published_.Get();
+      return snapshot != nullptr && (snapshot->resources.count(key) > 0) == is_there;
+    });
+  }
+
+  FakeClock clock_;
+  Signal signal_;
+  Published<compile::Snapshot> published_;
+  FakeSource source_;
+  RecordingSink sink_;
+  std::mutex fleet_mutex_;
+  bool is_connected_ = false;
+  std::unique_ptr<Reconciler> reconciler_;
+};
+
+TEST_F(ReconcilerTest, PublishesNothingBeforeBothKindsHaveSynced) {
+  Start();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  reconciler_->OnSynced(source::ObjectKind::kApi);
+  // Whoever has asked for Secrets has taken the API in.
+  ASSERT_TRUE(signal_.Await([&] { return source_.requests().size() == 1; }));
+  EXPECT_EQ(published_.Get(), nullptr);
+
+  reconciler_->OnSynced(source::ObjectKind::kSecret);
+
+  EXPECT_TRUE(AwaitResource(kChatKey));
+}
+
+TEST_F(ReconcilerTest, PublishesAnEmptyConfigurationWhenThereAreNoApis) {
+  Start();
+  Sync();
+
+  EXPECT_TRUE(AwaitResource({ResourceKind::kGateway, "default/default"}));
+  EXPECT_EQ(source_.requests().size(), 1U);
+}
+
+TEST_F(ReconcilerTest, AsksForSecretsBeforeTheySync) {
+  Start();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  reconciler_->OnSynced(source::ObjectKind::kApi);
+
+  ASSERT_TRUE(signal_.Await([&] { return !source_.requests().empty(); }));
+  EXPECT_EQ(source_.requests()[0], (source::SecretReferences{{{"default", "keys"}, {"apiKey"}}}));
+  reconciler_->OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  reconciler_->OnSynced(source::ObjectKind::kSecret);
+  EXPECT_TRUE(AwaitResource(kKeysKey));
+}
+
+TEST_F(ReconcilerTest, TakesADeletedSecretAndADeletedApiOutOfTheSnapshot) {
+  Start();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  reconciler_->OnSynced(source::ObjectKind::kApi);
+  ASSERT_TRUE(signal_.Await([&] { return !source_.requests().empty(); }));
+  reconciler_->OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  reconciler_->OnSynced(source::ObjectKind::kSecret);
+  ASSERT_TRUE(AwaitResource(kKeysKey));
+
+  reconciler_->OnDeleted(SecretKey("keys"));
+  EXPECT_TRUE(AwaitResource(kKeysKey, false));
+  reconciler_->OnDeleted(ApiKey("chat"));
+  EXPECT_TRUE(AwaitResource(kChatKey, false));
+  EXPECT_TRUE(signal_.Await([&] { return sink_.deleted() == std::vector<ObjectName>{kChat}; }));
+  EXPECT_TRUE(signal_.Await([&] { return source_.requests().back().empty(); }));
+}
+
+TEST_F(ReconcilerTest, TellsOneStatusPerChangeOnceTheDataPlaneHasConfirmed) {
+  Start();
+  Connect();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
+
+  const ApiStatus status = sink_.statuses()[0];
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.programmed.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.programmed.observed_generation, 1);
+  EXPECT_EQ(status.accepted.last_transition_time, "2026-01-01T00:00:00Z");
+}
+
+TEST_F(ReconcilerTest, TellsThatNoDataPlaneIsThereAfterAWhileAndWhenOneComes) {
+  Start();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  Sync();
+  ASSERT_TRUE(AwaitResource(kChatKey));
+  clock_.AwaitWaiters(1);
+  clock_.Advance(kProgrammedGrace);
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
+  EXPECT_EQ(sink_.statuses()[0].programmed.reason, "NoDataPlane");
+
+  Connect();
+
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 2; }));
+  EXPECT_EQ(sink_.statuses()[1].programmed.status, ConditionStatus::kTrue);
+}
+
+TEST_F(ReconcilerTest, TellsABrokenVersionAtOnceAndGoesOnServing) {
+  Start();
+  Connect();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
+  const auto before = published_.Get();
+
+  reconciler_->OnApi(Api("chat", 2, BrokenSpec("/chat")));
+
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 2; }));
+  const ApiStatus status = sink_.statuses()[1];
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(status.programmed.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.programmed.observed_generation, 1);
+  EXPECT_EQ(published_.Get(), before);
+}
+
+TEST_F(ReconcilerTest, ServesAnApiWhoseSecretIsNeverAnsweredForAfterTheGrace) {
+  Start();
+  Sync();
+  ASSERT_TRUE(AwaitResource({ResourceKind::kGateway, "default/default"}));
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat", "keys")));
+  ASSERT_TRUE(signal_.Await([&] { return source_.requests().size() == 2; }));
+  clock_.AwaitWaiters(1);
+
+  clock_.Advance(kSecretGrace);
+
+  EXPECT_TRUE(AwaitResource(kChatKey));
+}
+
+TEST_F(ReconcilerTest, PassesTheProblemsOfTheSourceOn) {
+  Start();
+  reconciler_->OnProblems({{"file.yaml", 3, "broken"}});
+  EXPECT_TRUE(signal_.Await([&] { return sink_.problems() == 1; }));
+
+  reconciler_->OnProblems({});
+
+  EXPECT_TRUE(signal_.Await([&] { return sink_.problems() == 0; }));
+}
+
+TEST_F(ReconcilerTest, CoalescesABurstAndEndsWithTheNewestState) {
+  Start();
+  Sync();
+  for (int generation = 1; generation <= 500; ++generation) {
+    reconciler_->OnApi(Api("chat", generation, Spec("/chat" + std::to_string(generation))));
+  }
+  reconciler_->OnDeleted(ApiKey("chat"));
+  reconciler_->OnApi(Api("other", 1, Spec("/other")));
+
+  EXPECT_TRUE(signal_.Await([&] {
+    const auto snapshot = published_.Get();
+    return snapshot != nullptr && snapshot->resources.count(kChatKey) == 0 &&
+           snapshot->resources.count({ResourceKind::kApi, "default/other"}) > 0;
+  }));
+  EXPECT_LE(reconciler_->Stats().builds, 502U);
+}
+
+TEST_F(ReconcilerTest, ReportsThatTheSourceCannotStart) {
+  source_.start_status = absl::NotFoundError("no such directory");
+
+  EXPECT_EQ(reconciler_->Start(source_).code(), absl::StatusCode::kNotFound);
+}
+
+TEST(StatusBoardTest, ShowsStatusesAndProblemsAndForgetsWhatIsGone) {
+  StatusBoard board("default/default");
+  ApiStatus status;
+  status.name = kChat;
+  status.file = "/etc/rota/chat.yaml";
+  status.accepted.type = "Accepted";
+  status.accepted.message = "the API is valid";
+  status.warnings = {{resource::Severity::kWarning, "NotEnforced", "rateLimit", "not yet", 4}};
+  board.OnStatus(status);
+  board.OnProblems({{"x.yaml", 3, "broken"}});
+
+  const nlohmann::json json = board.ToJson();
+  EXPECT_EQ(json["apis"][0]["name"], "chat");
+  EXPECT_EQ(json["apis"][0]["file"], "/etc/rota/chat.yaml");
+  EXPECT_EQ(json["apis"][0]["warnings"][0]["line"], 4);
+  EXPECT_EQ(json["apis"][0]["status"]["conditions"][0]["message"], "the API is valid");
+  EXPECT_EQ(json["problems"][0]["line"], 3);
+
+  board.OnApiDeleted(kChat);
+  board.OnProblems({});
+  EXPECT_TRUE(board.ToJson()["apis"].empty());
+  EXPECT_TRUE(board.ToJson()["problems"].empty());
+}
+
+}  // namespace
+}  // namespace rota::reconcile
