@@ -4,6 +4,8 @@
 
 #include <csignal>
 #include <cstddef>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace rota {
@@ -24,6 +26,9 @@ class SignalWaiter {
 // processes of the same user cannot attach. (Sanitizer builds skip this: LeakSanitizer attaches to
 // itself.)
 void ForbidCoreDumps();
+
+// The value of an environment variable, nullopt when it is not set.
+std::optional<std::string> EnvironmentVariable(const std::string& name);
 
 // CPUs that this process may use, at least 1: the quota of its control group (v2), rounded up, and
 // the affinity mask, whichever is less.

@@ -1,0 +1,161 @@
+#include "controller/app.h"
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/admin_server.h"
+#include "common/log.h"
+#include "common/ports_file.h"
+#include "common/process_metrics.h"
+#include "common/published.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+#include "controller/debug.h"
+#include "controller/fleet_view.h"
+#include "controller/kube_connection.h"
+#include "controller/kube_status_sink.h"
+#include "controller/metrics.h"
+#include "controller/reconcile/reconciler.h"
+#include "controller/reconcile/status_board.h"
+#include "controller/serve/grpc_server.h"
+#include "controller/serve/sync_service.h"
+#include "controller/source/directory_source.h"
+#include "controller/source/kube_source.h"
+
+namespace rota::controller {
+namespace {
+
+constexpr Duration kDrain = std::chrono::seconds(2);
+
+serve::ServiceOptions ServiceOptionsOf(const Flags& flags) {
+  serve::ServiceOptions options;
+  options.session.gateway = flags.gateway;
+  options.session.server = "rota-controller " + std::string(Version());
+  return options;
+}
+
+compile::GatewaySettings GatewayOf(const Flags& flags) {
+  return {.name = flags.gateway,
+          .production_hosts = flags.production_hosts,
+          .sandbox_hosts = flags.sandbox_hosts,
+          .allow_local_upstreams = flags.allow_local_upstreams || flags.directory().has_value()};
+}
+
+}  // namespace
+
+// Members in the order in which they need each other; destroyed in reverse.
+struct App::State {
+  State(const Flags& flags, Clock& the_clock)
+      : clock(the_clock),
+        board(flags.gateway, flags.directory().has_value()),
+        service(ServiceOptionsOf(flags), snapshots, the_clock) {}
+
+  absl::Status OpenSource(const Flags& flags);
+  void StartReconciler(const Flags& flags);
+  absl::Status StartServers(const Flags& flags);
+  std::vector<std::string> NotReady() const;
+
+  Clock& clock;
+  Published<compile::Snapshot> snapshots;
+  reconcile::StatusBoard board;
+  std::unique_ptr<KubeConnection> kube;  // null in directory mode
+  std::unique_ptr<source::KubeStatusWriter> status_writer;
+  std::unique_ptr<KubeStatusSink> status_sink;
+  std::unique_ptr<source::Source> source;
+  serve::SyncService service;
+  std::unique_ptr<reconcile::Reconciler> reconciler;
+  std::unique_ptr<serve::GrpcServer> grpc;
+  std::unique_ptr<AdminServer> admin;
+  std::unique_ptr<AdminServer> metrics;
+};
+
+absl::Status App::State::OpenSource(const Flags& flags) {
+  if (const auto directory = flags.directory()) {
+    source = std::make_unique<source::DirectorySource>(*directory);
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(kube, KubeConnection::Open(flags.kubeconfig, clock));
+  source::KubeSourceOptions options;
+  options.namespaces = flags.namespaces;
+  source = std::make_unique<source::KubeSource>(kube->api(), clock, std::move(options));
+  status_writer = std::make_unique<source::KubeStatusWriter>(kube->api(), clock);
+  status_sink = std::make_unique<KubeStatusSink>(*status_writer, flags.gateway);
+  return absl::OkStatus();
+}
+
+void App::State::StartReconciler(const Flags& flags) {
+  std::vector<reconcile::StatusSink*> sinks = {&board};
+  if (status_sink != nullptr) {
+    sinks.push_back(status_sink.get());
+  }
+  reconciler = std::make_unique<reconcile::Reconciler>(
+      reconcile::ReconcilerOptions{.gateway = GatewayOf(flags),
+                                   .clock = &clock,
+                                   .published = &snapshots,
+                                   .on_published = [this] { service.Wake(); },
+                                   .fleet = [this] { return ToFleetView(service.fleet().Nodes()); },
+                                   .sinks = sinks});
+  service.fleet().AddListener([this] { reconciler->FleetChanged(); });
+}
+
+absl::Status App::State::StartServers(const Flags& flags) {
+  ASSIGN_OR_RETURN(grpc, serve::GrpcServer::Start({.listen = *flags.listen,
+                                                   .tls_cert = flags.tls_certificate,
+                                                   .tls_key = flags.tls_key,
+                                                   .tls_client_ca = flags.tls_client_ca,
+                                                   .insecure = flags.insecure},
+                                                  service, clock));
+  AdminPages pages;
+  AddMetricsPage(pages,
+                 {std::make_shared<ProcessMetrics>(),
+                  std::make_shared<ControllerMetrics>(*reconciler, service, *source,
+                                                      status_writer.get(), snapshots, clock)});
+  AddHealthPages(pages, [this] { return NotReady(); });
+  std::map<std::string, HostPort> addresses = {{"listen", grpc->address()}};
+  if (flags.metrics) {
+    ASSIGN_OR_RETURN(metrics, AdminServer::Start(*flags.metrics, pages));
+    addresses["metrics"] = metrics->address();
+  }
+  AddDebugPages(pages, board, service, clock);
+  ASSIGN_OR_RETURN(admin, AdminServer::Start(*flags.admin, pages));
+  addresses["admin"] = admin->address();
+  return AnnounceAddresses(addresses, flags.ports_file);
+}
+
+std::vector<std::string> App::State::NotReady() const {
+  if (reconciler->Stats().published) {
+    return {};
+  }
+  const source::SourceHealth health = source->Health();
+  return {health.last_error.empty() ? "waiting for the first snapshot"
+                                    : "no snapshot yet: " + health.last_error};
+}
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const Flags& flags, Clock& clock) {
+  auto state = std::make_unique<State>(flags, clock);
+  RETURN_IF_ERROR(state->OpenSource(flags));
+  state->StartReconciler(flags);
+  RETURN_IF_ERROR(state->StartServers(flags));
+  RETURN_IF_ERROR(state->reconciler->Start(*state->source));
+  log::Info(
+      "controller", "started",
+      {{"source", flags.source}, {"gateway", flags.gateway}, {"version", std::string(Version())}});
+  return std::unique_ptr<App>(new App(std::move(state)));
+}
+
+App::App(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+App::~App() {
+  state_->admin.reset();
+  state_->metrics.reset();
+  state_->service.Drain(kDrain);
+  state_->reconciler->Stop();
+  if (state_->status_writer != nullptr) {
+    state_->status_writer->Stop();
+  }
+  state_->grpc->Shutdown(kDrain);
+}
+
+}  // namespace rota::controller

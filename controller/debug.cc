@@ -1,0 +1,77 @@
+#include "controller/debug.h"
+
+#include <string>
+
+#include "common/hash.h"
+#include "nlohmann/json.hpp"
+
+namespace rota::controller {
+namespace {
+
+AdminResponse Json(const nlohmann::json& value) {
+  return {.content_type = "application/json",
+          .body = value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"};
+}
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+nlohmann::json ProblemsJson(const serve::ResourceProblems& problems) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [key, problem] : problems) {
+    list.push_back({{"name", key.second},
+                    {"code", rota::sync::v1::Rejection::Code_Name(problem.code)},
+                    {"field", problem.field},
+                    {"message", problem.message}});
+  }
+  return list;
+}
+
+nlohmann::json FleetJson(const serve::SyncService& service, const serve::Fleet& fleet,
+                         MonotonicTime now) {
+  nlohmann::json nodes = nlohmann::json::array();
+  for (const serve::NodeReport& node : fleet.Nodes()) {
+    nodes.push_back({{"node", node.node},
+                     {"build", node.build},
+                     {"peer", node.peer},
+                     {"connected_seconds", Seconds(now - node.connected_at)},
+                     {"snapshot", HexEncode(node.applied_snapshot_hash)},
+                     {"apply_seconds", Seconds(node.apply_time)},
+                     {"rejected", ProblemsJson(node.rejected)},
+                     {"refused", ProblemsJson(node.refused)}});
+  }
+  return {{"dataplanes", nodes}, {"streams_accepted", service.stats().streams_accepted}};
+}
+
+nlohmann::json SuspensionsJson(const serve::SuspensionHub& hub, MonotonicTime now) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const serve::SharedSuspension& suspension : hub.Active(now)) {
+    list.push_back({{"target", suspension.target},
+                    {"origin", suspension.origin},
+                    {"reason", rota::sync::v1::SuspensionReason_Name(suspension.reason)},
+                    {"remaining_seconds", Seconds(suspension.until - now)}});
+  }
+  return {{"suspensions", list}};
+}
+
+}  // namespace
+
+void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
+                   serve::SyncService& service, const Clock& clock) {
+  pages.Add("GET", "/debug/status", [&board](const AdminRequest&) { return Json(board.ToJson()); });
+  pages.Add("GET", "/debug/fleet", [&service, &clock](const AdminRequest&) {
+    return Json(FleetJson(service, service.fleet(), clock.Now()));
+  });
+  pages.Add("GET", "/debug/suspensions", [&service, &clock](const AdminRequest&) {
+    return Json(SuspensionsJson(service.suspensions(), clock.Now()));
+  });
+  pages.Add("POST", "/debug/lift", [&service](const AdminRequest& request) -> AdminResponse {
+    const auto target = request.query.find("target");
+    if (target == request.query.end() || target->second.empty()) {
+      return {.status = 400, .body = "give ?target=ID; /debug/suspensions lists the ids\n"};
+    }
+    service.LiftSuspensions(target->second);
+    return Json({{"lifted", target->second}});
+  });
+}
+
+}  // namespace rota::controller

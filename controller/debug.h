@@ -1,0 +1,18 @@
+#pragma once
+
+// /debug/status (what became of every API), /debug/fleet (data planes and what they have applied)
+// and /debug/suspensions of the controller's admin port, and POST /debug/lift?target=ID. Never a
+// Secret's content.
+
+#include "common/admin_server.h"
+#include "common/clock.h"
+#include "controller/reconcile/status_board.h"
+#include "controller/serve/sync_service.h"
+
+namespace rota::controller {
+
+// Everything outlives the server that shows the pages.
+void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
+                   serve::SyncService& service, const Clock& clock);
+
+}  // namespace rota::controller

@@ -1,0 +1,100 @@
+#include "controller/metrics.h"
+
+#include <string>
+#include <utility>
+
+#include "common/hash.h"
+#include "common/metric_families.h"
+
+namespace rota::controller {
+namespace {
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+void AddReconciler(const reconcile::ReconcilerStats& stats, MetricFamilies& families) {
+  families.Gauge("rota_controller_apis", "API resources that are known.",
+                 static_cast<double>(stats.apis));
+  families.Gauge("rota_controller_secrets", "Secrets that are referenced and known.",
+                 static_cast<double>(stats.secrets));
+  families.Counter("rota_controller_builds_total", "Times that the snapshot was put together.",
+                   stats.builds);
+  families.Counter("rota_controller_snapshots_total",
+                   "Snapshots that differed from the one before.", stats.snapshots);
+  families.Counter("rota_controller_compiles_total",
+                   "API resources that were decoded and compiled.", stats.compiles);
+  families.Gauge("rota_controller_last_build_seconds", "How long the last build took.",
+                 Seconds(stats.last_build));
+}
+
+void AddService(serve::SyncService& service, MonotonicTime now, MetricFamilies& families) {
+  const serve::ServiceStats stats = service.stats();
+  families.Gauge("rota_controller_dataplanes", "Data planes that are connected.",
+                 static_cast<double>(service.fleet().connected()));
+  families.Gauge("rota_controller_suspensions",
+                 "Targets that are off the rota somewhere in the fleet.",
+                 static_cast<double>(service.suspensions().Active(now).size()));
+  families.Counter("rota_controller_streams_total",
+                   "Streams of data planes, by what became of them.", stats.streams_accepted,
+                   {{"result", "accepted"}});
+  families.Counter("rota_controller_streams_total", "", stats.streams_refused,
+                   {{"result", "refused"}});
+  families.Counter("rota_controller_stream_errors_total",
+                   "Streams that were ended for a fault, by kind.", stats.protocol_errors,
+                   {{"kind", "protocol"}});
+  families.Counter("rota_controller_stream_errors_total", "", stats.timeouts,
+                   {{"kind", "timeout"}});
+  families.Counter("rota_controller_acknowledgements_total",
+                   "Transactions that data planes acknowledged.", stats.acknowledgements);
+  families.Counter("rota_controller_rejections_total", "Resources that data planes did not take.",
+                   stats.rejections);
+  families.Counter("rota_controller_suspension_statements_dropped_total",
+                   "Suspension statements beyond the limits.", stats.suspension_statements_dropped);
+}
+
+void AddStatusWriter(const source::KubeStatusCounts& counts, MetricFamilies& families) {
+  families.Counter("rota_controller_status_writes_total", "Status writes, by result.",
+                   counts.written, {{"result", "written"}});
+  families.Counter("rota_controller_status_writes_total", "", counts.unchanged,
+                   {{"result", "unchanged"}});
+  families.Counter("rota_controller_status_writes_total", "", counts.failed,
+                   {{"result", "failed"}});
+  families.Gauge("rota_controller_status_writes_waiting", "Statuses that wait to be written.",
+                 static_cast<double>(counts.waiting));
+}
+
+}  // namespace
+
+ControllerMetrics::ControllerMetrics(const reconcile::Reconciler& reconciler,
+                                     serve::SyncService& service, const source::Source& source,
+                                     const source::KubeStatusWriter* status_writer,
+                                     const Published<compile::Snapshot>& snapshots,
+                                     const Clock& clock)
+    : reconciler_(reconciler),
+      service_(service),
+      source_(source),
+      status_writer_(status_writer),
+      snapshots_(snapshots),
+      clock_(clock) {}
+
+std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
+  MetricFamilies families;
+  const source::SourceHealth health = source_.Health();
+  families.Gauge("rota_source_connected", "1 while the source of objects can be read.",
+                 health.connected ? 1 : 0);
+  families.Gauge("rota_source_synced", "1 once everything that existed at the start has been read.",
+                 health.synced ? 1 : 0);
+  if (const auto snapshot = snapshots_.Get(); snapshot != nullptr) {
+    families.Gauge("rota_snapshot_info", "Always 1; the label is the snapshot that is served.", 1,
+                   {{"version", HexEncode(snapshot->hash).substr(0, 16)}});
+    families.Gauge("rota_controller_snapshot_resources", "Resources in the snapshot.",
+                   static_cast<double>(snapshot->resources.size()));
+  }
+  AddReconciler(reconciler_.Stats(), families);
+  AddService(service_, clock_.Now(), families);
+  if (status_writer_ != nullptr) {
+    AddStatusWriter(status_writer_->counts(), families);
+  }
+  return families.Take();
+}
+
+}  // namespace rota::controller

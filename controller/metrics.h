@@ -1,0 +1,33 @@
+#pragma once
+
+// What Prometheus sees of the controller; docs/reference/metrics.md lists it. Everything is read at
+// scrape.
+
+#include <memory>
+
+#include "controller/reconcile/reconciler.h"
+#include "controller/serve/sync_service.h"
+#include "controller/source/kube_status.h"
+#include "controller/source/source.h"
+#include "prometheus/collectable.h"
+
+namespace rota::controller {
+
+// Thread-safe. What is referred to outlives the scrapes; `status_writer` is null in directory mode.
+class ControllerMetrics final : public prometheus::Collectable {
+ public:
+  ControllerMetrics(const reconcile::Reconciler& reconciler, serve::SyncService& service,
+                    const source::Source& source, const source::KubeStatusWriter* status_writer,
+                    const Published<compile::Snapshot>& snapshots, const Clock& clock);
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  const reconcile::Reconciler& reconciler_;
+  serve::SyncService& service_;
+  const source::Source& source_;
+  const source::KubeStatusWriter* status_writer_;
+  const Published<compile::Snapshot>& snapshots_;
+  const Clock& clock_;
+};
+
+}  // namespace rota::controller
