@@ -69,6 +69,7 @@ SyncState SyncClient::state() const {
   state.last_error = state_.last_error;
   state.current_at = state_.current_at;
   state.streams = state_.streams;
+  state.retry_at = state_.retry_at;
   return state;
 }
 
@@ -137,6 +138,7 @@ void SyncClient::Connect(MonotonicTime now) {
   {
     std::lock_guard guard(state_mutex_);
     ++state_.streams;
+    state_.retry_at.reset();
     state_.controller = transport_->address(address_);
   }
   stream_ = transport_->Connect(address_, std::make_shared<InboxEvents>(inbox_, stream_number_));
@@ -163,6 +165,7 @@ void SyncClient::Disconnect(const absl::Status& status, MonotonicTime now) {
   std::lock_guard guard(state_mutex_);
   state_.connected = false;
   state_.last_error = error;
+  state_.retry_at = retry_at_;
 }
 
 void SyncClient::Handle(SyncEvent event, MonotonicTime now) {

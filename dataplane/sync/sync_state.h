@@ -21,6 +21,7 @@ struct SyncState {
   bool connected = false;  // welcomed by a controller
   std::string controller;  // address in use or tried last
   std::string server;      // what that controller calls itself
+  std::optional<MonotonicTime> retry_at;  // the next try to connect; absent while there is a stream
   std::string last_error;  // why the last stream ended or could not be opened; "" after a commit
   ConfigSource source = ConfigSource::kNone;
   std::string snapshot_hash;  // 32 bytes, "" for none or for an incomplete one
