@@ -72,5 +72,5 @@ def test_error_codes_are_those_of_the_source():
     assert documented, "docs/reference/errors.md has a row per code"
     for code in documented:
         assert f'"{code}"' in text, f"{code} is documented and never answered"
-    for code in re.findall(r'\.?code = "(\w+)"', text):
+    for code in re.findall(r'(?:code = |\{[45]\d\d,\s*)"(\w+)"', text):
         assert code in documented, f"{code} is answered and not documented"

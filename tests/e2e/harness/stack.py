@@ -128,7 +128,10 @@ class DataPlane(Program):
         return self
 
     def rotations(self):
-        return json.loads(http.get(self.admin, "/debug/rotations").body)["rotations"]
+        answer = http.get(self.admin, "/debug/rotations")
+        if answer.status != 200:
+            return []
+        return [rotation for api in answer.json()["apis"] for rotation in api["rotations"]]
 
     def suspended(self, environment="production"):
         """{model: suspension} of the targets that are off the rota."""
