@@ -1,0 +1,447 @@
+#include "controller/source/directory_source.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "absl/strings/str_cat.h"
+#include "common/file.h"
+#include "gtest/gtest.h"
+
+namespace rota::source {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Keeps what a source has told; wakes whoever waits for it.
+class RecordingSink final : public ObjectSink {
+ public:
+  void OnApi(ApiObject object) override {
+    Change([&] { apis[object.name.ToString()] = std::move(object); });
+  }
+  void OnSecret(SecretObject object) override {
+    Change([&] { secrets[object.name.ToString()] = std::move(object); });
+  }
+  void OnDeleted(const ObjectKey& key) override {
+    Change([&] {
+      (key.kind == ObjectKind::kApi ? deleted_apis : deleted_secrets)
+          .push_back(key.name.ToString());
+      apis.erase(key.kind == ObjectKind::kApi ? key.name.ToString() : "");
+      secrets.erase(key.kind == ObjectKind::kSecret ? key.name.ToString() : "");
+    });
+  }
+  void OnSynced(ObjectKind kind) override {
+    Change([&] { (kind == ObjectKind::kApi ? apis_synced : secrets_synced) += 1; });
+  }
+  void OnProblems(std::vector<SourceProblem> now) override {
+    Change([&] { problems = std::move(now); });
+  }
+
+  // False after 20 s. `condition` is called with the members locked.
+  bool Await(const std::function<bool()>& condition) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20), condition);
+  }
+  template <typename Value>
+  Value Get(const std::function<Value()>& read) {
+    std::lock_guard guard(mutex_);
+    return read();
+  }
+
+  std::map<std::string, ApiObject> apis;
+  std::map<std::string, SecretObject> secrets;
+  std::vector<std::string> deleted_apis;
+  std::vector<std::string> deleted_secrets;
+  std::vector<SourceProblem> problems;
+  int apis_synced = 0;
+  int secrets_synced = 0;
+
+ private:
+  void Change(const std::function<void()>& change) {
+    std::lock_guard guard(mutex_);
+    change();
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+};
+
+std::string Conf(const std::string& name, const std::string& path) {
+  return absl::StrCat("name: ", name, "\nbasePath: ", path,
+                      "\nversion: v1\nendpointConfigurations:\n  production:\n    - endpoint: "
+                      "https://api.openai.com/v1\noperations:\n  - {target: /chat/completions, "
+                      "verb: POST}\n");
+}
+
+std::string Manifest(const std::string& name, const std::string& path) {
+  return absl::StrCat("apiVersion: gateway.rota.dev/v1alpha1\nkind: API\nmetadata: {name: ", name,
+                      "}\nspec:\n  name: x\n  basePath: ", path,
+                      "\n  version: v1\n  operations: []\n");
+}
+
+std::string SecretManifest(const std::string& value) {
+  return absl::StrCat("apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {apiKey: ",
+                      value, ", other: unwanted}\n");
+}
+
+const SecretReferences kKeys = {{{"default", "keys"}, {"apiKey"}}};
+
+class DirectorySourceTest : public testing::Test {
+ protected:
+  DirectorySourceTest() {
+    std::string pattern = testing::TempDir() + "/rota-directory-XXXXXX";
+    path_ = mkdtemp(pattern.data());
+    // No safety net: what is seen is seen by events.
+    options_.rescan_interval = std::chrono::hours(1);
+  }
+  ~DirectorySourceTest() override {
+    source_.reset();
+    std::error_code ignored;
+    fs::permissions(path_, fs::perms::owner_all, ignored);
+    fs::remove_all(path_, ignored);
+  }
+
+  void Start() {
+    source_ = std::make_unique<DirectorySource>(path_, options_);
+    ASSERT_TRUE(source_->Start(sink_).ok());
+    ASSERT_TRUE(sink_.Await([&] { return sink_.apis_synced == 1; }));
+  }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+  // In place, the way an editor without care does it.
+  void WriteInPlace(const std::string& name, const std::string& text) {
+    std::ofstream(File(name), std::ios::trunc) << text;
+  }
+  void Replace(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(File(name), text).ok());
+  }
+  bool AwaitBasePath(const std::string& name, const std::string& path) {
+    return sink_.Await([&] {
+      const auto found = sink_.apis.find(name);
+      return found != sink_.apis.end() && found->second.spec.value("basePath", "") == path;
+    });
+  }
+  bool AwaitSecret(const std::string& value) {
+    return sink_.Await([&] {
+      const auto found = sink_.secrets.find("default/keys");
+      return found != sink_.secrets.end() && found->second.data.at("apiKey") == SecretString(value);
+    });
+  }
+
+  std::string path_;
+  DirectoryOptions options_;
+  RecordingSink sink_;
+  std::unique_ptr<DirectorySource> source_;
+};
+
+TEST_F(DirectorySourceTest, RefusesADirectoryThatDoesNotExist) {
+  DirectorySource source(path_ + "/nowhere");
+
+  const absl::Status status = source.Start(sink_);
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(std::string(status.message()).find("nowhere"), std::string::npos);
+}
+
+TEST_F(DirectorySourceTest, RefusesAFileInPlaceOfADirectory) {
+  WriteInPlace("a.yaml", "x: 1\n");
+  DirectorySource source(File("a.yaml"));
+
+  EXPECT_EQ(source.Start(sink_).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(DirectorySourceTest, TellsWhatIsThereAtTheStartAndThenSyncs) {
+  WriteInPlace("chat.apk-conf.yaml", Conf("chat", "/chat"));
+  WriteInPlace("two.yml", Manifest("one", "/one") + "---\n" + Manifest("two", "/two"));
+  WriteInPlace("three.json", R"({"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API",
+      "metadata": {"name": "three", "namespace": "team"}, "spec": {"basePath": "/three"}})");
+  WriteInPlace("readme.txt", "not: read\n");
+  WriteInPlace(".hidden.yaml", Manifest("hidden", "/hidden"));
+  Start();
+
+  EXPECT_EQ(sink_.apis.size(), 4U);
+  EXPECT_EQ(sink_.apis.count("default/one"), 1U);
+  EXPECT_EQ(sink_.apis.count("default/two"), 1U);
+  EXPECT_EQ(sink_.apis.count("team/three"), 1U);
+  EXPECT_TRUE(sink_.problems.empty());
+  for (const auto& [name, api] : sink_.apis) {
+    EXPECT_EQ(api.bare_apk_conf, name.starts_with("default/chat-")) << name;
+    EXPECT_EQ(api.metadata.generation > 0, true);
+    EXPECT_FALSE(api.metadata.uid.empty());
+    EXPECT_TRUE(api.file.starts_with(path_));
+  }
+}
+
+TEST_F(DirectorySourceTest, SyncsSecretsAfterTheFirstReferences) {
+  WriteInPlace("keys.yaml", SecretManifest("one"));
+  Start();
+  EXPECT_TRUE(sink_.secrets.empty());
+  EXPECT_FALSE(source_->Health().synced);
+
+  source_->SetSecretReferences({{{"default", "keys"}, {"apiKey"}}, {{"team", "none"}, {"key"}}});
+
+  ASSERT_TRUE(sink_.Await([&] { return sink_.secrets_synced == 1; }));
+  const SecretObject& secret = sink_.secrets.at("default/keys");
+  EXPECT_EQ(secret.data.size(), 1U);
+  EXPECT_EQ(secret.data.at("apiKey"), SecretString("one"));
+  EXPECT_EQ(secret.metadata.resource_version.find("one"), std::string::npos);
+  EXPECT_EQ(sink_.deleted_secrets, std::vector<std::string>{"team/none"});
+}
+
+TEST_F(DirectorySourceTest, SeesNewChangedAndDeletedFiles) {
+  Start();
+  WriteInPlace("a.yaml", Manifest("a", "/a"));
+  ASSERT_TRUE(AwaitBasePath("default/a", "/a"));
+  const int64_t generation = sink_.apis.at("default/a").metadata.generation;
+
+  WriteInPlace("a.yaml", Manifest("a", "/changed"));
+  ASSERT_TRUE(AwaitBasePath("default/a", "/changed"));
+  EXPECT_GT(sink_.apis.at("default/a").metadata.generation, generation);
+  fs::remove(File("a.yaml"));
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.apis.empty(); }));
+  EXPECT_EQ(sink_.deleted_apis, std::vector<std::string>{"default/a"});
+}
+
+TEST_F(DirectorySourceTest, SeesAnAtomicRenameAndAMoveToAnotherName) {
+  Start();
+  Replace("a.yaml", Manifest("a", "/a"));
+  ASSERT_TRUE(AwaitBasePath("default/a", "/a"));
+  Replace("a.yaml", Manifest("a", "/b"));
+  ASSERT_TRUE(AwaitBasePath("default/a", "/b"));
+
+  fs::rename(File("a.yaml"), File("z.yaml"));
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.apis.at("default/a").file == File("z.yaml"); }));
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
+TEST_F(DirectorySourceTest, SeesTheSwapOfAProjectedVolume) {
+  fs::create_directory(File("..first"));
+  fs::create_directory(File("..second"));
+  ASSERT_TRUE(WriteFileAtomically(File("..first/a.yaml"), Manifest("a", "/first")).ok());
+  ASSERT_TRUE(WriteFileAtomically(File("..second/a.yaml"), Manifest("a", "/second")).ok());
+  fs::create_directory_symlink("..first", File("..data"));
+  fs::create_symlink("..data/a.yaml", File("a.yaml"));
+  Start();
+  EXPECT_EQ(sink_.apis.at("default/a").spec["basePath"], "/first");
+
+  fs::create_directory_symlink("..second", File("..data_tmp"));
+  fs::rename(File("..data_tmp"), File("..data"));
+
+  EXPECT_TRUE(AwaitBasePath("default/a", "/second"));
+}
+
+TEST_F(DirectorySourceTest, SeesALinkThatIsMadeLater) {
+  fs::create_directory(File("elsewhere"));
+  ASSERT_TRUE(WriteFileAtomically(File("elsewhere/a.yaml"), Manifest("a", "/a")).ok());
+  Start();
+
+  fs::create_symlink("elsewhere/a.yaml", File("a.yaml"));
+
+  EXPECT_TRUE(AwaitBasePath("default/a", "/a"));
+}
+
+TEST_F(DirectorySourceTest, LeavesAFileAloneUntilItIsClosed) {
+  Start();
+  {
+    std::ofstream file(File("a.yaml"));
+    file << Manifest("a", "/a") << std::flush;
+    // Something else is seen meanwhile, this one is not: its second document is not written yet.
+    Replace("b.yaml", Manifest("b", "/b"));
+    ASSERT_TRUE(AwaitBasePath("default/b", "/b"));
+    EXPECT_EQ(sink_.Get<size_t>([&] { return sink_.apis.count("default/a"); }), 0U);
+    file << "---\n" << Manifest("c", "/c");
+  }
+
+  EXPECT_TRUE(AwaitBasePath("default/c", "/c"));
+  EXPECT_TRUE(AwaitBasePath("default/a", "/a"));
+}
+
+TEST_F(DirectorySourceTest, KeepsTheLastGoodObjectsOfABrokenFileAndSaysWhere) {
+  Replace("a.yaml", Manifest("a", "/a"));
+  Start();
+
+  Replace("a.yaml", Manifest("a", "/a") + "  broken: [\n");
+  ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
+  EXPECT_EQ(sink_.problems[0].file, File("a.yaml"));
+  EXPECT_GT(sink_.problems[0].line, 0);
+  EXPECT_EQ(sink_.apis.count("default/a"), 1U);
+  EXPECT_NE(source_->Health().last_error, "");
+
+  Replace("a.yaml", Manifest("a", "/mended"));
+  EXPECT_TRUE(AwaitBasePath("default/a", "/mended"));
+  EXPECT_TRUE(sink_.Await([&] { return sink_.problems.empty(); }));
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
+TEST_F(DirectorySourceTest, KeepsTheObjectsOfAFileThatWasEmptied) {
+  Replace("a.yaml", Manifest("a", "/a"));
+  Start();
+
+  WriteInPlace("a.yaml", "");
+
+  ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
+  EXPECT_NE(sink_.problems[0].message.find("empty"), std::string::npos);
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
+TEST_F(DirectorySourceTest, DeletesADocumentThatWasTakenOutOfAFile) {
+  Replace("a.yaml", Manifest("a", "/a") + "---\n" + Manifest("b", "/b"));
+  Start();
+
+  Replace("a.yaml", Manifest("b", "/b"));
+
+  EXPECT_TRUE(
+      sink_.Await([&] { return sink_.deleted_apis == std::vector<std::string>{"default/a"}; }));
+}
+
+TEST_F(DirectorySourceTest, ServesTheFirstOfTwoFilesWithOneObjectAndNamesBoth) {
+  Replace("b.yaml", Manifest("same", "/b"));
+  Start();
+  ASSERT_EQ(sink_.apis.at("default/same").spec["basePath"], "/b");
+
+  Replace("a.yaml", Manifest("same", "/a"));
+  ASSERT_TRUE(AwaitBasePath("default/same", "/a"));
+  ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
+  EXPECT_EQ(sink_.problems[0].file, File("b.yaml"));
+  EXPECT_NE(sink_.problems[0].message.find(File("a.yaml")), std::string::npos);
+
+  fs::remove(File("a.yaml"));
+  EXPECT_TRUE(AwaitBasePath("default/same", "/b"));
+  EXPECT_TRUE(sink_.Await([&] { return sink_.problems.empty(); }));
+}
+
+TEST_F(DirectorySourceTest, GivesARotatedSecretAnotherVersion) {
+  Replace("keys.yaml", SecretManifest("one"));
+  Start();
+  source_->SetSecretReferences(kKeys);
+  ASSERT_TRUE(AwaitSecret("one"));
+  const std::string version = sink_.secrets.at("default/keys").metadata.resource_version;
+
+  Replace("keys.yaml", SecretManifest("two"));
+
+  ASSERT_TRUE(AwaitSecret("two"));
+  EXPECT_NE(sink_.secrets.at("default/keys").metadata.resource_version, version);
+}
+
+TEST_F(DirectorySourceTest, TellsADeletedSecret) {
+  Replace("keys.yaml", SecretManifest("one"));
+  Start();
+  source_->SetSecretReferences(kKeys);
+  ASSERT_TRUE(AwaitSecret("one"));
+
+  fs::remove(File("keys.yaml"));
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.deleted_secrets.size() == 1; }));
+}
+
+TEST_F(DirectorySourceTest, AnswersAgainWhenOtherKeysAreWanted) {
+  Replace("keys.yaml", SecretManifest("one"));
+  Start();
+  source_->SetSecretReferences(kKeys);
+  ASSERT_TRUE(AwaitSecret("one"));
+
+  source_->SetSecretReferences({{{"default", "keys"}, {"apiKey", "other", "none"}}});
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.secrets.at("default/keys").data.size() == 2; }));
+}
+
+TEST_F(DirectorySourceTest, ReportsWhatIsNoObjectOfOursAndServesTheRest) {
+  Replace("a.yaml",
+          Manifest("a", "/a") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n");
+  Replace("policies.yaml", "apiPolicies: {request: []}\n");
+  Start();
+
+  EXPECT_EQ(sink_.apis.size(), 1U);
+  ASSERT_EQ(sink_.problems.size(), 2U);
+  EXPECT_NE(sink_.problems[0].message.find("ConfigMap"), std::string::npos);
+}
+
+TEST_F(DirectorySourceTest, KeepsEverythingWhenTheDirectoryVanishesAndFindsItWhenItIsBack) {
+  Replace("a.yaml", Manifest("a", "/a"));
+  options_.rescan_interval = std::chrono::milliseconds(20);
+  Start();
+
+  const std::string moved = path_ + "-moved";
+  fs::rename(path_, moved);
+  ASSERT_TRUE(sink_.Await([&] { return !sink_.problems.empty(); }));
+  EXPECT_FALSE(source_->Health().connected);
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+  fs::rename(moved, path_);
+  ASSERT_TRUE(sink_.Await([&] { return sink_.problems.empty(); }));
+
+  Replace("a.yaml", Manifest("a", "/back"));
+  EXPECT_TRUE(AwaitBasePath("default/a", "/back"));
+}
+
+TEST_F(DirectorySourceTest, SeesChangesWithoutEventsBySlowRescan) {
+  fs::create_directory(File("..first"));
+  ASSERT_TRUE(WriteFileAtomically(File("..first/a.yaml"), Manifest("a", "/a")).ok());
+  fs::create_symlink("..first/a.yaml", File("a.yaml"));
+  options_.rescan_interval = std::chrono::milliseconds(20);
+  Start();
+
+  // Behind a link: the watched directory does not notice.
+  ASSERT_TRUE(WriteFileAtomically(File("..first/a.yaml"), Manifest("a", "/changed")).ok());
+
+  EXPECT_TRUE(AwaitBasePath("default/a", "/changed"));
+}
+
+TEST(DirectoryScanTest, IgnoresEditorsFilesAndOtherEndings) {
+  EXPECT_TRUE(IsConfigurationFile("a.yaml"));
+  EXPECT_TRUE(IsConfigurationFile("a.apk-conf.yml"));
+  EXPECT_TRUE(IsConfigurationFile("a.json"));
+  for (const char* name : {".a.yaml.swp", ".a.yaml", "a.yaml~", "#a.yaml#", "a.yaml.tmp", ".yaml",
+                           "..data", "4913", "a.yaml.123.tmp"}) {
+    EXPECT_FALSE(IsConfigurationFile(name)) << name;
+  }
+}
+
+class DirectoryScanLimitsTest : public DirectorySourceTest {};
+
+TEST_F(DirectoryScanLimitsTest, ReadsNoMoreFilesAndBytesThanAllowed) {
+  for (int i = 0; i < 5; ++i) {
+    WriteInPlace(absl::StrCat("f", i, ".yaml"), Manifest(absl::StrCat("a", i), "/a"));
+  }
+  DirectoryLimits limits;
+  limits.max_files = 3;
+  DirectoryScan few(path_, limits);
+  ASSERT_TRUE(few.Rescan({}).ok());
+  EXPECT_EQ(few.files().size(), 3U);
+  EXPECT_EQ(few.problems().size(), 1U);
+
+  limits = DirectoryLimits{};
+  limits.max_file_bytes = 10;
+  DirectoryScan small(path_, limits);
+  ASSERT_TRUE(small.Rescan({}).ok());
+  EXPECT_EQ(small.files().at("f0.yaml").problems.size(), 1U);
+  EXPECT_TRUE(small.files().at("f0.yaml").apis.empty());
+
+  limits = DirectoryLimits{};
+  limits.max_total_bytes = Manifest("a0", "/a").size() * 2;
+  DirectoryScan tight(path_, limits);
+  ASSERT_TRUE(tight.Rescan({}).ok());
+  EXPECT_EQ(tight.files().size(), 2U);
+  EXPECT_EQ(tight.problems().size(), 1U);
+}
+
+TEST_F(DirectoryScanLimitsTest, IgnoresWhatIsNoRegularFile) {
+  ASSERT_EQ(mkfifo(File("pipe.yaml").c_str(), 0600), 0);
+  fs::create_directory(File("folder.yaml"));
+  fs::create_symlink("nowhere", File("dangling.yaml"));
+
+  DirectoryScan scan(path_, {});
+
+  ASSERT_TRUE(scan.Rescan({}).ok());
+  EXPECT_TRUE(scan.files().empty());
+}
+
+}  // namespace
+}  // namespace rota::source
