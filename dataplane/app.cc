@@ -1,0 +1,276 @@
+#include "dataplane/app.h"
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/admin_server.h"
+#include "common/log.h"
+#include "common/ports_file.h"
+#include "common/process.h"
+#include "common/process_metrics.h"
+#include "common/published.h"
+#include "common/status_macros.h"
+#include "common/version.h"
+#include "dataplane/configuration.h"
+#include "dataplane/engine/engine.h"
+#include "dataplane/observe/access_log.h"
+#include "dataplane/observe/debug.h"
+#include "dataplane/observe/request_metrics.h"
+#include "dataplane/observe/state_metrics.h"
+#include "dataplane/rotation/registry.h"
+#include "dataplane/sync/grpc_transport.h"
+#include "dataplane/sync/state_key.h"
+#include "dataplane/sync/sync_client.h"
+#include "dataplane/sync_metrics.h"
+
+namespace rota::dataplane {
+namespace {
+
+constexpr char kUnauthenticatedNote[] =
+    "--allow-unauthenticated: operations that are `secured` are served to clients that nobody has "
+    "authenticated";
+
+uint64_t Milliseconds(WallTime time) {
+  return static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count());
+}
+
+absl::StatusOr<engine::EngineOptions> EngineOptionsOf(const Flags& flags, size_t loops) {
+  engine::EngineOptions options;
+  options.http = flags.http;
+  options.https = flags.https;
+  options.tls_certificate_file = flags.tls_certificate;
+  options.tls_key_file = flags.tls_key;
+  options.upstream_ca_file = flags.upstream_ca;
+  options.loops = loops;
+  options.limits = flags.limits;
+  options.allow_unauthenticated = flags.allow_unauthenticated;
+  for (const std::string& text : flags.resolve) {
+    ASSIGN_OR_RETURN(options.resolve.emplace_back(), engine::ParseResolveOverride(text));
+  }
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<sync::SyncTransport>> TransportOf(const Flags& flags) {
+  sync::GrpcTransportOptions options;
+  for (const std::string& text : flags.controllers) {
+    ASSIGN_OR_RETURN(options.controllers.emplace_back(), ParseHostPort(text));
+  }
+  options.tls_cert = flags.sync_tls_certificate;
+  options.tls_key = flags.sync_tls_key;
+  options.tls_ca = flags.sync_tls_ca;
+  options.insecure = flags.insecure;
+  return sync::MakeGrpcTransport(options);
+}
+
+}  // namespace
+
+// Members in the order in which they need each other; destroyed in reverse.
+struct App::State {
+  State(const Flags& the_flags, Clock& the_clock)
+      : flags(the_flags),
+        clock(the_clock),
+        loops(flags.threads != 0 ? flags.threads : UsableCpus()),
+        registry(
+            flags.node,
+            [this](const rotation::Suspension& suspension) { OnSuspension(suspension); },
+            Milliseconds(clock.WallNow())),
+        request_metrics(std::make_shared<observe::RequestMetrics>(loops, clock)) {}
+
+  absl::Status OpenLog();
+  absl::Status CreateSyncClient();
+  absl::Status StartEngine();
+  absl::Status StartAdmin();
+  void OnSuspension(const rotation::Suspension& suspension);
+  std::vector<std::string> NotReady() const;
+  std::vector<std::string> Notes() const;
+
+  const Flags flags;
+  Clock& clock;
+  const size_t loops;
+  std::atomic<bool> draining{false};
+  Published<table::RouteTable> table;
+  std::unique_ptr<sync::SyncClient> sync;  // created before the engine, so before any suspension
+  rotation::Registry registry;
+  std::shared_ptr<observe::RequestMetrics> request_metrics;
+  std::unique_ptr<observe::AccessLog> access_log;
+  std::shared_ptr<observe::StateMetrics> state_metrics;
+  std::unique_ptr<Configuration> configuration;
+  std::unique_ptr<engine::Engine> engine;
+  std::unique_ptr<AdminServer> metrics;
+  std::unique_ptr<AdminServer> admin;
+};
+
+absl::Status App::State::OpenLog() {
+  ASSIGN_OR_RETURN(access_log,
+                   observe::AccessLog::Open(flags.access_log, flags.access_log_sample, &clock));
+  observe::StateMetrics::Sources sources;
+  sources.table = &table;
+  sources.registry = &registry;
+  sources.access_log = access_log.get();
+  sources.clock = &clock;
+  state_metrics = std::make_shared<observe::StateMetrics>(sources);
+  return absl::OkStatus();
+}
+
+absl::Status App::State::CreateSyncClient() {
+  table::BuilderOptions builder;
+  builder.allow_unauthenticated = flags.allow_unauthenticated;
+  builder.production_hosts = flags.production_hosts;
+  builder.sandbox_hosts = flags.sandbox_hosts;
+  builder.intern_series = [this](const table::SeriesLabels& labels) {
+    return request_metrics->Intern(labels);
+  };
+  configuration = std::make_unique<Configuration>(
+      std::move(builder), Configuration::Context{&table, &registry, request_metrics.get(),
+                                                 state_metrics.get(), &clock});
+
+  sync::SyncClientOptions options;
+  options.node = flags.node;
+  options.gateway = flags.gateway;
+  options.build = absl::StrCat(std::string(Version()), " (", std::string(Commit()), ")");
+  options.state_dir = flags.state_dir;
+  if (!flags.state_key_file.empty()) {
+    ASSIGN_OR_RETURN(options.state_key, sync::StateKey::Read(flags.state_key_file));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<sync::SyncTransport> transport, TransportOf(flags));
+  sync::SyncCallbacks callbacks;
+  callbacks.apply = [this](const sync::ResourceMap& wanted, const std::string& hash) {
+    return configuration->Apply(wanted, hash);
+  };
+  callbacks.apply_remote = [this](const auto& items, MonotonicTime now) {
+    registry.ApplyRemote(items, now);
+  };
+  callbacks.own_suspensions = [this](MonotonicTime now) { return registry.Own(now); };
+  callbacks.set_phase = [this](uint64_t phase) { registry.SetPhase(phase); };
+  sync = std::make_unique<sync::SyncClient>(std::move(options), std::move(transport),
+                                            std::move(callbacks), clock);
+  return absl::OkStatus();
+}
+
+absl::Status App::State::StartEngine() {
+  ASSIGN_OR_RETURN(engine::EngineOptions options, EngineOptionsOf(flags, loops));
+  engine::EngineContext context;
+  context.table = &table;
+  context.metrics = request_metrics->loops();
+  context.access_log = access_log.get();
+  context.clock = &clock;
+  ASSIGN_OR_RETURN(engine, engine::Engine::Start(std::move(options), context));
+  return absl::OkStatus();
+}
+
+absl::Status App::State::StartAdmin() {
+  AdminPages pages;
+  AddMetricsPage(pages, {request_metrics, state_metrics, std::make_shared<ProcessMetrics>(),
+                         std::make_shared<SyncMetrics>(*sync, clock)});
+  AddHealthPages(
+      pages, [this] { return NotReady(); }, [this] { return Notes(); });
+  std::map<std::string, HostPort> addresses;
+  if (flags.metrics) {
+    ASSIGN_OR_RETURN(metrics, AdminServer::Start(*flags.metrics, pages));
+    addresses["metrics"] = metrics->address();
+  }
+  observe::AddDebugPages(pages, table, clock);
+  ASSIGN_OR_RETURN(admin, AdminServer::Start(*flags.admin, pages));
+  addresses["admin"] = admin->address();
+  if (engine->http_address()) {
+    addresses["http"] = *engine->http_address();
+  }
+  if (engine->https_address()) {
+    addresses["https"] = *engine->https_address();
+  }
+  return AnnounceAddresses(addresses, flags.ports_file);
+}
+
+void App::State::OnSuspension(const rotation::Suspension& suspension) {
+  if (sync != nullptr) {
+    sync->ReportSuspension(suspension);
+  }
+}
+
+std::vector<std::string> App::State::NotReady() const {
+  if (draining) {
+    return {"draining"};
+  }
+  const sync::SyncState state = sync->state();
+  if (state.ready()) {
+    return {};
+  }
+  std::vector<std::string> reasons = {"no configuration yet"};
+  if (!state.last_error.empty()) {
+    reasons.push_back(absl::StrCat("controller ", state.controller, ": ", state.last_error));
+  }
+  if (!state.last_known_good_problem.empty()) {
+    reasons.push_back(state.last_known_good_problem);
+  }
+  return reasons;
+}
+
+std::vector<std::string> App::State::Notes() const {
+  std::vector<std::string> notes;
+  if (flags.allow_unauthenticated) {
+    notes.emplace_back(kUnauthenticatedNote);
+  }
+  const sync::SyncState state = sync->state();
+  if (state.source == sync::ConfigSource::kLastKnownGood) {
+    notes.push_back(
+        absl::StrCat("serving the last known good configuration: no controller has answered (",
+                     state.last_error, ")"));
+  }
+  if (!state.missing_secrets.empty()) {
+    notes.push_back(
+        absl::StrCat("targets without their credentials are off the rota; missing Secrets: ",
+                     absl::StrJoin(state.missing_secrets, ", ")));
+  }
+  return notes;
+}
+
+absl::StatusOr<std::unique_ptr<App>> App::Start(const Flags& flags, Clock& clock) {
+  auto state = std::make_unique<State>(flags, clock);
+  RETURN_IF_ERROR(state->OpenLog());
+  RETURN_IF_ERROR(state->CreateSyncClient());
+  RETURN_IF_ERROR(state->StartEngine());
+  RETURN_IF_ERROR(state->StartAdmin());
+  state->sync->Start();
+  log::Info("dataplane", "started",
+            {{"node", flags.node}, {"threads", state->loops}, {"version", std::string(Version())}});
+  if (flags.allow_unauthenticated) {
+    log::Warn("dataplane", kUnauthenticatedNote);
+  }
+  return std::unique_ptr<App>(new App(std::move(state)));
+}
+
+App::App(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+App::~App() {
+  state_->admin.reset();
+  state_->metrics.reset();
+  state_->engine.reset();  // no more suspensions
+  state_->sync.reset();    // no more transactions
+}
+
+void App::Reload() {
+  state_->access_log->Reopen();
+  if (const absl::Status status = state_->engine->ReloadCertificates(); !status.ok()) {
+    log::Error("dataplane", "certificate not reloaded; the one in use stays",
+               {{"reason", std::string(status.message())}});
+    return;
+  }
+  log::Info("dataplane", "access log and certificate reloaded");
+}
+
+void App::Drain() {
+  state_->draining = true;
+  log::Info("dataplane", "draining", {{"open_requests", state_->engine->open_requests()}});
+  const size_t cut = state_->engine->Drain(state_->flags.drain_timeout);
+  if (cut != 0) {
+    log::Warn("dataplane", "requests cut at the end of --drain-timeout", {{"requests", cut}});
+  }
+}
+
+}  // namespace rota::dataplane

@@ -1,0 +1,51 @@
+#include "dataplane/configuration.h"
+
+#include <utility>
+
+#include "common/hash.h"
+#include "common/log.h"
+
+namespace rota::dataplane {
+namespace {
+
+void LogFindings(const char* message, const std::vector<rota::sync::v1::Rejection>& findings) {
+  for (const rota::sync::v1::Rejection& finding : findings) {
+    log::Warn("configuration", message,
+              {{"name", finding.id().name()},
+               {"code", rota::sync::v1::Rejection::Code_Name(finding.code())},
+               {"field", finding.field()},
+               {"reason", finding.message()}});
+  }
+}
+
+}  // namespace
+
+Configuration::Configuration(table::BuilderOptions options, Context context)
+    : context_(context), builder_(std::move(options), *context.registry) {
+  table::BuildResult empty = builder_.Build({}, "");
+  context_.table->Publish(empty.table);
+  builder_.Commit(empty);
+}
+
+sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
+                                       const std::string& snapshot_hash) {
+  const MonotonicTime start = context_.clock->Now();
+  table::BuildResult result = builder_.Build(wanted, snapshot_hash);
+  context_.table->Publish(result.table);
+  builder_.Commit(result);
+  context_.request_metrics->RetainTable(*result.table);
+  for (const std::string& target : result.changed_credentials) {
+    context_.registry->Lift(target, context_.clock->Now());
+  }
+  context_.state_metrics->RecordApplied(context_.clock->Now() - start, result.rejected.size());
+  log::Info("configuration", "snapshot in use",
+            {{"snapshot", HexEncode(snapshot_hash).substr(0, 16)},
+             {"apis", result.table->apis().size()},
+             {"rejected", result.rejected.size()},
+             {"refused", result.refused.size()}});
+  LogFindings("resource rejected; the version before stays", result.rejected);
+  LogFindings("not served as configured", result.refused);
+  return {.rejected = std::move(result.rejected), .refused = std::move(result.refused)};
+}
+
+}  // namespace rota::dataplane
