@@ -22,24 +22,30 @@ struct Owned {
   std::string file;
 };
 
-// The objects of all files; of two with one name the first by file name counts.
+// The objects of all files; of two with one name the first by file name counts. Vanished files come
+// last and without a word.
 template <typename Manifest>
 std::map<ObjectName, Owned<Manifest>> Collect(const DirectoryScan& scan,
                                               std::vector<Manifest> FileContent::*list,
                                               const std::string& kind,
                                               std::vector<SourceProblem>& problems) {
   std::map<ObjectName, Owned<Manifest>> objects;
-  for (const auto& [name, content] : scan.files()) {
-    const std::string file = scan.PathOf(name);
-    for (const Manifest& manifest : content.*list) {
-      const auto [entry, is_new] =
-          objects.try_emplace(manifest.name, Owned<Manifest>{&manifest, file});
-      if (!is_new) {
-        problems.push_back(
-            {file, manifest.line,
-             absl::StrCat(kind, " ", manifest.name.ToString(), " is also in '", entry->second.file,
-                          "' line ", entry->second.manifest->line,
-                          ", which counts; remove one of them or rename it")});
+  for (const bool is_gone : {false, true}) {
+    for (const auto& [name, content] : scan.files()) {
+      if ((content.ticks_gone >= 0) != is_gone) {
+        continue;
+      }
+      const std::string file = scan.PathOf(name);
+      for (const Manifest& manifest : content.*list) {
+        const auto [entry, is_new] =
+            objects.try_emplace(manifest.name, Owned<Manifest>{&manifest, file});
+        if (!is_new && !is_gone) {
+          const Owned<Manifest>& owner = entry->second;
+          problems.push_back({file, manifest.line,
+                              absl::StrCat(kind, " ", manifest.name.ToString(), " is also in '",
+                                           owner.file, "' line ", owner.manifest->line,
+                                           ", which counts; remove one of them or rename it")});
+        }
       }
     }
   }

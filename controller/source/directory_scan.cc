@@ -93,9 +93,7 @@ absl::Status DirectoryScan::Rescan(const RescanRequest& request) {
     found.erase(std::next(found.begin(), static_cast<std::ptrdiff_t>(limits_.max_files)),
                 found.end());
   }
-  std::erase_if(contents_, [&](const auto& item) { return found.count(item.first) == 0; });
-  std::erase_if(stamps_, [&](const auto& item) { return found.count(item.first) == 0; });
-  std::erase_if(hashes_, [&](const auto& item) { return found.count(item.first) == 0; });
+  Forget(found, request.is_tick);
   size_t total = 0;
   for (const auto& [name, stamp] : found) {
     total += static_cast<size_t>(stamp.size);
@@ -117,6 +115,27 @@ absl::Status DirectoryScan::Rescan(const RescanRequest& request) {
     ReadOne(name, stamp.size);
   }
   return absl::OkStatus();
+}
+
+void DirectoryScan::Forget(const std::map<std::string, Stamp>& found, bool is_tick) {
+  for (auto& [name, content] : contents_) {
+    if (found.count(name) > 0) {
+      content.ticks_gone = -1;
+      continue;
+    }
+    content.ticks_gone = std::max(content.ticks_gone, 0) + (is_tick ? 1 : 0);
+    content.problems.clear();
+  }
+  std::erase_if(contents_,
+                [](const auto& item) { return item.second.ticks_gone >= kTicksUntilForgotten; });
+  // One that comes back is read as a new one.
+  std::erase_if(stamps_, [&](const auto& item) { return found.count(item.first) == 0; });
+  std::erase_if(hashes_, [&](const auto& item) { return found.count(item.first) == 0; });
+}
+
+bool DirectoryScan::has_vanished() const {
+  return std::any_of(contents_.begin(), contents_.end(),
+                     [](const auto& item) { return item.second.ticks_gone >= 0; });
 }
 
 void DirectoryScan::ReadOne(const std::string& name, int64_t size) {

@@ -27,16 +27,23 @@ struct DirectoryLimits {
 
 // What one file holds.
 struct FileContent {
+  // The file has vanished, this many ticks ago (see RescanRequest); -1: it is there.
+  int ticks_gone = -1;
   std::vector<resource::ApiManifest> apis;
   std::vector<resource::SecretManifest> secrets;
   std::vector<SourceProblem> problems;
 };
 
-// What one look is to read. New files are always read, vanished ones always forgotten.
+// A vanished file is forgotten after this many ticks: editors move the old file away before they
+// write the new one, and nobody is to be without his API in between.
+inline constexpr int kTicksUntilForgotten = 2;
+
+// What one look is to read. New files are always read.
 struct RescanRequest {
   bool all = true;                // every file whose time stamps or inode have changed
   std::set<std::string> changed;  // read whatever their time stamps say
   std::set<std::string> skip;     // being written just now: left as they are, new or not
+  bool is_tick = false;           // time has passed for the vanished files
 };
 
 // True for the files that are read: *.yaml, *.yml, *.json, not hidden and not an editor's temporary
@@ -53,6 +60,8 @@ class DirectoryScan {
 
   // By file name.
   const std::map<std::string, FileContent>& files() const { return contents_; }
+  // Some of files() have vanished and wait to be forgotten.
+  bool has_vanished() const;
   // Of the directory as a whole: too many files, too many bytes.
   const std::vector<SourceProblem>& problems() const { return problems_; }
   // A name with the directory before it.
@@ -70,6 +79,7 @@ class DirectoryScan {
   };
 
   absl::Status List(std::map<std::string, Stamp>& found);
+  void Forget(const std::map<std::string, Stamp>& found, bool is_tick);
   void ReadOne(const std::string& name, int64_t size);
   void Merge(const std::string& name, resource::ParsedFile parsed);
   void Report(const std::string& name, int line, const std::string& message);

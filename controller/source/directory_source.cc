@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -104,7 +105,8 @@ class DirectorySource::Impl {
     }
     inotify_.Reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     wake_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    if (inotify_.get() < 0 || wake_.get() < 0) {
+    timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (inotify_.get() < 0 || wake_.get() < 0 || timer_.get() < 0) {
       return absl::ResourceExhaustedError(
           absl::StrCat("cannot watch '", path_, "': ", std::strerror(errno),
                        "; raise fs.inotify.max_user_instances or the limit of open files"));
@@ -170,7 +172,8 @@ class DirectorySource::Impl {
 
   // True when the directory is to be looked at.
   bool Wait() {
-    std::array<pollfd, 2> fds = {{{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
+    std::array<pollfd, 3> fds = {
+        {{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}}};
     const Duration interval =
         watch_ >= 0 ? options_.rescan_interval : std::min(options_.rescan_interval, kRetryInterval);
     const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(interval);
@@ -184,7 +187,22 @@ class DirectorySource::Impl {
     }
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t drained = read(wake_.get(), &count, sizeof count);
-    return ReadEvents();
+    is_tick_ = read(timer_.get(), &count, sizeof count) == sizeof count;
+    if (is_tick_) {
+      is_timer_set_ = false;
+    }
+    return ReadEvents() || is_tick_;
+  }
+
+  // Wakes the thread when a vanished file is to be forgotten.
+  void SetTimer() {
+    if (is_timer_set_ || !scan_.has_vanished()) {
+      return;
+    }
+    itimerspec time{};
+    time.it_value.tv_sec = options_.removal_tick / std::chrono::seconds(1);
+    time.it_value.tv_nsec = (options_.removal_tick % std::chrono::seconds(1)).count();
+    is_timer_set_ = timerfd_settime(timer_.get(), 0, &time, nullptr) == 0;
   }
 
   // Starts to watch the directory that the path means now; a no-op when it is watched already.
@@ -258,8 +276,10 @@ class DirectorySource::Impl {
   }
 
   void Look() {
-    const absl::Status status = scan_.Rescan(
-        {std::exchange(reads_all_, false), std::exchange(changed_, {}), being_written_});
+    const absl::Status status =
+        scan_.Rescan({std::exchange(reads_all_, false), std::exchange(changed_, {}), being_written_,
+                      std::exchange(is_tick_, false)});
+    SetTimer();
     std::vector<SourceProblem> problems;
     if (status.ok()) {
       problems = objects_.TellApis(scan_, options_.limits.max_problems, *sink_);
@@ -311,6 +331,7 @@ class DirectorySource::Impl {
   ObjectSink* sink_ = nullptr;
   Descriptor inotify_;
   Descriptor wake_;
+  Descriptor timer_;
 
   mutable std::mutex mutex_;
   SecretReferences references_;      // guarded by mutex_
@@ -324,6 +345,8 @@ class DirectorySource::Impl {
   std::set<std::string> being_written_;
   std::set<std::string> changed_;
   bool reads_all_ = true;
+  bool is_tick_ = false;
+  bool is_timer_set_ = false;
   std::vector<SourceProblem> last_problems_;
   std::string watch_error_;
   int watch_ = -1;

@@ -24,6 +24,8 @@ namespace rota::source {
 struct DirectoryOptions {
   DirectoryLimits limits;
   Duration rescan_interval = std::chrono::seconds(10);
+  // A file that has vanished is taken for deleted after between one and two times this.
+  Duration removal_tick = std::chrono::milliseconds(150);
 };
 
 class DirectorySource final : public Source {

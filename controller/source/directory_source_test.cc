@@ -100,6 +100,7 @@ class DirectorySourceTest : public testing::Test {
     path_ = mkdtemp(pattern.data());
     // No safety net: what is seen is seen by events.
     options_.rescan_interval = std::chrono::hours(1);
+    options_.removal_tick = std::chrono::milliseconds(5);
   }
   ~DirectorySourceTest() override {
     source_.reset();
@@ -219,6 +220,21 @@ TEST_F(DirectorySourceTest, SeesAnAtomicRenameAndAMoveToAnotherName) {
   fs::rename(File("a.yaml"), File("z.yaml"));
 
   EXPECT_TRUE(sink_.Await([&] { return sink_.apis.at("default/a").file == File("z.yaml"); }));
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
+TEST_F(DirectorySourceTest, DeletesNothingWhileAnEditorMovesTheOldFileAwayFirst) {
+  options_.removal_tick = std::chrono::hours(1);
+  Replace("a.yaml", Manifest("a", "/a"));
+  Start();
+
+  fs::rename(File("a.yaml"), File("a.yaml~"));
+  Replace("b.yaml", Manifest("b", "/b"));
+  // By now the source has seen that the file is gone.
+  ASSERT_TRUE(AwaitBasePath("default/b", "/b"));
+  WriteInPlace("a.yaml", Manifest("a", "/edited"));
+
+  EXPECT_TRUE(AwaitBasePath("default/a", "/edited"));
   EXPECT_TRUE(sink_.deleted_apis.empty());
 }
 
