@@ -258,49 +258,40 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
 }
 
 std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
-  const auto items_of = [this](const std::vector<uint32_t>& order) {
-    std::vector<Sequencer::Item> items;
-    for (const uint32_t target : order) {
-      items.push_back({target, spec_.targets[target].weight});
-    }
-    return items;
-  };
-  if (schedules_made_ == 0 && active.any()) {
+  std::vector<Sequencer::Item> items = ItemsInOrder(active, credit_);
+  if (schedules_made_ == 0 && start_ > 0 && !items.empty()) {
     // As if so many picks had been made already.
-    Sequencer sequencer(items_of(InOrderOfCredit(active, credit_)));
-    const uint64_t picks = start_ % std::min(sequencer.cycle_length(), kMaxStart);
-    for (uint64_t i = 0; i < picks; ++i) {
+    Sequencer sequencer(items);
+    for (uint64_t i = start_ % std::min(sequencer.cycle_length(), kMaxStart); i > 0; --i) {
       sequencer.Next();
     }
-    for (size_t i = 0; i < sequencer.items().size(); ++i) {
-      const Sequencer::Item& item = sequencer.items()[i];
-      credit_[item.target] = ShareOf(picks, item.weight, sequencer.cycle_length()) -
-                             static_cast<int64_t>(sequencer.picks_in_cycle_of(i)) * kOnePick;
-    }
+    const uint32_t first = sequencer.Next();
+    std::stable_partition(items.begin(), items.end(),
+                          [first](const Sequencer::Item& item) { return item.target == first; });
   }
   ++schedules_made_;
-  return std::make_unique<Schedule>(schedules_made_, active,
-                                    items_of(InOrderOfCredit(active, credit_)));
+  return std::make_unique<Schedule>(schedules_made_, active, std::move(items));
 }
 
 // The target that is owed most comes first, and wins where two are due alike: that is all that a
 // change carries over, so that frequent changes favour nobody and a return brings no burst.
-std::vector<uint32_t> Rotation::InOrderOfCredit(const TargetSet& active,
-                                                const Credit& credit) const {
+std::vector<Sequencer::Item> Rotation::ItemsInOrder(const TargetSet& targets,
+                                                    const Credit& credit) const {
   uint64_t total = 0;
-  std::vector<uint32_t> order;
+  std::vector<Sequencer::Item> items;
   for (uint32_t i = 0; i < records_.size(); ++i) {
-    if (active.test(i)) {
-      order.push_back(i);
-      total += std::min(spec_.targets[i].weight, Sequencer::kMaxWeight);
+    if (targets.test(i)) {
+      items.push_back({i, std::min(spec_.targets[i].weight, Sequencer::kMaxWeight)});
+      total += items.back().weight;
     }
   }
-  const auto owed = [&](uint32_t target) {
-    return credit[target] + ShareOf(1, spec_.targets[target].weight, total);
+  const auto owed = [&credit, total](const Sequencer::Item& item) {
+    return credit[item.target] + ShareOf(1, item.weight, total);
   };
-  std::stable_sort(order.begin(), order.end(),
-                   [&owed](uint32_t a, uint32_t b) { return owed(a) > owed(b); });
-  return order;
+  std::stable_sort(
+      items.begin(), items.end(),
+      [&owed](const Sequencer::Item& a, const Sequencer::Item& b) { return owed(a) > owed(b); });
+  return items;
 }
 
 void Rotation::SettleCredit(const Schedule& schedule) {
@@ -339,14 +330,10 @@ Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {
   if (found != schedules.end()) {
     return *found;
   }
-  std::vector<Sequencer::Item> items;
-  for (const uint32_t target : InOrderOfCredit(rest, next_credit_)) {
-    items.push_back({target, spec_.targets[target].weight});
-  }
   if (schedules.size() == kMaxNextSchedules) {
     schedules.erase(schedules.begin());
   }
-  schedules.push_back({rest, Sequencer(std::move(items))});
+  schedules.push_back({rest, Sequencer(ItemsInOrder(rest, next_credit_))});
   return schedules.back();
 }
 

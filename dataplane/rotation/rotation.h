@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "dataplane/rotation/sequencer.h"
 
 namespace rota::rotation {
 
@@ -146,7 +147,7 @@ class Rotation {
   // All of these need `mutex_`.
   Eligible FindEligible(MonotonicTime now);
   TargetSet LowestTier(const TargetSet& targets) const;
-  std::vector<uint32_t> InOrderOfCredit(const TargetSet& active, const Credit& credit) const;
+  std::vector<Sequencer::Item> ItemsInOrder(const TargetSet& targets, const Credit& credit) const;
   std::unique_ptr<Schedule> MakeSchedule(const TargetSet& active);
   void RefreshSchedule(MonotonicTime now);
   void SettleCredit(const Schedule& schedule);

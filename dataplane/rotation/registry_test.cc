@@ -1,0 +1,250 @@
+#include "dataplane/rotation/registry.h"
+
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "dataplane/rotation/suspension_book.h"
+#include "gtest/gtest.h"
+
+namespace rota::rotation {
+namespace {
+
+using std::chrono::seconds;
+
+class RegistryTest : public testing::Test {
+ protected:
+  static RotationSpec Spec(const std::string& id, const std::vector<std::string>& targets) {
+    RotationSpec spec;
+    spec.id = id;
+    for (const std::string& target : targets) {
+      spec.targets.push_back({.id = target});
+    }
+    return spec;
+  }
+  Registry::RemoteSuspension Remote(const std::string& target, const std::string& origin,
+                                    uint64_t epoch, int remaining_seconds, bool lifted = false) {
+    return {{target, Reason::kQuota, clock_.Now() + seconds(remaining_seconds), epoch, origin},
+            lifted};
+  }
+  void Apply(const Registry::RemoteSuspension& item) {
+    registry_.ApplyRemote({item}, clock_.Now());
+  }
+  // Seconds until the target returns; 0 when it is not suspended.
+  int64_t Remaining(const std::string& target) {
+    for (const Suspension& suspension : registry_.Active(clock_.Now())) {
+      if (suspension.target == target) {
+        return std::chrono::duration_cast<seconds>(suspension.until - clock_.Now()).count();
+      }
+    }
+    return 0;
+  }
+
+  FakeClock clock_;
+  std::vector<Suspension> told_;
+  Registry registry_{"self", [this](const Suspension& suspension) { told_.push_back(suspension); },
+                     1000};
+};
+
+TEST_F(RegistryTest, AnUnchangedSpecGivesTheSameRotation) {
+  const auto first = registry_.Resolve(Spec("r", {"a", "b"}));
+
+  EXPECT_EQ(registry_.Resolve(Spec("r", {"a", "b"})), first);
+  EXPECT_NE(registry_.Resolve(Spec("r", {"b", "a"})), first);
+}
+
+TEST_F(RegistryTest, SurvivingTargetsKeepSuspensionsAndFailureCounts) {
+  const auto before = registry_.Resolve(Spec("r", {"a", "b", "c"}));
+  before->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+  before->RecordFailures({{1, FailureKind::kConnect}}, clock_.Now());
+
+  RotationSpec spec = Spec("r", {"c", "b", "a", "d"});
+  spec.targets[2].weight = 9;
+  const auto after = registry_.Resolve(spec);
+
+  EXPECT_TRUE(after->Inspect(clock_.Now())[2].suspension.has_value());
+  EXPECT_EQ(after->Inspect(clock_.Now())[1].consecutive_failures, 1u);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_NE(after->PickFirst(clock_.Now()).pick->target, 2u);
+  }
+}
+
+TEST_F(RegistryTest, ARequestOfAnOldSnapshotSuspendsForTheNewOneToo) {
+  const auto before = registry_.Resolve(Spec("r", {"a", "b"}));
+  const auto after = registry_.Resolve(Spec("r", {"a", "b", "c"}));
+  after->PickFirst(clock_.Now());
+
+  before->Suspend(1, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_NE(after->PickFirst(clock_.Now()).pick->target, 1u);
+    EXPECT_NE(before->PickFirst(clock_.Now()).pick->target, 1u);
+  }
+}
+
+TEST_F(RegistryTest, RemoteSuspensionsTakeTheTargetOffTheRota) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  rotation->PickFirst(clock_.Now());
+
+  Apply(Remote("a", "other", 1, 10));
+
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+  }
+  EXPECT_TRUE(told_.empty());
+  EXPECT_TRUE(registry_.Own(clock_.Now()).empty());
+  EXPECT_EQ(Remaining("a"), 10);
+}
+
+TEST_F(RegistryTest, TheLatestEndAcrossOriginsCounts) {
+  registry_.Resolve(Spec("r", {"a", "b"}));
+  Apply(Remote("a", "x", 1, 10));
+  Apply(Remote("a", "y", 1, 30));
+  Apply(Remote("a", "z", 1, 20));
+
+  EXPECT_EQ(Remaining("a"), 30);
+}
+
+TEST_F(RegistryTest, RemoteStatementsAreIdempotentAndOrderDoesNotMatter) {
+  registry_.Resolve(Spec("r", {"a", "b"}));
+  const auto old = Remote("a", "x", 1, 10);
+  const auto fresh = Remote("a", "x", 2, 20);
+  const auto lift = Remote("a", "y", 7, 0, /*lifted=*/true);
+  Apply(fresh);
+  Apply(old);
+  Apply(fresh);
+  EXPECT_EQ(Remaining("a"), 20);
+
+  Apply(lift);
+  EXPECT_EQ(Remaining("a"), 0);
+  // Repetitions of what has been lifted do not bring it back, newer evidence does.
+  Apply(old);
+  Apply(fresh);
+  EXPECT_EQ(Remaining("a"), 0);
+  Apply(Remote("a", "x", 3, 5));
+  EXPECT_EQ(Remaining("a"), 5);
+  // Nor does the lift end what came after it.
+  Apply(lift);
+  EXPECT_EQ(Remaining("a"), 5);
+}
+
+TEST_F(RegistryTest, ALaterStatementOfOneOriginDoesNotShorten) {
+  registry_.Resolve(Spec("r", {"a"}));
+  Apply(Remote("a", "x", 1, 30));
+  Apply(Remote("a", "x", 2, 10));
+
+  EXPECT_EQ(Remaining("a"), 30);
+}
+
+TEST_F(RegistryTest, WhatThisNodeSaidBeforeARestartCountsAndItsEpochsGoOn) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  Apply(Remote("a", "self", 5000, 10));
+  EXPECT_EQ(Remaining("a"), 10);
+  EXPECT_TRUE(registry_.Own(clock_.Now()).empty());
+
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(20));
+
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_GT(told_[0].epoch, 5000u);
+  // The echo of one's own statement changes nothing.
+  Apply({told_[0], false});
+  EXPECT_EQ(registry_.Own(clock_.Now()).size(), 1u);
+}
+
+TEST_F(RegistryTest, ATargetThatIsConfiguredLaterIsSuspendedFromTheStart) {
+  Apply(Remote("a", "other", 1, 10));
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+  clock_.Advance(seconds(10));
+  EXPECT_NE(rotation->PickFirst(clock_.Now()).pick->target,
+            rotation->PickFirst(clock_.Now()).pick->target);
+}
+
+TEST_F(RegistryTest, UnknownTargetsAndOriginsAreBounded) {
+  for (size_t i = 0; i < 2 * SuspensionBook::kMaxUnknownTargets; ++i) {
+    Apply(Remote("unknown-" + std::to_string(i), "x", 1, 10));
+  }
+  EXPECT_EQ(registry_.Active(clock_.Now()).size(), SuspensionBook::kMaxUnknownTargets);
+
+  registry_.Resolve(Spec("r", {"a"}));
+  for (int i = 0; i < 1000; ++i) {
+    Apply(Remote("a", "origin-" + std::to_string(i), 1, 10 + i));
+  }
+  EXPECT_EQ(Remaining("a"), 1009);
+
+  // Expired ones make room.
+  clock_.Advance(seconds(11));
+  Apply(Remote("late", "x", 1, 10));
+  EXPECT_EQ(Remaining("late"), 10);
+}
+
+TEST_F(RegistryTest, LiftEndsEverySuspensionAndTellsOthers) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  rotation->Suspend(0, Reason::kAuth, clock_.Now(), clock_.Now() + seconds(10));
+  Apply(Remote("a", "other", 1, 30));
+  told_.clear();
+
+  registry_.Lift("a", clock_.Now());
+
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].until, clock_.Now());
+  EXPECT_EQ(told_[0].origin, "self");
+  EXPECT_EQ(Remaining("a"), 0);
+  EXPECT_TRUE(registry_.Own(clock_.Now()).empty());
+  EXPECT_NE(rotation->PickFirst(clock_.Now()).pick->target,
+            rotation->PickFirst(clock_.Now()).pick->target);
+  Apply(Remote("a", "other", 1, 30));
+  EXPECT_EQ(Remaining("a"), 0);
+
+  registry_.Lift("a", clock_.Now());
+  registry_.Lift("never seen", clock_.Now());
+  EXPECT_EQ(told_.size(), 1u);
+
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(3));
+  EXPECT_EQ(Remaining("a"), 3);
+}
+
+TEST_F(RegistryTest, OwnIsWhatThisProcessDecidedAndHasNotEnded) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+  Apply(Remote("b", "other", 1, 30));
+
+  const std::vector<Suspension> own = registry_.Own(clock_.Now());
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_EQ(own[0].target, "a");
+  EXPECT_EQ(own[0].epoch, 1001u);
+  clock_.Advance(seconds(10));
+  EXPECT_TRUE(registry_.Own(clock_.Now()).empty());
+  EXPECT_EQ(registry_.Active(clock_.Now()).size(), 1u);
+}
+
+TEST_F(RegistryTest, RetainForgetsWhatIsGoneAndKeepsWhatIsNotConfiguredYet) {
+  registry_.Resolve(Spec("r", {"a", "b"}));
+  registry_.Resolve(Spec("s", {"c"}));
+  Apply(Remote("a", "x", 1, 30));
+  Apply(Remote("c", "x", 1, 30));
+  Apply(Remote("future", "x", 1, 30));
+
+  registry_.Retain({"r"}, {"a", "b"});
+
+  EXPECT_EQ(Remaining("a"), 30);
+  EXPECT_EQ(Remaining("c"), 0);
+  EXPECT_EQ(Remaining("future"), 30);
+}
+
+TEST_F(RegistryTest, ARotationThatIsGoneStillServesTheRequestsThatHoldIt) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  rotation->RecordFailures({{0, FailureKind::kConnect}}, clock_.Now());
+  rotation->PickFirst(clock_.Now());
+  registry_.Retain({}, {});
+
+  rotation->RecordSuccess(0);
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+
+  EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value());
+}
+
+}  // namespace
+}  // namespace rota::rotation
