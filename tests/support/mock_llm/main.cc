@@ -51,11 +51,10 @@ absl::Status Run(rota::mock_llm::ServerOptions options, const std::string& ports
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // inherited by the loops: sigwait takes them here
   std::signal(SIGPIPE, SIG_IGN);
   RaiseDescriptorLimit();
-  const std::string name = options.tls_certificate_file.empty() ? "http" : "https";
   const rota::RealClock clock;
   ASSIGN_OR_RETURN(const std::unique_ptr<rota::mock_llm::Server> server,
                    rota::mock_llm::Server::Start(std::move(options), clock));
-  RETURN_IF_ERROR(rota::AnnounceAddresses({{name, server->address()}}, ports_file));
+  RETURN_IF_ERROR(rota::AnnounceAddresses({{"listen", server->address()}}, ports_file));
   int signal = 0;
   sigwait(&signals, &signal);
   return absl::OkStatus();
