@@ -139,6 +139,15 @@ TEST_F(StatusTrackerTest, TellsAFindingAtOnceWhateverTheDataPlanesDo) {
   EXPECT_TRUE(tracker_.NextDue().has_value());
 }
 
+TEST_F(StatusTrackerTest, DoesNotBlameDataPlanesThatHaveHadNoTimeToConnect) {
+  ApiStatus refused = Status(ConditionStatus::kTrue, ConditionStatus::kFalse, "NoDataPlane");
+  refused.resolved_refs.status = ConditionStatus::kFalse;
+
+  EXPECT_EQ(Offer(refused)->programmed.status, ConditionStatus::kUnknown);
+  now_ += kProgrammedGrace;
+  EXPECT_EQ(tracker_.Due(now_, wall_)[0].programmed.reason, "NoDataPlane");
+}
+
 TEST_F(StatusTrackerTest, ChangesATransitionTimeOnlyWithTheStatus) {
   Offer(done_);
   wall_ += std::chrono::hours(1);

@@ -72,6 +72,11 @@ std::optional<ApiStatus> StatusTracker::Offer(ApiStatus status, MonotonicTime no
     ApiStatus early = status;
     if (told != told_.end() && !told->second.programmed.type.empty()) {
       early.programmed = told->second.programmed;
+    } else {
+      early.programmed = Condition{};
+      early.programmed.type = "Programmed";
+      early.programmed.message = "the data planes have not confirmed it yet";
+      early.programmed.observed_generation = status.programmed.observed_generation;
     }
     early = Tell(std::move(early), wall_now);
     if (!SaysTheSame(early.programmed, status.programmed)) {
