@@ -38,6 +38,9 @@ ApiObject ApiFromKube(const json& object) {
   } else {
     api.spec = json::object();
   }
+  if (const auto status = object.find("status"); status != object.end()) {
+    api.status = *status;
+  }
   return api;
 }
 

@@ -153,7 +153,8 @@ void KubeSecrets::OnMetadata(const resource::ObjectName& name, const std::string
     if (found == wanted_.end()) {
       return;
     }
-    const Wanted& wanted = found->second;
+    Wanted& wanted = found->second;
+    wanted.watched_version = resource_version;
     if (wanted.present && wanted.uid == uid && wanted.resource_version == resource_version) {
       return;  // read already
     }
@@ -164,9 +165,11 @@ void KubeSecrets::OnMetadata(const resource::ObjectName& name, const std::string
 void KubeSecrets::OnGone(const resource::ObjectName& name) {
   {
     std::lock_guard guard(mutex_);
-    if (!wanted_.contains(name)) {
+    const auto found = wanted_.find(name);
+    if (found == wanted_.end()) {
       return;
     }
+    found->second.watched_version.clear();
   }
   // Read rather than believed: it may exist again by now, and events of two watches may cross.
   queue_.Add(name);
@@ -187,7 +190,13 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
       queue_.Done(name);
       return;
     }
-    keys = found->second.keys;
+    const Wanted& wanted = found->second;
+    if (wanted.present && wanted.known && wanted.emitted_keys == wanted.keys &&
+        wanted.watched_version == wanted.resource_version) {
+      queue_.Done(name);  // the first read was faster than the watch that asked for another
+      return;
+    }
+    keys = wanted.keys;
   }
   absl::StatusOr<json> object = api_.Get(SecretResource(), name.ns, name.name, stop);
   if (stop.stop_requested()) {

@@ -47,6 +47,7 @@ class KubeSecrets {
     std::string resource_version;  // as emitted; "" when not present
     std::string uid;
     std::set<std::string> emitted_keys;  // the wanted keys at that time
+    std::string watched_version;         // as the watch told last; "" when it has not, or is gone
     std::string problem;                 // "" when none
   };
 

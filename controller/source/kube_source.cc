@@ -96,9 +96,18 @@ class KubeSource::Impl {
     }
     void OnUpsert(const kube::ObjectId&, const json& object) override {
       ApiObject api = ApiFromKube(object);
+      // The server counts up the generation with each change of the spec. Without one it is our own
+      // status that comes back, or a label: nothing that an ApiObject's reader acts on.
+      const std::pair incarnation(api.metadata.uid, api.metadata.generation);
+      const auto [known, is_new] = told.try_emplace(api.name, incarnation);
+      if (!is_new && known->second == incarnation && api.metadata.generation != 0) {
+        return;
+      }
+      known->second = incarnation;
       owner.Deliver([&](ObjectSink& sink) { sink.OnApi(std::move(api)); });
     }
     void OnDelete(const kube::ObjectId& id) override {
+      told.erase({id.ns, id.name});
       owner.Deliver([&](ObjectSink& sink) {
         sink.OnDeleted({ObjectKind::kApi, {id.ns, id.name}});
       });
@@ -108,6 +117,8 @@ class KubeSource::Impl {
 
     Impl& owner;
     const std::string ns;
+    // uid and generation as emitted; of the reflector's thread.
+    std::map<resource::ObjectName, std::pair<std::string, int64_t>> told;
     kube::Reflector reflector;
   };
 

@@ -6,7 +6,8 @@
 //
 // Order: OnSynced(kApi), then the owner of the sink calls SetSecretReferences (also when there are
 // none), and when each referenced Secret is known or known to be absent: OnSynced(kSecret). A watch
-// that fails keeps the last values; only the server's word that an object is gone is OnDeleted.
+// that fails keeps the last values; only the server's word that an object is gone is OnDeleted. An
+// API is emitted again when its generation changes, not when its status or its labels do.
 //
 // Thread-safe. The sink is called from several threads, one at a time, under a lock of its own: it
 // may call SetSecretReferences and Health, not Stop.

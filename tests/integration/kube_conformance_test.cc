@@ -215,15 +215,18 @@ TEST_P(KubeConformanceTest, AWatchEndsByItselfAtItsTimeoutWithoutAnError) {
 TEST_P(KubeConformanceTest, ABookmarkBeforeTheEndBringsOnlyAVersion) {
   const auto page = api().List(widgets_, 500, "", {});
   ASSERT_TRUE(page.ok()) << page.status();
-  // The real server sends none on a watch that has seen no event.
-  const json created = Create(Widgets(), Widget("w", 1));
+  // The real server sends one only when it knows of progress that the watch has not seen.
+  Create(Widgets(), Widget("w", 1));
+  const std::string elsewhere = kube::KubeApi::PathOf(Widgets(), "kube-system");
+  ASSERT_TRUE(api().Call("POST", elsewhere, Widget("w", 1), kJson, {}).ok());
 
   const std::vector<WatchEvent> events = Watch(widgets_, page->resource_version, 8, 2);
+  ASSERT_TRUE(api().Call("DELETE", elsewhere + "/w", json(), "", {}).ok());
 
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].type, WatchEventType::kAdded);
   EXPECT_EQ(events[1].type, WatchEventType::kBookmark);
-  EXPECT_FALSE(events[1].resource_version.empty());
+  EXPECT_NE(events[1].resource_version, events[0].resource_version);
   EXPECT_FALSE(events[1].object.contains("spec"));
 }
 

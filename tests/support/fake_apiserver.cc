@@ -308,18 +308,22 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
   const uint64_t epoch = watch_epoch_;
   uint64_t bookmarks = bookmarks_;
   bool good = true;
-  while (good && !stopping_ && epoch == watch_epoch_ && clock_.Now() < deadline) {
-    const auto events = state_.EventsAfter(resource, ns, version);
-    std::string lines;
-    if (!events.has_value()) {
-      lines = Line("ERROR", StatusAnswer(410, "Expired", "too old resource version").body);
-    } else {
-      for (const FakeEvent& event : *events) {
+  bool last = false;
+  std::string lines;
+  if (state_.IsTooOld(version)) {
+    lines = Line("ERROR", StatusAnswer(410, "Expired", "too old resource version").body);
+    last = true;
+  }
+  while (good && !stopping_) {
+    last = last || epoch != watch_epoch_ || clock_.Now() >= deadline;
+    if (!last || lines.empty()) {
+      for (const FakeEvent& event : state_.EventsAfter(resource, ns, version)) {
         version = event.version;
         lines += Line(event.type.c_str(), Shaped(request, event.object));
       }
+      // Like the real one: shortly before the end, and only when there is progress to tell.
       const bool closing = early_bookmark && clock_.Now() > deadline - std::chrono::seconds(2);
-      if (closing || bookmarks != bookmarks_) {
+      if ((closing && version != state_.version()) || bookmarks != bookmarks_) {
         early_bookmark = early_bookmark && !closing;
         bookmarks = bookmarks_;
         version = state_.version();
@@ -328,11 +332,15 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
                                    {"metadata", {{"resourceVersion", std::to_string(version)}}}});
       }
     }
+    const bool quiet = lines.empty();
     lock.unlock();
-    good = (lines.empty() || connection.WriteChunk(lines)) && events.has_value() &&
-           !connection.ClientGone(0);
+    good = (quiet || connection.WriteChunk(lines)) && !connection.ClientGone(0);
     lock.lock();
-    if (good && lines.empty()) {
+    lines.clear();
+    if (last) {
+      break;
+    }
+    if (good && quiet) {
       changed_.wait_for(lock, std::chrono::milliseconds(20));
     }
   }

@@ -229,12 +229,8 @@ FakeAnswer FakeState::List(const kube::Resource& resource, const std::string& ns
            {"items", items}}};
 }
 
-std::optional<std::vector<FakeEvent>> FakeState::EventsAfter(const kube::Resource& resource,
-                                                             const std::string& ns,
-                                                             uint64_t version) const {
-  if (version < compacted_) {
-    return std::nullopt;
-  }
+std::vector<FakeEvent> FakeState::EventsAfter(const kube::Resource& resource, const std::string& ns,
+                                              uint64_t version) const {
   const std::string collection = CollectionKey(resource);
   std::vector<FakeEvent> events;
   const auto first = std::upper_bound(
@@ -251,7 +247,6 @@ std::optional<std::vector<FakeEvent>> FakeState::EventsAfter(const kube::Resourc
 void FakeState::Compact() {
   ++version_;
   compacted_ = version_;
-  history_.clear();
   pages_.clear();
 }
 

@@ -51,11 +51,11 @@ class FakeState {
   FakeAnswer List(const kube::Resource& resource, const std::string& ns, size_t limit,
                   const std::string& continue_token);
 
-  // The events after `version`; nullopt when that is too far back.
-  std::optional<std::vector<FakeEvent>> EventsAfter(const kube::Resource& resource,
-                                                    const std::string& ns, uint64_t version) const;
+  std::vector<FakeEvent> EventsAfter(const kube::Resource& resource, const std::string& ns,
+                                     uint64_t version) const;
+  bool IsTooOld(uint64_t version) const { return version < compacted_; }
   uint64_t version() const { return version_; }
-  // Forgets history: an older resource version or continue token is "too old" from now on.
+  // From now on an older resource version or continue token is "too old"; open watches go on.
   void Compact();
 
  private:

@@ -1,0 +1,446 @@
+// The Kubernetes source and the status writer against the API server in this process.
+
+#include "controller/source/kube_source.h"
+
+#include <gmock/gmock.h>
+
+#include "controller/source/kube_status.h"
+#include "tests/integration/kube_test_support.h"
+#include "tests/support/fake_apiserver.h"
+
+namespace rota::testing {
+namespace {
+
+using nlohmann::json;
+using resource::ObjectName;
+using source::ObjectKind;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+json ApiManifest(const std::string& name, const std::string& base_path) {
+  return {{"metadata", {{"name", name}}}, {"spec", {{"basePath", base_path}}}};
+}
+
+// Remembers what a source said, and refers to Secrets as it is told to.
+class World final : public source::ObjectSink {
+ public:
+  void OnApi(source::ApiObject object) override {
+    std::lock_guard guard(mutex_);
+    apis_[object.name] = object.spec.value("basePath", "");
+    generations_[object.name] = object.metadata.generation;
+    if (object.status.is_object()) {
+      statuses_.push_back(object.status.value("note", ""));
+    }
+    log_.push_back("api " + object.name.ToString());
+  }
+  void OnSecret(source::SecretObject object) override {
+    std::lock_guard guard(mutex_);
+    std::map<std::string, std::string> data;
+    for (const auto& [key, value] : object.data) {
+      data[key] = std::string(value.Reveal());
+    }
+    secrets_[object.name] = data;
+    log_.push_back("secret " + object.name.ToString());
+  }
+  void OnDeleted(const source::ObjectKey& key) override {
+    std::lock_guard guard(mutex_);
+    if (key.kind == ObjectKind::kApi) {
+      apis_.erase(key.name);
+    } else {
+      secrets_.erase(key.name);
+    }
+    log_.push_back("deleted " + key.name.ToString());
+  }
+  void OnSynced(ObjectKind kind) override {
+    {
+      std::lock_guard guard(mutex_);
+      log_.push_back(kind == ObjectKind::kApi ? "apis synced" : "secrets synced");
+    }
+    if (kind == ObjectKind::kApi && on_apis_synced) {
+      on_apis_synced();
+    }
+  }
+  void OnProblems(std::vector<source::SourceProblem> problems) override {
+    std::lock_guard guard(mutex_);
+    problems_.clear();
+    for (const source::SourceProblem& problem : problems) {
+      problems_.push_back(problem.message);
+    }
+  }
+
+  std::function<void()> on_apis_synced;
+
+  template <typename T>
+  T Read(T World::*member) const {
+    std::lock_guard guard(mutex_);
+    return this->*member;
+  }
+  bool Logged(const std::string& entry) const {
+    std::lock_guard guard(mutex_);
+    return std::find(log_.begin(), log_.end(), entry) != log_.end();
+  }
+  size_t Count(const std::string& entry) const {
+    std::lock_guard guard(mutex_);
+    return static_cast<size_t>(std::count(log_.begin(), log_.end(), entry));
+  }
+  std::string Key(const ObjectName& name, const std::string& key) const {
+    std::lock_guard guard(mutex_);
+    const auto found = secrets_.find(name);
+    return found == secrets_.end() || !found->second.contains(key) ? "" : found->second.at(key);
+  }
+
+  std::map<ObjectName, std::string> apis_;
+  std::map<ObjectName, int64_t> generations_;
+  std::map<ObjectName, std::map<std::string, std::string>> secrets_;
+  std::vector<std::string> log_;
+  std::vector<std::string> problems_;
+  std::vector<std::string> statuses_;
+
+ private:
+  mutable std::mutex mutex_;
+};
+
+source::KubeSourceOptions FastOptions() {
+  source::KubeSourceOptions options;
+  options.reflector.backoff = {std::chrono::milliseconds(5), std::chrono::milliseconds(50), 2.0,
+                               1.0};
+  options.reference_grace = std::chrono::milliseconds(50);
+  return options;
+}
+
+class KubeSourceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    server_.Register(source::ApiResource());
+    server_.Register(Secrets());
+  }
+  void Start(source::KubeSourceOptions options = FastOptions()) {
+    source_ = std::make_unique<source::KubeSource>(client_.api, client_.clock, options);
+    ASSERT_TRUE(source_->Start(world_).ok());
+  }
+  // Started with these references, and synced.
+  void StartSynced(const source::SecretReferences& references,
+                   source::KubeSourceOptions options = FastOptions()) {
+    world_.on_apis_synced = [this, references] { source_->SetSecretReferences(references); };
+    Start(options);
+    ASSERT_TRUE(
+        Eventually([&] { return source_->Health().synced && source_->Health().connected; }));
+    ASSERT_TRUE(Eventually([&] { return world_.Logged("secrets synced"); }));
+  }
+  void CreateApi(const std::string& ns, const std::string& name, const std::string& path) {
+    server_.Create(source::ApiResource(), ns, ApiManifest(name, path));
+  }
+  void CreateSecret(const std::string& ns, const std::string& name, const json& data) {
+    server_.Create(Secrets(), ns, {{"metadata", {{"name", name}}}, {"data", data}});
+  }
+
+  const ObjectName key_{"team", "key"};
+  FakeApiServer server_{{true, "token-of-the-test"}};
+  KubeClient client_{server_.ClientConfig()};
+  World world_;
+  std::unique_ptr<source::KubeSource> source_;
+};
+
+TEST_F(KubeSourceTest, EmitsApisThenReferencedSecretsThenSynced) {
+  CreateApi("team", "chat", "/chat");
+  CreateSecret("team", "key", {{"apiKey", "czNjcmV0"}, {"other", "bm90IHlvdXJz"}});
+  CreateSecret("team", "unrelated", {{"apiKey", "bm8="}});
+
+  StartSynced({{key_, {"apiKey"}}});
+
+  EXPECT_THAT(world_.Read(&World::log_),
+              ElementsAre("api team/chat", "apis synced", "secret team/key", "secrets synced"));
+  EXPECT_THAT(world_.Read(&World::secrets_)[key_],
+              ElementsAre(::testing::Pair("apiKey", "s3cret")));
+  EXPECT_EQ(server_.Requests("get"), 1);  // the unrelated one was never read
+}
+
+TEST_F(KubeSourceTest, SyncsWithoutAnySecret) {
+  Start();
+
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("secrets synced"); }));
+  EXPECT_THAT(world_.Read(&World::log_), ElementsAre("apis synced", "secrets synced"));
+}
+
+TEST_F(KubeSourceTest, AMissingSecretIsDeletedAndArrivesWhenItIsCreated) {
+  StartSynced({{key_, {"apiKey"}}});
+  EXPECT_TRUE(world_.Logged("deleted team/key"));
+
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+
+  EXPECT_TRUE(Eventually([&] { return world_.Key(key_, "apiKey") == "one"; }));
+}
+
+TEST_F(KubeSourceTest, ARotatedSecretIsSeenAndADeletedOneRevoked) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  StartSynced({{key_, {"apiKey"}}});
+  ASSERT_EQ(world_.Key(key_, "apiKey"), "one");
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 2; }));
+
+  server_.Replace(Secrets(), "team", "key", {{"data", {{"apiKey", "dHdv"}}}});
+  EXPECT_TRUE(Eventually([&] { return world_.Key(key_, "apiKey") == "two"; }));
+  server_.Delete(Secrets(), "team", "key");
+  EXPECT_TRUE(Eventually([&] { return world_.Logged("deleted team/key"); }));
+}
+
+TEST_F(KubeSourceTest, AnotherKeyOfTheSameSecretIsReadWhenItIsWanted) {
+  CreateSecret("team", "key", {{"a", "b25l"}, {"b", "dHdv"}});
+  StartSynced({{key_, {"a"}}});
+  ASSERT_EQ(world_.Key(key_, "b"), "");
+
+  source_->SetSecretReferences({{key_, {"a", "b", "absent"}}});
+
+  EXPECT_TRUE(Eventually([&] { return world_.Key(key_, "b") == "two"; }));
+  EXPECT_EQ(world_.Key(key_, "a"), "one");
+}
+
+TEST_F(KubeSourceTest, AServerThatFailsRevokesNothing) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  CreateApi("team", "chat", "/chat");
+  StartSynced({{key_, {"apiKey"}}});
+  server_.Inject(Fault::kForbidden, "get", "", 3);
+  server_.Inject(Fault::kServerError, "list", "", 6);
+  server_.Inject(Fault::kStreamExpired, "watch", "", 2);
+
+  server_.EndWatches();
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 2; }));
+  server_.Replace(Secrets(), "team", "key", {{"data", {{"apiKey", "dHdv"}}}});
+
+  ASSERT_TRUE(Eventually([&] { return world_.Key(key_, "apiKey") == "two"; }));
+  EXPECT_FALSE(world_.Logged("deleted team/key"));
+  EXPECT_FALSE(world_.Logged("deleted team/chat"));
+}
+
+TEST_F(KubeSourceTest, AForbiddenSecretIsAProblemThatKeepsNobodyElseWaiting) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  server_.Inject(Fault::kForbidden, "get", "/secrets/locked", 1000);
+
+  StartSynced({{key_, {"apiKey"}}, {{"team", "locked"}, {"apiKey"}}});
+
+  EXPECT_EQ(world_.Key(key_, "apiKey"), "one");
+  EXPECT_TRUE(Eventually([&] { return !world_.Read(&World::problems_).empty(); }));
+  EXPECT_THAT(world_.Read(&World::problems_), Contains(HasSubstr("team/locked")));
+  EXPECT_THAT(source_->Health().last_error, HasSubstr("locked"));
+}
+
+TEST_F(KubeSourceTest, OnlyTheListedNamespacesAreWatched) {
+  CreateApi("one", "a", "/a");
+  CreateApi("two", "b", "/b");
+  CreateApi("three", "c", "/c");
+  source::KubeSourceOptions options = FastOptions();
+  options.namespaces = {"one", "two"};
+
+  StartSynced({}, options);
+
+  EXPECT_EQ(world_.Read(&World::apis_).size(), 2u);
+  EXPECT_EQ(world_.Count("apis synced"), 1u);
+}
+
+TEST_F(KubeSourceTest, ManyNamespacesShareOneWatch) {
+  source::KubeSourceOptions options = FastOptions();
+  options.max_secret_watches = 3;
+  source::SecretReferences references;
+  for (const char* ns : {"a", "b", "c", "d"}) {
+    CreateSecret(ns, "key", {{"apiKey", "b25l"}});
+    references[{ns, "key"}] = {"apiKey"};
+  }
+  StartSynced(references, options);
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 2; }));
+
+  server_.Replace(Secrets(), "d", "key", {{"data", {{"apiKey", "dHdv"}}}});
+
+  EXPECT_TRUE(Eventually([&] { return world_.Key({"d", "key"}, "apiKey") == "two"; }));
+}
+
+TEST_F(KubeSourceTest, AMissingDefinitionIsToldAndNotSynced) {
+  FakeApiServer bare;
+  KubeClient client(bare.ClientConfig());
+  World world;
+  source::KubeSource source(client.api, client.clock, FastOptions());
+  ASSERT_TRUE(source.Start(world).ok());
+
+  EXPECT_TRUE(Eventually([&] { return !world.Read(&World::problems_).empty(); }));
+  EXPECT_THAT(source.Health().last_error, HasSubstr("apis.gateway.rota.dev"));
+  EXPECT_FALSE(source.Health().synced);
+  source.Stop();
+  EXPECT_THAT(world.Read(&World::log_), IsEmpty());
+}
+
+TEST_F(KubeSourceTest, ARestartOfTheServerIsSurvived) {
+  CreateApi("team", "chat", "/chat");
+  StartSynced({});
+  server_.Stop();
+  EXPECT_TRUE(Eventually([&] { return !source_->Health().connected; }));
+  server_.Start();
+
+  server_.Replace(source::ApiResource(), "team", "chat", ApiManifest("chat", "/other"));
+
+  EXPECT_TRUE(Eventually([&] { return world_.Read(&World::apis_)[{"team", "chat"}] == "/other"; }));
+  EXPECT_EQ((world_.Read(&World::generations_)[{"team", "chat"}]), 2);
+}
+
+TEST_F(KubeSourceTest, AStatusIsReadWithANewObjectAndIsNoReasonToEmitItAgain) {
+  CreateApi("team", "chat", "/chat");
+  ASSERT_TRUE(client_.api
+                  .ApplyStatus(source::ApiResource(), "team", "chat", "", {{"note", "before"}},
+                               "rota-controller", {})
+                  .ok());
+  StartSynced({});
+  ASSERT_TRUE(client_.api
+                  .ApplyStatus(source::ApiResource(), "team", "chat", "", {{"note", "after"}},
+                               "rota-controller", {})
+                  .ok());
+  server_.Replace(source::ApiResource(), "team", "chat", ApiManifest("chat", "/other"));
+
+  ASSERT_TRUE(Eventually([&] { return world_.Read(&World::apis_)[{"team", "chat"}] == "/other"; }));
+  EXPECT_EQ(world_.Count("api team/chat"), 2u);
+  EXPECT_THAT(world_.Read(&World::statuses_), ElementsAre("before", "after"));
+}
+
+class KubeStatusTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    server_.Register(source::ApiResource());
+    uid_ = server_.Create(source::ApiResource(), "team", ApiManifest("chat", "/chat"))
+               .at("metadata")
+               .at("uid")
+               .get<std::string>();
+  }
+  void Start(double suspensions_per_second = 20) {
+    source::KubeStatusOptions options;
+    options.backoff = {std::chrono::milliseconds(5), std::chrono::milliseconds(50), 2.0, 0.5};
+    options.suspension_writes_per_second = suspensions_per_second;
+    writer_ = std::make_unique<source::KubeStatusWriter>(client_.api, client_.clock, options);
+  }
+  static json Status(const std::string& accepted, const std::string& message = "compiled") {
+    return {
+        {"observedGeneration", 1},
+        {"conditions",
+         {{{"type", "Accepted"}, {"status", accepted}, {"reason", "R"}, {"message", message}}}}};
+  }
+  json Stored() {
+    return server_.Get(source::ApiResource(), "team", "chat").value("status", json::object());
+  }
+  std::string MessageStored() {
+    const json status = Stored();
+    return status.contains("conditions") ? status["conditions"][0].value("message", "") : "";
+  }
+
+  const ObjectName name_{"team", "chat"};
+  std::string uid_;
+  FakeApiServer server_;
+  KubeClient client_{server_.ClientConfig()};
+  std::unique_ptr<source::KubeStatusWriter> writer_;
+};
+
+TEST_F(KubeStatusTest, WritesAndKeepsTheTransitionTimeWhileTheStatusStays) {
+  Start();
+  writer_->Write(name_, uid_, 1, Status("True"));
+  ASSERT_TRUE(Eventually([&] { return MessageStored() == "compiled"; }));
+  json changed = Stored();
+  changed["conditions"][0]["lastTransitionTime"] = "2001-02-03T04:05:06Z";
+  ASSERT_TRUE(
+      client_.api
+          .ApplyStatus(source::ApiResource(), "team", "chat", uid_, changed, "rota-controller", {})
+          .ok());
+  writer_.reset();
+  Start();  // like a new controller: it has to read what is there
+
+  writer_->Write(name_, uid_, 1, Status("True", "compiled again"));
+  ASSERT_TRUE(Eventually([&] { return MessageStored() == "compiled again"; }));
+  EXPECT_EQ(Stored()["conditions"][0]["lastTransitionTime"], "2001-02-03T04:05:06Z");
+  writer_->Write(name_, uid_, 1, Status("False", "broken"));
+  ASSERT_TRUE(Eventually([&] { return MessageStored() == "broken"; }));
+  EXPECT_NE(Stored()["conditions"][0]["lastTransitionTime"], "2001-02-03T04:05:06Z");
+}
+
+TEST_F(KubeStatusTest, WhatTheServerHasAlreadyIsNotSent) {
+  Start();
+  writer_->Write(name_, uid_, 1, Status("True"));
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().written == 1; }));
+
+  writer_->Write(name_, uid_, 1, Status("True"));
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
+  writer_.reset();
+  Start();
+  writer_->Write(name_, uid_, 1, Status("True"));
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
+
+  EXPECT_EQ(server_.Requests("apply"), 1);
+}
+
+TEST_F(KubeStatusTest, ASuspensionThatEndsBeforeItsTurnIsNotWritten) {
+  Start(1);  // one at once, the next a second later
+  writer_->Write(name_, uid_, 1, Status("True", "first"), source::StatusCause::kSuspension);
+  ASSERT_TRUE(Eventually([&] { return MessageStored() == "first"; }));
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().waiting == 0; }));
+
+  writer_->Write(name_, uid_, 1, Status("True", "suspended"), source::StatusCause::kSuspension);
+  writer_->Write(name_, uid_, 1, Status("True", "first"), source::StatusCause::kSuspension);
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
+
+  EXPECT_EQ(server_.Requests("apply"), 1);
+}
+
+TEST_F(KubeStatusTest, AGoneObjectAndANamesakeAreForgotten) {
+  Start();
+  writer_->Write({"team", "nobody"}, "uid", 1, Status("True"));
+  writer_->Write(name_, "another uid", 1, Status("True"));
+
+  ASSERT_TRUE(Eventually([&] { return writer_->counts().waiting == 0; }));
+  EXPECT_EQ(server_.Requests("apply"), 0);
+  writer_->Write(name_, uid_, 1, Status("True"));
+  EXPECT_TRUE(Eventually([&] { return MessageStored() == "compiled"; }));
+}
+
+class StatusFaultTest : public KubeStatusTest, public ::testing::WithParamInterface<Fault> {};
+
+TEST_P(StatusFaultTest, TheNewestStatusArrivesInTheEnd) {
+  Start();
+  server_.Inject(GetParam(), "get", "", 1);
+  server_.Inject(GetParam(), "apply", "", 2);
+
+  writer_->Write(name_, uid_, 1, Status("False", "old"));
+  writer_->Write(name_, uid_, 2, Status("True", "new"));
+
+  EXPECT_TRUE(Eventually([&] { return MessageStored() == "new"; }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Faults, StatusFaultTest,
+                         ::testing::Values(Fault::kTooManyRequests, Fault::kServerError,
+                                           Fault::kUnavailable, Fault::kUnauthorized,
+                                           Fault::kForbidden, Fault::kResetBeforeHead,
+                                           Fault::kResetMidBody, Fault::kTruncatedJson,
+                                           Fault::kSlowBody));
+
+TEST(FillTransitionTimesTest, MatchesGatewaysByNameAndConditionsByType) {
+  const json condition = {
+      {"type", "Programmed"}, {"status", "True"}, {"reason", "R"}, {"message", "m"}};
+  json before = condition;
+  before["lastTransitionTime"] = "2001-01-01T00:00:00Z";
+  const json previous = {
+      {"gateways", {{{"name", "b"}, {"namespace", "n"}, {"conditions", {before}}}}}};
+  json status = {{"gateways",
+                  {{{"name", "a"}, {"namespace", "n"}, {"conditions", {condition}}},
+                   {{"name", "b"}, {"namespace", "n"}, {"conditions", {condition}}}}}};
+
+  source::FillTransitionTimes(previous, "2026-01-01T00:00:00Z", status);
+
+  EXPECT_EQ(status["gateways"][0]["conditions"][0]["lastTransitionTime"], "2026-01-01T00:00:00Z");
+  EXPECT_EQ(status["gateways"][1]["conditions"][0]["lastTransitionTime"], "2001-01-01T00:00:00Z");
+}
+
+TEST(FillTransitionTimesTest, AnEmptyMessageBecomesTheReason) {
+  json status = {
+      {"conditions", {{{"type", "A"}, {"status", "True"}, {"reason", "Fine"}, {"message", ""}}}}};
+
+  source::FillTransitionTimes(json(), "2026-01-01T00:00:00Z", status);
+
+  EXPECT_EQ(status["conditions"][0]["message"], "Fine");
+}
+
+}  // namespace
+}  // namespace rota::testing
