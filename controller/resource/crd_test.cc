@@ -193,7 +193,9 @@ TEST(CrdTest, DecoderKnowsEveryFieldOfTheSchema) {
   // which is wrong in ways of its own; what must not happen is that a field is unknown where it
   // belongs.
   std::set<std::string> unknown;
-  for (const Diagnostic& diagnostic : DecodeApi(sample).diagnostics) {
+  const Diagnostics diagnostics = DecodeApi(sample).diagnostics;
+  ASSERT_LT(diagnostics.size(), kMaxDiagnostics) << "findings may have been dropped";
+  for (const Diagnostic& diagnostic : diagnostics) {
     const bool is_of_another_policy = diagnostic.field.find(".parameters.") != std::string::npos;
     if (diagnostic.reason == "UnknownField" && !is_of_another_policy) {
       unknown.insert(diagnostic.field);

@@ -154,10 +154,7 @@ std::optional<Json> ResolvePlainScalar(const std::string& text) {
   if (IsFalseWord(text)) return Json(false);
   if (HasNoJsonForm(text)) return std::nullopt;
   const char first = text.front();
-  if (first == '.') {
-    return ParseFloat(text).value_or(Json(text));
-  }
-  if (!IsDigit(first) && first != '+' && first != '-') {
+  if (!IsDigit(first) && first != '+' && first != '-' && first != '.') {
     return Json(text);
   }
   std::string digits = text;
