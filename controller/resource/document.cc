@@ -48,7 +48,7 @@ class FileReader {
   explicit FileReader(ParsedFile& file) : file_(file) {}
 
   // `pointer` leads from the document's root to `value` ("/items/3" inside a List).
-  void Take(Json& value, const LineMap& lines, const std::string& pointer) {
+  void Take(Json& value, LineMap& lines, const std::string& pointer) {
     if (!value.is_object()) {
       Problem(lines, pointer,
               "this is not an object; write `name: ...` or `apiVersion: ...` lines");
@@ -62,11 +62,11 @@ class FileReader {
   }
 
  private:
-  void Problem(const LineMap& lines, const std::string& pointer, std::string message) {
+  void Problem(LineMap& lines, const std::string& pointer, std::string message) {
     file_.problems.push_back({LineOf(lines, pointer), 0, std::move(message)});
   }
 
-  void TakeObject(Json& value, const LineMap& lines, const std::string& pointer) {
+  void TakeObject(Json& value, LineMap& lines, const std::string& pointer) {
     const std::string api_version = TextOf(value, "apiVersion");
     const std::string kind = TextOf(value, "kind");
     if (kind == "API" && api_version == kApiVersion) {
@@ -86,7 +86,7 @@ class FileReader {
     }
   }
 
-  void TakeList(Json& value, const LineMap& lines, const std::string& pointer) {
+  void TakeList(Json& value, LineMap& lines, const std::string& pointer) {
     const auto items = value.find("items");
     if (items == value.end() || !items->is_array()) {
       Problem(lines, pointer, "the list has no `items`; add them, or remove the list");
@@ -104,7 +104,7 @@ class FileReader {
   }
 
   // metadata.name and .namespace; absent (and reported) when they are unusable.
-  std::optional<ObjectName> TakeName(const Json& value, const LineMap& lines,
+  std::optional<ObjectName> TakeName(const Json& value, LineMap& lines,
                                      const std::string& pointer) {
     const auto metadata = value.find("metadata");
     if (metadata == value.end() || !metadata->is_object()) {
@@ -146,8 +146,8 @@ class FileReader {
     return ObjectName{ns->empty() ? "default" : *ns, *name};
   }
 
-  bool HasOnly(const Json& value, std::initializer_list<std::string_view> known,
-               const LineMap& lines, const std::string& pointer) {
+  bool HasOnly(const Json& value, std::initializer_list<std::string_view> known, LineMap& lines,
+               const std::string& pointer) {
     bool good = true;
     for (const auto& [key, unused] : value.items()) {
       if (std::find(known.begin(), known.end(), key) == known.end()) {
@@ -160,7 +160,7 @@ class FileReader {
     return good;
   }
 
-  void TakeApi(Json& value, const LineMap& lines, const std::string& pointer) {
+  void TakeApi(Json& value, LineMap& lines, const std::string& pointer) {
     std::optional<ObjectName> name = TakeName(value, lines, pointer);
     const bool good =
         HasOnly(value, {"apiVersion", "kind", "metadata", "spec", "status"}, lines, pointer);
@@ -171,16 +171,17 @@ class FileReader {
     api.name = *std::move(name);
     const auto spec = value.find("spec");
     api.spec = spec == value.end() ? Json::object() : std::move(*spec);
-    api.lines = Below(lines, pointer);
     api.line = LineOf(lines, pointer);
+    api.lines = Below(lines, pointer);
     file_.apis.push_back(std::move(api));
   }
 
-  void TakeApkConf(Json& value, const LineMap& lines, const std::string& pointer) {
+  void TakeApkConf(Json& value, LineMap& lines, const std::string& pointer) {
     const bool is_api = std::any_of(kApkConfFields.begin(), kApkConfFields.end(),
                                     [&](std::string_view field) { return value.contains(field); });
     if (!is_api && (value.contains("apiPolicies") || value.contains("operationPolicies"))) {
-      file_.fragments.push_back({std::move(value), Below(lines, pointer), LineOf(lines, pointer)});
+      const int line = LineOf(lines, pointer);
+      file_.fragments.push_back({std::move(value), Below(lines, pointer), line});
       return;
     }
     if (!is_api) {
@@ -195,12 +196,12 @@ class FileReader {
                                          TextOf(value, "version"))};
     api.bare_apk_conf = true;
     api.spec = std::move(value);
-    api.lines = Below(lines, pointer);
     api.line = LineOf(lines, pointer);
+    api.lines = Below(lines, pointer);
     file_.apis.push_back(std::move(api));
   }
 
-  void TakeSecret(Json& value, const LineMap& lines, const std::string& pointer) {
+  void TakeSecret(Json& value, LineMap& lines, const std::string& pointer) {
     std::optional<ObjectName> name = TakeName(value, lines, pointer);
     bool good = HasOnly(
         value, {"apiVersion", "kind", "metadata", "type", "immutable", "data", "stringData"}, lines,
@@ -223,8 +224,8 @@ class FileReader {
   }
 
   // `data` (base64) or `stringData`. Messages name keys, never values.
-  bool TakeSecretData(const Json& value, bool encoded, const LineMap& lines,
-                      const std::string& pointer, SecretManifest& secret, size_t& bytes) {
+  bool TakeSecretData(const Json& value, bool encoded, LineMap& lines, const std::string& pointer,
+                      SecretManifest& secret, size_t& bytes) {
     const std::string field = encoded ? "data" : "stringData";
     const auto found = value.find(field);
     if (found == value.end() || found->is_null()) {
@@ -264,10 +265,10 @@ class FileReader {
     return good;
   }
 
-  // The lines below `pointer`, as pointers from there.
-  static LineMap Below(const LineMap& lines, const std::string& pointer) {
+  // The lines below `pointer`, as pointers from there. Those of a whole document are moved out.
+  static LineMap Below(LineMap& lines, const std::string& pointer) {
     if (pointer.empty()) {
-      return lines;
+      return std::move(lines);
     }
     LineMap below;
     const std::string prefix = pointer + "/";
