@@ -8,8 +8,6 @@
 //   AddMetricsPage(pages, {request_metrics, process_metrics});
 //   AddHealthPages(pages, [] { return std::vector<std::string>{}; });
 //   ASSIGN_OR_RETURN(auto server, AdminServer::Start(HostPort{"127.0.0.1", 0}, pages));
-//
-// httplib stays behind this header.
 
 #include <functional>
 #include <map>
@@ -42,7 +40,7 @@ struct AdminResponse {
 // What is served. Single-thread until a server is started with it; the server keeps a copy.
 class AdminPages {
  public:
-  // Called on a server thread, several at once: handlers must be thread-safe and return soon.
+  // Called on the server's thread, and by several servers at once: thread-safe, and soon done.
   using Handler = std::function<AdminResponse(const AdminRequest&)>;
   // `method` is "GET", "POST" or "DELETE"; `path` is exact ("/debug/config"). The last one wins.
   void Add(const std::string& method, const std::string& path, Handler handler);
