@@ -3,6 +3,7 @@
 // What the Kubernetes tests share: a client from a configuration, waiting for a condition, and a
 // small custom resource that exists for tests only.
 
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,7 +18,9 @@ namespace rota::testing {
 // Everything that a client consists of.
 struct KubeClient {
   explicit KubeClient(kube::ClientConfig config)
-      : credentials(std::move(config), clock), transport(credentials, clock), api(transport) {}
+      : credentials(std::move(config), clock), transport(credentials, clock), api(transport) {
+    signal(SIGPIPE, SIG_IGN);  // as our programs do
+  }
   RealClock clock;
   kube::Credentials credentials;
   kube::HttplibTransport transport;
