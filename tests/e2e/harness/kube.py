@@ -12,7 +12,7 @@ import urllib.request
 
 from harness.certificates import Authority, openssl
 from harness.process import Program, clean_environment
-from harness.wait import until
+from harness.wait import Hopeless, until
 
 TOKEN = "e2e-admin-token"
 
@@ -92,7 +92,7 @@ class Server:
     def _ready(self):
         for program in (self.etcd, self.api):
             if not program.running:
-                raise RuntimeError(f"{program.name} has ended:\n{program.tail()}")
+                raise Hopeless(f"{program.name} has ended:\n{program.tail()}")
         context = ssl.create_default_context(cafile=str(self.authority.ca))
         request = urllib.request.Request(f"https://127.0.0.1:{self.port}/readyz",
                                          headers={"authorization": f"Bearer {TOKEN}"})

@@ -6,7 +6,7 @@ import pathlib
 import signal
 import subprocess
 
-from harness.wait import until
+from harness.wait import Hopeless, until
 
 BIN = pathlib.Path(os.environ.get("ROTA_BIN") or pathlib.Path(__file__).resolve().parents[3] / "build/release/bin")
 PR_SET_PDEATHSIG = 1
@@ -67,7 +67,7 @@ class Program:
 
     def _read_ports(self):
         if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
+            raise Hopeless(f"{self.name} ended with {self.process.returncode}:\n{self.tail()}")
         return self.ports_file.exists() and json.loads(self.ports_file.read_text())
 
     @property

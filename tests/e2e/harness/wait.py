@@ -2,6 +2,10 @@
 import time
 
 
+class Hopeless(Exception):
+    """Raised by a condition that cannot become true any more: the waiting ends at once."""
+
+
 def until(what, condition, seconds=15):
     """Returns the first true value of condition(); an AssertionError names `what` after `seconds`.
 
@@ -16,6 +20,8 @@ def until(what, condition, seconds=15):
             if value:
                 return value
             last = value
+        except Hopeless:
+            raise
         except Exception as error:  # pylint: disable=broad-except
             last = error
         if time.monotonic() > deadline:
