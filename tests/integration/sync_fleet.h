@@ -78,7 +78,7 @@ class TestDataPlane {
     callbacks.apply_remote = [this](const auto& items, MonotonicTime now) {
       registry_.ApplyRemote(items, now);
       std::lock_guard guard(mutex_);
-      remote_at_ = now;
+      remote_at_ = clock_.Now();
     };
     callbacks.own_suspensions = [this](MonotonicTime now) { return registry_.Own(now); };
     callbacks.set_phase = [this](uint64_t phase) { registry_.SetPhase(phase); };
@@ -120,6 +120,11 @@ class TestDataPlane {
   size_t resources() const {
     std::lock_guard guard(mutex_);
     return in_use_.size();
+  }
+  // When a suspension of another data plane was applied here last.
+  MonotonicTime remote_at() const {
+    std::lock_guard guard(mutex_);
+    return remote_at_;
   }
   sync::SyncState state() const { return client_->state(); }
 

@@ -54,6 +54,10 @@ class InProcessPipe final : public serve::ServerStream {
   // The server's end; called under its mutex.
   void StartWrite(v1::ServerMessage message) override {
     std::lock_guard guard(mutex_);
+    if (broken_) {
+      to_server_.Post([this] { server_->OnWriteDone(false); });
+      return;
+    }
     held_ = std::move(message);
     DeliverLocked();
   }
@@ -123,7 +127,11 @@ class InProcessPipe final : public serve::ServerStream {
       }
       broken_ = true;
     }
-    to_client_.Post([this, status] { client_->OnClosed(status); });
+    // Made anew on the other thread: absl's count of references is not instrumented, and TSan would
+    // see a race in it.
+    to_client_.Post([this, code = status.code(), text = std::string(status.message())] {
+      client_->OnClosed(absl::Status(code, text));
+    });
     to_server_.Post([this] {
       if (server_ != nullptr) {
         server_->OnDone();
