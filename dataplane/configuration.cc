@@ -37,7 +37,7 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   for (const std::string& target : result.changed_credentials) {
     context_.registry->Lift(target, context_.clock->Now());
   }
-  context_.state_metrics->RecordApplied(context_.clock->Now() - start, result.rejected.size());
+  context_.state_metrics->RecordApplied(context_.clock->Now() - start);
   log::Info("configuration", "snapshot in use",
             {{"snapshot", HexEncode(snapshot_hash).substr(0, 16)},
              {"apis", result.table->apis().size()},

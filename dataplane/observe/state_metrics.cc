@@ -28,20 +28,12 @@ MetricFamily Gauge(const char* name, const char* help, double value) {
 
 }  // namespace
 
-void StateMetrics::RecordApplied(Duration took, size_t rejected_resources) {
+void StateMetrics::RecordApplied(Duration took) {
   static_assert(kApplyBounds.size() == kBuckets);
   const auto bound = std::lower_bound(kApplyBounds.begin(), kApplyBounds.end(), Seconds(took));
   std::lock_guard guard(mutex_);
-  has_applied_ = true;
-  applied_at_ = sources_.clock->Now();
-  rejected_resources_ = rejected_resources;
   ++apply_counts_[static_cast<size_t>(bound - kApplyBounds.begin())];
   apply_sum_ += took;
-}
-
-void StateMetrics::SetConnected(bool connected) {
-  std::lock_guard guard(mutex_);
-  connected_ = connected;
 }
 
 // One sample per label set and reason: targets that differ in their Secret only share a series, and
@@ -95,14 +87,6 @@ void StateMetrics::CollectSnapshot(std::vector<MetricFamily>& all) const {
   all.push_back(Gauge("rota_apis", "APIs in the snapshot in use.",
                       table == nullptr ? 0 : static_cast<double>(table->apis().size())));
   std::lock_guard guard(mutex_);
-  if (has_applied_) {
-    all.push_back(Gauge("rota_snapshot_age_seconds", "Time since the snapshot in use was applied.",
-                        Seconds(sources_.clock->Now() - applied_at_)));
-  }
-  all.push_back(
-      Gauge("rota_snapshot_rejected_resources",
-            "Resources of the snapshot that are served from an older version or not at all.",
-            static_cast<double>(rejected_resources_)));
   MetricFamily apply{"rota_snapshot_apply_seconds",
                      "Time to build and publish a snapshot.",
                      MetricType::Histogram,
@@ -116,8 +100,6 @@ void StateMetrics::CollectSnapshot(std::vector<MetricFamily>& all) const {
   metric.histogram.sample_count = cumulative + apply_counts_[kBuckets];
   metric.histogram.sample_sum = Seconds(apply_sum_);
   all.push_back(std::move(apply));
-  all.push_back(Gauge("rota_controller_connected", "1 while the stream to a controller is up.",
-                      connected_ ? 1 : 0));
 }
 
 std::vector<MetricFamily> StateMetrics::Collect() const {

@@ -1,7 +1,7 @@
 #pragma once
 
 // What the process is in, beside what its requests count: the snapshot in use, who is suspended and
-// for how long, the link to the controller, lost log lines. Thread-safe. Names:
+// for how long, lost log lines. Thread-safe. Names:
 // docs/reference/metrics.md.
 
 #include <prometheus/collectable.h>
@@ -33,10 +33,8 @@ class StateMetrics final : public prometheus::Collectable {
   explicit StateMetrics(Sources sources) : sources_(sources) {}
 
   // To be called after each snapshot that was published: how long it took from the transaction to
-  // the publication, and how many of its resources are served from an older version or not at all.
-  void RecordApplied(Duration took, size_t rejected_resources);
-  // The stream to a controller is up.
-  void SetConnected(bool connected);
+  // the publication.
+  void RecordApplied(Duration took);
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
@@ -47,10 +45,6 @@ class StateMetrics final : public prometheus::Collectable {
 
   const Sources sources_;
   mutable std::mutex mutex_;
-  bool connected_ = false;
-  bool has_applied_ = false;
-  MonotonicTime applied_at_{};
-  size_t rejected_resources_ = 0;
   std::array<uint64_t, kBuckets + 1> apply_counts_{};
   Duration apply_sum_{};
 };
