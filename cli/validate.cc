@@ -88,20 +88,22 @@ class Validator {
 
   // What needs all files: two APIs on one path, Secrets.
   void CheckTogether() {
-    std::map<compile::Age, compile::ApiVersions> versions;
+    const compile::GatewaySettings gateway;
+    compile::Assembler assembler(gateway.name, compile::GatewayBody(gateway));
     for (const auto& [name, api] : apis_) {
       if (api.compiled != nullptr) {
-        versions[{"", name}].current = api.compiled;
+        assembler.SetApi({"", name}, {api.compiled, nullptr});
       }
     }
-    std::map<ObjectName, compile::SecretVersion> secrets;
     for (const auto& [name, secret] : secrets_) {
-      const compile::SecretData& data = secret.manifest.data;
-      secrets[name] = {&data, compile::SecretBody(name.ToString(), "1", data)};
+      compile::SecretVersion version;
+      version.body = compile::SecretBody(name.ToString(), "1", secret.manifest.data);
+      for (const auto& [key, value] : secret.manifest.data) {
+        version.keys.insert(key);
+      }
+      assembler.SetSecret(name, version);
     }
-    const compile::GatewaySettings gateway;
-    const compile::Assembly assembly =
-        compile::Assemble(versions, secrets, gateway.name, compile::GatewayBody(gateway));
+    const compile::Assembly assembly = assembler.Build();
     for (const auto& [name, outcome] : assembly.apis) {
       const CheckedApi& api = apis_.at(name);
       AddAll(api, outcome.accepted);

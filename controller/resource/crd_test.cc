@@ -11,7 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "controller/resource/decode.h"
-#include "controller/resource/testdata.h"
+#include "controller/resource/testdata_test.h"
 #include "controller/resource/tree.h"
 
 namespace rota::resource {

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "controller/resource/document.h"
-#include "controller/resource/testdata.h"
+#include "controller/resource/testdata_test.h"
 
 namespace rota::resource {
 namespace {
