@@ -1,6 +1,6 @@
 #include "controller/compile/assemble.h"
 
-#include <unordered_map>
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -49,11 +49,11 @@ resource::Diagnostic Conflict(const CompiledApi& api, const ObjectName& owner,
 }
 
 resource::Diagnostic MissingSecret(const SecretUse& use) {
-  return {
-      Severity::kError, "SecretNotFound", use.field,
-      absl::StrCat("Secret ", use.secret.ToString(), " does not exist (key '", use.key,
-                   "' is needed); create it: kubectl -n ", use.secret.ns, " create secret generic ",
-                   use.secret.name, " --from-literal=", use.key, "=...")};
+  return {Severity::kError, "SecretNotFound", use.field,
+          absl::StrCat("Secret ", use.secret.ToString(), " does not exist (key '", use.key,
+                       "' is needed); create it with kubectl -n ", use.secret.ns,
+                       " create secret generic ", use.secret.name, " --from-literal=", use.key,
+                       "=..., or as a manifest where the APIs are files")};
 }
 
 resource::Diagnostic MissingKey(const SecretUse& use) {
@@ -62,25 +62,8 @@ resource::Diagnostic MissingKey(const SecretUse& use) {
                        "'; add it to the Secret or name another key")};
 }
 
-// Adds the Secrets of a served API to the snapshot, and what is missing to the outcome.
-void ResolveSecrets(const CompiledApi& api, const std::map<ObjectName, SecretVersion>& secrets,
-                    Snapshot& snapshot, ApiOutcome& outcome) {
-  for (const SecretUse& use : api.secrets) {
-    const auto found = secrets.find(use.secret);
-    if (found == secrets.end()) {
-      outcome.unresolved.push_back(MissingSecret(use));
-      continue;
-    }
-    if (found->second.data->count(use.key) == 0) {
-      outcome.unresolved.push_back(MissingKey(use));
-    }
-    snapshot.resources.try_emplace({ResourceKind::kSecret, use.secret.ToString()},
-                                   found->second.body);
-  }
-}
-
 // Chooses the version of one API that is served.
-ApiOutcome Admit(const ApiVersions& versions, Paths& paths) {
+ApiOutcome Choose(const ApiVersions& versions, Paths& paths) {
   ApiOutcome outcome;
   const ObjectName* owner = nullptr;
   std::string path;
@@ -98,12 +81,20 @@ ApiOutcome Admit(const ApiVersions& versions, Paths& paths) {
   return outcome;
 }
 
-std::string HashOfResources(const Snapshot& snapshot) {
-  std::map<ResourceKey, uint64_t> versions;
-  for (const auto& [key, body] : snapshot.resources) {
-    versions.emplace_hint(versions.end(), key, body->hash);
+// Every path that one of the versions claims, each once.
+std::vector<std::string> PathsOf(const ApiVersions& versions) {
+  std::vector<std::string> paths;
+  for (const auto& api : {versions.current, versions.last_good}) {
+    if (!IsServable(api)) {
+      continue;
+    }
+    for (const std::string& path : api->paths) {
+      if (std::find(paths.begin(), paths.end(), path) == paths.end()) {
+        paths.push_back(path);
+      }
+    }
   }
-  return HashOf(versions);
+  return paths;
 }
 
 }  // namespace
@@ -144,26 +135,155 @@ std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
   return body;
 }
 
+Assembler::Assembler(const std::string& gateway_name, std::shared_ptr<const ResourceBody> gateway) {
+  resources_.emplace(ResourceKey{ResourceKind::kGateway, gateway_name}, std::move(gateway));
+}
+
+void Assembler::Forget(const Age& age, Entry& entry) {
+  for (const std::string& path : entry.paths) {
+    const auto claimants = claimants_.find(path);
+    // Somebody else may get the path, or may have to be told another owner.
+    is_contended_ = is_contended_ || claimants->second > 1;
+    if (--claimants->second == 0) {
+      claimants_.erase(claimants);
+    }
+  }
+  entry.paths.clear();
+  dirty_.erase(age);
+}
+
+void Assembler::SetApi(const Age& age, const ApiVersions& versions) {
+  const auto [position, is_new] = apis_.try_emplace(age);
+  Entry& entry = position->second;
+  if (is_new) {
+    entry.key = {ResourceKind::kApi, age.name.ToString()};
+  }
+  Forget(age, entry);
+  entry.versions = versions;
+  entry.paths = PathsOf(versions);
+  for (const std::string& path : entry.paths) {
+    is_contended_ = ++claimants_[path] > 1 || is_contended_;
+  }
+  entry.is_admitted = false;
+  dirty_.insert(age);
+}
+
+void Assembler::RemoveApi(const Age& age) {
+  const auto found = apis_.find(age);
+  if (found == apis_.end()) {
+    return;
+  }
+  Forget(age, found->second);
+  Serve(age, found->second, nullptr);
+  apis_.erase(found);
+}
+
+void Assembler::Touch(const ObjectName& secret) {
+  const auto users = users_.find(secret);
+  if (users != users_.end()) {
+    dirty_.insert(users->second.begin(), users->second.end());
+  }
+}
+
+void Assembler::SetSecret(const ObjectName& name, const SecretVersion& version) {
+  secrets_[name] = version;
+  if (users_.count(name) > 0) {
+    resources_[{ResourceKind::kSecret, name.ToString()}] = version.body;
+  }
+  Touch(name);
+}
+
+void Assembler::RemoveSecret(const ObjectName& name) {
+  if (secrets_.erase(name) > 0) {
+    resources_.erase({ResourceKind::kSecret, name.ToString()});
+    Touch(name);
+  }
+}
+
+// Replaces what is served of one API, and with it which Secrets are needed.
+void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const CompiledApi> api) {
+  const std::shared_ptr<const CompiledApi> old =
+      std::exchange(entry.outcome.served, std::move(api));
+  if (old == entry.outcome.served) {
+    return;
+  }
+  if (old != nullptr) {
+    resources_.erase(entry.key);
+    for (const SecretUse& use : old->secrets) {
+      std::set<Age>& users = users_[use.secret];
+      users.erase(age);
+      if (users.empty()) {
+        users_.erase(use.secret);
+        resources_.erase({ResourceKind::kSecret, use.secret.ToString()});
+      }
+    }
+  }
+  if (entry.outcome.served != nullptr) {
+    resources_[entry.key] = entry.outcome.served->body;
+    for (const SecretUse& use : entry.outcome.served->secrets) {
+      users_[use.secret].insert(age);
+      const auto secret = secrets_.find(use.secret);
+      if (secret != secrets_.end()) {
+        resources_[{ResourceKind::kSecret, use.secret.ToString()}] = secret->second.body;
+      }
+    }
+  }
+}
+
+resource::Diagnostics Assembler::Unresolved(const CompiledApi& api) const {
+  resource::Diagnostics unresolved;
+  for (const SecretUse& use : api.secrets) {
+    const auto secret = secrets_.find(use.secret);
+    if (secret == secrets_.end()) {
+      unresolved.push_back(MissingSecret(use));
+    } else if (secret->second.keys.count(use.key) == 0) {
+      unresolved.push_back(MissingKey(use));
+    }
+  }
+  return unresolved;
+}
+
+Assembly Assembler::Build() {
+  // With contention the whole order of age counts; else each API has its paths for itself.
+  Paths paths;
+  if (std::exchange(is_contended_, false)) {
+    for (auto& [age, entry] : apis_) {
+      entry.is_admitted = false;
+      dirty_.insert(dirty_.end(), age);
+    }
+  }
+  Assembly assembly;
+  for (const Age& age : std::exchange(dirty_, {})) {
+    Entry& entry = apis_.at(age);
+    if (!std::exchange(entry.is_admitted, true)) {
+      ApiOutcome outcome = Choose(entry.versions, paths);
+      Serve(age, entry, outcome.served);
+      entry.outcome.accepted = std::move(outcome.accepted);
+    }
+    entry.outcome.unresolved.clear();
+    if (entry.outcome.served != nullptr) {
+      entry.outcome.unresolved = Unresolved(*entry.outcome.served);
+    }
+    assembly.apis.emplace_hint(assembly.apis.end(), age.name, entry.outcome);
+  }
+  assembly.snapshot = std::make_shared<Snapshot>();
+  assembly.snapshot->resources = resources_;
+  assembly.snapshot->hash = HashOfResources(resources_);
+  return assembly;
+}
+
 Assembly Assemble(const std::map<Age, ApiVersions>& apis,
                   const std::map<ObjectName, SecretVersion>& secrets,
                   const std::string& gateway_name,
                   const std::shared_ptr<const ResourceBody>& gateway) {
-  Assembly assembly;
-  auto snapshot = std::make_shared<Snapshot>();
-  snapshot->resources.emplace(ResourceKey{ResourceKind::kGateway, gateway_name}, gateway);
-  Paths paths;
-  for (const auto& [age, versions] : apis) {
-    ApiOutcome outcome = Admit(versions, paths);
-    if (outcome.served != nullptr) {
-      snapshot->resources.emplace(ResourceKey{ResourceKind::kApi, age.name.ToString()},
-                                  outcome.served->body);
-      ResolveSecrets(*outcome.served, secrets, *snapshot, outcome);
-    }
-    assembly.apis.emplace(age.name, std::move(outcome));
+  Assembler assembler(gateway_name, gateway);
+  for (const auto& [name, version] : secrets) {
+    assembler.SetSecret(name, version);
   }
-  snapshot->hash = HashOfResources(*snapshot);
-  assembly.snapshot = std::move(snapshot);
-  return assembly;
+  for (const auto& [age, versions] : apis) {
+    assembler.SetApi(age, versions);
+  }
+  return assembler.Build();
 }
 
 }  // namespace rota::compile

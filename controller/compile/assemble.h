@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
-#include <string_view>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "common/secret.h"
 #include "controller/compile/compile_api.h"
 #include "controller/compile/snapshot.h"
@@ -52,10 +52,9 @@ std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
                                                const std::string& resource_version,
                                                const SecretData& data);
 
-// What is known of one Secret: its keys and its body. A Secret that does not exist is not in the
-// map.
+// What is known of one Secret that exists.
 struct SecretVersion {
-  const SecretData* data = nullptr;
+  std::set<std::string> keys;
   std::shared_ptr<const ResourceBody> body;
 };
 
@@ -67,11 +66,50 @@ struct ApiOutcome {
 };
 
 struct Assembly {
-  std::shared_ptr<const Snapshot> snapshot;
-  std::map<resource::ObjectName, ApiOutcome> apis;  // one for each input
+  std::shared_ptr<Snapshot> snapshot;  // the caller's alone; `sequence` is left 0
+  // Of the APIs whose outcome may differ from the one of the last Build().
+  std::map<resource::ObjectName, ApiOutcome> apis;
 };
 
-// REQUIRES: every pointer in `secrets` is set. Bodies are shared with the inputs.
+// Remembers what it was given, so that a change costs what it touches and not what there is. Only
+// when two APIs contend for a path are all of them looked at. The result is the same as that of a
+// new Assembler with the same content. Single-thread; bodies are shared with the inputs.
+class Assembler {
+ public:
+  Assembler(const std::string& gateway_name, std::shared_ptr<const ResourceBody> gateway);
+
+  void SetApi(const Age& age, const ApiVersions& versions);
+  void RemoveApi(const Age& age);
+  // REQUIRES: the body is set.
+  void SetSecret(const resource::ObjectName& name, const SecretVersion& version);
+  void RemoveSecret(const resource::ObjectName& name);
+
+  Assembly Build();
+
+ private:
+  struct Entry {
+    ApiVersions versions;
+    std::vector<std::string> paths;  // that one of its versions may claim; each once
+    ApiOutcome outcome;
+    ResourceKey key;
+    bool is_admitted = false;  // `outcome.served` is up to date
+  };
+
+  void Forget(const Age& age, Entry& entry);
+  void Serve(const Age& age, Entry& entry, std::shared_ptr<const CompiledApi> api);
+  resource::Diagnostics Unresolved(const CompiledApi& api) const;
+  void Touch(const resource::ObjectName& secret);
+
+  std::map<Age, Entry> apis_;
+  std::set<Age> dirty_;
+  bool is_contended_ = false;                          // since the last Build()
+  std::unordered_map<std::string, size_t> claimants_;  // path -> APIs that may claim it
+  std::map<resource::ObjectName, SecretVersion> secrets_;
+  std::map<resource::ObjectName, std::set<Age>> users_;  // Secret -> APIs that are served with it
+  std::map<ResourceKey, std::shared_ptr<const ResourceBody>> resources_;
+};
+
+// All at once: a new Assembler with that content.
 Assembly Assemble(const std::map<Age, ApiVersions>& apis,
                   const std::map<resource::ObjectName, SecretVersion>& secrets,
                   const std::string& gateway_name,

@@ -1,5 +1,7 @@
 #include "controller/compile/assemble.h"
 
+#include <random>
+
 #include "common/hash.h"
 #include "gtest/gtest.h"
 #include "rota/sync/v1/config.pb.h"
@@ -27,18 +29,25 @@ std::shared_ptr<const CompiledApi> MakeApi(const std::string& name, const std::s
 
 Age Old(const std::string& name, const std::string& time = "") { return {time, {"default", name}}; }
 
+SecretVersion Version(const std::string& version, const SecretData& data) {
+  SecretVersion result;
+  for (const auto& [key, value] : data) {
+    result.keys.insert(key);
+  }
+  result.body = SecretBody("uid", version, data);
+  return result;
+}
+
 class AssembleTest : public testing::Test {
  protected:
   AssembleTest() { SetSecret("1", {{"apiKey", SecretString("value")}}); }
 
-  void SetSecret(const std::string& version, SecretData data) {
-    data_ = std::move(data);
-    secrets_[ObjectName{"default", "keys"}] = {&data_, SecretBody("uid", version, data_)};
+  void SetSecret(const std::string& version, const SecretData& data) {
+    secrets_[ObjectName{"default", "keys"}] = Version(version, data);
   }
   Assembly Run() { return Assemble(apis_, secrets_, "default/default", gateway_); }
 
   std::map<Age, ApiVersions> apis_;
-  SecretData data_;
   std::map<ObjectName, SecretVersion> secrets_;
   std::shared_ptr<const ResourceBody> gateway_ = GatewayBody({});
 };
@@ -127,6 +136,63 @@ TEST_F(AssembleTest, NamesAMissingKeyOfASecret) {
 
 TEST_F(AssembleTest, LeavesSecretsOutThatNoServedApiNeeds) {
   EXPECT_EQ(Run().snapshot->resources.count(kSecretKey), 0U);
+}
+
+// An Assembler that has seen any history gives what a new one with the same content gives.
+TEST(AssemblerTest, AgreesWithANewOneAfterAnyHistory) {
+  std::mt19937 random(7);
+  const auto pick = [&](int n) { return static_cast<int>(random() % static_cast<uint32_t>(n)); };
+  const auto make = [&](int i) -> std::shared_ptr<const CompiledApi> {
+    if (pick(6) == 0) {
+      return nullptr;
+    }
+    const char* paths[] = {"/a", "/b", "/a/v1", "/c"};
+    return MakeApi("api-" + std::to_string(i), paths[pick(4)], pick(2) == 0);
+  };
+  const auto gateway = GatewayBody({});
+  Assembler assembler("default/default", gateway);
+  std::map<Age, ApiVersions> apis;
+  std::map<ObjectName, SecretVersion> secrets;
+  std::map<ObjectName, ApiOutcome> outcomes;
+  for (int step = 0; step < 3000; ++step) {
+    const int i = pick(6);
+    const Age age = Old("api-" + std::to_string(i), std::to_string(i % 2));
+    const ObjectName secret{"default", "keys"};
+    const int action = pick(10);
+    if (action < 6) {
+      apis[age] = {make(i), make(i)};
+      assembler.SetApi(age, apis[age]);
+    } else if (action < 8) {
+      apis.erase(age);
+      outcomes.erase(age.name);
+      assembler.RemoveApi(age);
+    } else if (action == 8) {
+      secrets[secret] =
+          Version(std::to_string(step), {{pick(2) == 0 ? "apiKey" : "other", SecretString("v")}});
+      assembler.SetSecret(secret, secrets[secret]);
+    } else {
+      secrets.erase(secret);
+      assembler.RemoveSecret(secret);
+    }
+    if (pick(3) == 0) {
+      continue;
+    }
+
+    Assembly now = assembler.Build();
+
+    const Assembly expected = Assemble(apis, secrets, "default/default", gateway);
+    ASSERT_EQ(now.snapshot->resources, expected.snapshot->resources) << "step " << step;
+    ASSERT_EQ(now.snapshot->hash, expected.snapshot->hash);
+    for (auto& [name, outcome] : now.apis) {
+      outcomes[name] = std::move(outcome);
+    }
+    ASSERT_EQ(outcomes.size(), expected.apis.size()) << "step " << step;
+    for (const auto& [name, outcome] : expected.apis) {
+      ASSERT_EQ(outcomes[name].served, outcome.served) << "step " << step;
+      ASSERT_EQ(outcomes[name].accepted, outcome.accepted) << "step " << step;
+      ASSERT_EQ(outcomes[name].unresolved, outcome.unresolved) << "step " << step;
+    }
+  }
 }
 
 TEST(SecretBodyTest, HashesTheVersionAndTheKeysButNeverTheValue) {

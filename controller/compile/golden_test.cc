@@ -59,7 +59,11 @@ std::string Compile(const resource::ParsedFile& file) {
   }
   std::map<resource::ObjectName, SecretVersion> secrets;
   for (const resource::SecretManifest& manifest : file.secrets) {
-    secrets[manifest.name] = {&manifest.data, SecretBody("uid", "1", manifest.data)};
+    SecretVersion& version = secrets[manifest.name];
+    for (const auto& [key, value] : manifest.data) {
+      version.keys.insert(key);
+    }
+    version.body = SecretBody("uid", "1", manifest.data);
   }
   const Assembly assembly = Assemble(apis, secrets, "default/default", GatewayBody({}));
   std::string text;

@@ -7,10 +7,17 @@ namespace rota::compile {
 
 ResourceBody::~ResourceBody() { WipeString(bytes); }
 
-std::string HashOf(const std::map<ResourceKey, uint64_t>& versions) {
+namespace {
+
+uint64_t VersionOf(uint64_t hash) { return hash; }
+uint64_t VersionOf(const std::shared_ptr<const ResourceBody>& body) { return body->hash; }
+
+template <typename Value>
+std::string HashOfAll(const std::map<ResourceKey, Value>& versions) {
   std::string input;
   input.reserve(versions.size() * 48);
-  for (const auto& [key, hash] : versions) {
+  for (const auto& [key, value] : versions) {
+    const uint64_t hash = VersionOf(value);
     input.push_back(static_cast<char>(key.first));
     input.append(key.second);
     input.push_back('\0');
@@ -19,6 +26,15 @@ std::string HashOf(const std::map<ResourceKey, uint64_t>& versions) {
     }
   }
   return Sha256(input);
+}
+
+}  // namespace
+
+std::string HashOf(const std::map<ResourceKey, uint64_t>& versions) { return HashOfAll(versions); }
+
+std::string HashOfResources(
+    const std::map<ResourceKey, std::shared_ptr<const ResourceBody>>& resources) {
+  return HashOfAll(resources);
 }
 
 }  // namespace rota::compile

@@ -32,5 +32,7 @@ struct Snapshot {
 // SHA-256 over (kind, NUL-terminated name, big-endian hash) of every resource in order. Both sides
 // of the sync protocol compute it.
 std::string HashOf(const std::map<ResourceKey, uint64_t>& versions);
+std::string HashOfResources(
+    const std::map<ResourceKey, std::shared_ptr<const ResourceBody>>& resources);
 
 }  // namespace rota::compile

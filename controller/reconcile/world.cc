@@ -46,7 +46,9 @@ bool IsSame(const ApiOutcome& a, const ApiOutcome& b) {
 }  // namespace
 
 World::World(compile::GatewaySettings gateway)
-    : gateway_(std::move(gateway)), gateway_body_(compile::GatewayBody(gateway_)) {}
+    : gateway_(std::move(gateway)),
+      gateway_body_(compile::GatewayBody(gateway_)),
+      assembler_(gateway_.name, gateway_body_) {}
 
 compile::Age World::AgeOf(const ObjectName& name, const ApiEntry& entry) const {
   return {entry.metadata.creation_timestamp, name};
@@ -98,12 +100,14 @@ void World::OnApi(source::ApiObject object) {
     if (entry.last_good != nullptr && entry.last_good == entry.current) {
       entry.last_good_generation = entry.metadata.generation;
     }
-    entry.is_dirty = true;
+    touched_.insert(object.name);
     has_changes_ = true;
     return;
   }
   const CompiledPtr before = entry.current;
-  versions_.erase(AgeOf(object.name, entry));
+  if (entry.metadata.creation_timestamp != object.metadata.creation_timestamp) {
+    assembler_.RemoveApi(AgeOf(object.name, entry));
+  }
   entry.metadata = object.metadata;
   entry.file = object.file;
   entry.content_hash = content_hash;
@@ -111,11 +115,11 @@ void World::OnApi(source::ApiObject object) {
   Want(entry.current);
   Release(before);
   entry.held_until.reset();
-  entry.is_dirty = true;
+  touched_.insert(object.name);
   if (entry.current != nullptr && !entry.current->secrets.empty()) {
     waiting_.insert(object.name);
   }
-  versions_[AgeOf(object.name, entry)] = {entry.current, entry.last_good};
+  assembler_.SetApi(AgeOf(object.name, entry), {entry.current, entry.last_good});
   has_changes_ = true;
 }
 
@@ -140,8 +144,13 @@ void World::OnSecret(source::SecretObject object) {
   entry.exists = true;
   entry.uid = object.metadata.uid;
   entry.resource_version = object.metadata.resource_version;
-  entry.body = compile::SecretBody(entry.uid, entry.resource_version, data);
+  compile::SecretVersion version;
+  for (const auto& [key, value] : data) {
+    version.keys.insert(key);
+  }
+  version.body = compile::SecretBody(entry.uid, entry.resource_version, data);
   entry.data = std::move(data);
+  assembler_.SetSecret(object.name, version);
   has_changes_ = true;
 }
 
@@ -153,7 +162,7 @@ void World::OnDeleted(const source::ObjectKey& key) {
       entry.is_answered = true;
       entry.exists = false;
       entry.data.clear();
-      entry.body = nullptr;
+      assembler_.RemoveSecret(key.name);
       has_changes_ = true;
     }
     return;
@@ -164,8 +173,9 @@ void World::OnDeleted(const source::ObjectKey& key) {
   }
   Release(found->second.current);
   Release(found->second.last_good);
-  versions_.erase(AgeOf(key.name, found->second));
+  assembler_.RemoveApi(AgeOf(key.name, found->second));
   waiting_.erase(key.name);
+  touched_.erase(key.name);
   apis_.erase(found);
   deleted_.push_back(key.name);
   has_changes_ = true;
@@ -197,6 +207,7 @@ void World::Release(const CompiledPtr& api) {
     found->second.wanted.erase(key);
     ++references_version_;
     if (found->second.wanted.empty()) {
+      assembler_.RemoveSecret(use.secret);
       secrets_.erase(found);
     }
   }
@@ -224,12 +235,10 @@ bool World::Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime
   return true;
 }
 
-void World::Accept(const ObjectName& name, ApiEntry& entry, ApiOutcome outcome,
-                   std::vector<ObjectName>& changed) {
-  if (entry.is_dirty || !IsSame(entry.outcome, outcome)) {
-    changed.push_back(name);
+void World::Accept(const ObjectName& name, ApiEntry& entry, ApiOutcome outcome) {
+  if (!IsSame(entry.outcome, outcome)) {
+    touched_.insert(name);
   }
-  entry.is_dirty = false;
   entry.outcome = std::move(outcome);
   if (entry.outcome.served == nullptr || entry.outcome.served == entry.last_good) {
     return;
@@ -239,17 +248,7 @@ void World::Accept(const ObjectName& name, ApiEntry& entry, ApiOutcome outcome,
   Release(entry.last_good);
   entry.last_good = entry.outcome.served;
   entry.last_good_generation = entry.metadata.generation;
-  versions_[AgeOf(name, entry)] = {entry.current, entry.last_good};
-}
-
-std::map<ObjectName, compile::SecretVersion> World::ExistingSecrets() const {
-  std::map<ObjectName, compile::SecretVersion> existing;
-  for (const auto& [name, entry] : secrets_) {
-    if (entry.exists) {
-      existing.emplace_hint(existing.end(), name, compile::SecretVersion{&entry.data, entry.body});
-    }
-  }
-  return existing;
+  assembler_.SetApi(AgeOf(name, entry), {entry.current, entry.last_good});
 }
 
 BuildResult World::Build(MonotonicTime now) {
@@ -257,20 +256,21 @@ BuildResult World::Build(MonotonicTime now) {
   for (auto name = waiting_.begin(); name != waiting_.end();) {
     ApiEntry& entry = apis_.at(*name);
     const bool is_held = Hold(entry, now, result.rebuild_at);
-    entry.is_dirty = entry.is_dirty || is_held != entry.is_held;
-    entry.is_held = is_held;
-    versions_[AgeOf(*name, entry)] = {is_held ? nullptr : entry.current, entry.last_good};
+    if (std::exchange(entry.is_held, is_held) != is_held) {
+      touched_.insert(*name);
+    }
+    assembler_.SetApi(AgeOf(*name, entry), {is_held ? nullptr : entry.current, entry.last_good});
     name = is_held ? std::next(name) : waiting_.erase(name);
   }
-  compile::Assembly assembly =
-      compile::Assemble(versions_, ExistingSecrets(), gateway_.name, gateway_body_);
+  compile::Assembly assembly = assembler_.Build();
   for (auto& [name, outcome] : assembly.apis) {
-    Accept(name, apis_.at(name), std::move(outcome), result.changed);
+    Accept(name, apis_.at(name), std::move(outcome));
   }
+  result.changed.assign(touched_.begin(), touched_.end());
+  touched_.clear();
   if (snapshot_ == nullptr || snapshot_->hash != assembly.snapshot->hash) {
-    auto numbered = std::make_shared<compile::Snapshot>(*assembly.snapshot);
-    numbered->sequence = ++sequence_;
-    snapshot_ = std::move(numbered);
+    assembly.snapshot->sequence = ++sequence_;
+    snapshot_ = std::move(assembly.snapshot);
   }
   result.snapshot = snapshot_;
   result.deleted = std::exchange(deleted_, {});

@@ -77,7 +77,6 @@ class World {
     std::optional<MonotonicTime> held_until;  // while `current` waits for a Secret
     bool is_held = false;
     compile::ApiOutcome outcome;  // of the last Build()
-    bool is_dirty = true;
   };
 
   struct SecretEntry {
@@ -87,7 +86,6 @@ class World {
     std::string uid;
     std::string resource_version;
     compile::SecretData data;
-    std::shared_ptr<const compile::ResourceBody> body;
   };
 
   compile::Age AgeOf(const resource::ObjectName& name, const ApiEntry& entry) const;
@@ -96,16 +94,15 @@ class World {
   void Release(const CompiledPtr& api);
   bool IsWaiting(const compile::CompiledApi& api) const;
   bool Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime>& rebuild_at);
-  void Accept(const resource::ObjectName& name, ApiEntry& entry, compile::ApiOutcome outcome,
-              std::vector<resource::ObjectName>& changed);
-  std::map<resource::ObjectName, compile::SecretVersion> ExistingSecrets() const;
+  void Accept(const resource::ObjectName& name, ApiEntry& entry, compile::ApiOutcome outcome);
 
   const compile::GatewaySettings gateway_;
   const std::shared_ptr<const compile::ResourceBody> gateway_body_;
   std::map<resource::ObjectName, ApiEntry> apis_;
-  std::map<compile::Age, compile::ApiVersions> versions_;  // what Assemble() gets
-  std::set<resource::ObjectName> waiting_;                 // may have to be held back
-  std::map<resource::ObjectName, SecretEntry> secrets_;    // the referenced ones
+  compile::Assembler assembler_;
+  std::set<resource::ObjectName> waiting_;               // may have to be held back
+  std::set<resource::ObjectName> touched_;               // for BuildResult::changed
+  std::map<resource::ObjectName, SecretEntry> secrets_;  // the referenced ones
   std::vector<resource::ObjectName> deleted_;
   std::shared_ptr<const compile::Snapshot> snapshot_;
   uint64_t references_version_ = 0;
