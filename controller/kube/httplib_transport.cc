@@ -101,6 +101,26 @@ absl::StatusOr<std::string> Resolve(const std::string& host) {
   return std::string(text.data());
 }
 
+httplib::Request BuildRequest(const ClientConfig& config, const HttpRequest& request,
+                              const SecretString& token) {
+  httplib::Request wire;
+  wire.method = request.method;
+  wire.path = config.path_prefix + request.target;
+  wire.set_header("Host", absl::StrCat(Bracketed(config.host), ":", config.port));
+  wire.set_header("Accept-Encoding", "identity");
+  for (const auto& [name, value] : request.headers) {
+    wire.set_header(name, value);
+  }
+  if (!request.content_type.empty()) {
+    wire.set_header("Content-Type", request.content_type);
+    wire.body = request.body;
+  }
+  if (!token.empty()) {
+    wire.set_header("Authorization", "Bearer " + std::string(token.Reveal()));
+  }
+  return wire;
+}
+
 HttpResponse HeadOf(const httplib::Response& response) {
   HttpResponse head;
   head.status = response.status;
@@ -191,26 +211,12 @@ absl::StatusOr<HttpResponse> HttplibTransport::Run(Connection& connection,
                                                    const HttpRequest& request,
                                                    const HttpLimits& limits, Exchange& exchange,
                                                    std::stop_token stop) {
-  const ClientConfig& config = credentials_.config();
   const MonotonicTime start = clock_.Now();
-  httplib::Request wire;
-  wire.method = request.method;
-  wire.path = config.path_prefix + request.target;
-  wire.set_header("Host", absl::StrCat(Bracketed(config.host), ":", config.port));
-  wire.set_header("Accept-Encoding", "identity");
-  for (const auto& [name, value] : request.headers) {
-    wire.set_header(name, value);
-  }
-  if (!request.content_type.empty()) {
-    wire.set_header("Content-Type", request.content_type);
-    wire.body = request.body;
-  }
   ASSIGN_OR_RETURN(const SecretString token, credentials_.Token(stop));
-  if (!token.empty()) {
-    wire.set_header("Authorization", "Bearer " + std::string(token.Reveal()));
-  }
+  httplib::Request wire = BuildRequest(credentials_.config(), request, token);
   HttpResponse head;
   bool too_large = false;
+  bool too_late = false;
   bool ended_by_receiver = false;
   wire.response_handler = [&](const httplib::Response& response) {
     head = HeadOf(response);
@@ -228,10 +234,11 @@ absl::StatusOr<HttpResponse> HttplibTransport::Run(Connection& connection,
       return !ended_by_receiver;
     }
     too_large = head.body.size() + size > limits.max_body_bytes;
-    if (!too_large) {
+    too_late = clock_.Now() - start > limits.body_deadline;
+    if (!too_large && !too_late) {
       head.body.append(data, size);
     }
-    return !too_large;
+    return !too_large && !too_late;
   };
   connection.client->set_read_timeout(
       std::chrono::duration_cast<std::chrono::microseconds>(limits.idle_timeout));
@@ -246,9 +253,13 @@ absl::StatusOr<HttpResponse> HttplibTransport::Run(Connection& connection,
   if (stop.stop_requested()) {
     return absl::CancelledError("stopped");
   }
+  const std::string server = credentials_.config().server();
   if (too_large) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        config.server(), ": the answer is larger than ", limits.max_body_bytes, " bytes"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat(server, ": the answer is larger than ", limits.max_body_bytes, " bytes"));
+  }
+  if (too_late) {
+    return absl::UnavailableError(absl::StrCat(server, ": the answer takes too long"));
   }
   if (!done && !ended_by_receiver) {
     std::string detail = httplib::to_string(error);
@@ -256,8 +267,8 @@ absl::StatusOr<HttpResponse> HttplibTransport::Run(Connection& connection,
       absl::StrAppend(&detail, ": ",
                       X509_verify_cert_error_string(connection.tls->get_openssl_verify_result()));
     }
-    return absl::UnavailableError(absl::StrCat(config.server(), ": ", detail,
-                                               head.status == 0 ? "" : " after the answer began"));
+    return absl::UnavailableError(
+        absl::StrCat(server, ": ", detail, head.status == 0 ? "" : " after the answer began"));
   }
   if (head.status == 401) {
     credentials_.InvalidateOlderThan(start);

@@ -42,7 +42,7 @@ Reflector::Reflector(const KubeApi& api, Scope scope, ReflectorHandler& handler,
       handler_(handler),
       clock_(clock),
       options_(std::move(options)),
-      backoff_(options_.backoff, options_.random) {}
+      backoff_(options_.backoff, options_.uniform) {}
 
 Reflector::~Reflector() { Stop(); }
 
@@ -77,7 +77,7 @@ void Reflector::Run(std::stop_token stop) {
 }
 
 void Reflector::PlanResync() {
-  const double factor = 0.9 + 0.2 * options_.random();
+  const double factor = 0.9 + 0.2 * options_.uniform();
   resync_at_ = After(
       clock_.Now(),
       Duration(static_cast<int64_t>(static_cast<double>(options_.resync_period.count()) * factor)));
@@ -99,9 +99,14 @@ void Reflector::ListOnce(std::stop_token stop) {
         break;
       }
       const auto known = store_.find(id);
-      if (report_all_ || known == store_.end() ||
-          known->second.resource_version != version.resource_version ||
-          known->second.uid != version.uid) {
+      const bool differs = known == store_.end() ||
+                           known->second.resource_version != version.resource_version ||
+                           known->second.uid != version.uid;
+      if (report_all_ || (differs && !health_.synced)) {
+        // Nobody has a picture yet (or wants all of it again): no need to hold the whole collection
+        // in memory. What is gone by the end of the list is taken back at the commit.
+        Upsert(id, version, item);
+      } else if (differs) {
         side_.changed.emplace_back(id, std::move(item));
       }
       side_.versions[id] = std::move(version);
@@ -129,7 +134,7 @@ void Reflector::WatchOnce(std::stop_token stop) {
       options_.min_watch_timeout +
       Duration(static_cast<int64_t>(
           static_cast<double>((options_.max_watch_timeout - options_.min_watch_timeout).count()) *
-          options_.random()));
+          options_.uniform()));
   watch.idle_margin = options_.idle_margin;
   const absl::Status status = api_.Watch(
       scope_, watch,

@@ -44,7 +44,7 @@ struct ReflectorOptions {
   // Everything is listed and reported again, changed or not (+- 10 %).
   Duration resync_period = std::chrono::hours(10);
   size_t max_objects = 200'000;
-  Backoff::Random random = Backoff::SystemRandom();  // used by the reflector's thread only
+  Backoff::Random uniform = Backoff::SystemRandom();  // used by the reflector's thread only
 };
 
 struct ReflectorHealth {

@@ -37,6 +37,8 @@ struct HttpResponse {
 struct HttpLimits {
   // Longest silence of the server, before the head and inside the body.
   Duration idle_timeout = std::chrono::seconds(30);
+  // From the start to the last byte of a collected body, however steadily it drips.
+  Duration body_deadline = std::chrono::minutes(2);
   // Of a collected body; a list page of 500 large objects fits.
   size_t max_body_bytes = size_t{64} << 20;
 };

@@ -93,7 +93,7 @@ KubeStatusWriter::KubeStatusWriter(const kube::KubeApi& api, Clock& clock,
     : api_(api),
       clock_(clock),
       options_(std::move(options)),
-      queue_(clock, options_.backoff, options_.random),
+      queue_(clock, options_.backoff, options_.uniform),
       spec_bucket_(options_.spec_writes_per_second, options_.spec_writes_per_second, clock.Now()),
       suspension_bucket_(options_.suspension_writes_per_second,
                          options_.suspension_writes_per_second, clock.Now()) {

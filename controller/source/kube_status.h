@@ -37,7 +37,7 @@ struct KubeStatusOptions {
   std::string field_manager = "rota-controller";
   // A first back-off well under a person's patience; the cap keeps a broken object quiet.
   BackoffOptions backoff = {std::chrono::milliseconds(200), std::chrono::minutes(5), 2.0, 0.5};
-  Backoff::Random random = Backoff::SystemRandom();
+  Backoff::Random uniform = Backoff::SystemRandom();
 };
 
 struct KubeStatusCounts {

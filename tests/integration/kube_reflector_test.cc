@@ -88,7 +88,8 @@ class KubeReflectorTest : public ::testing::Test {
   // Started, synced, watching.
   void StartAndWatch(ReflectorOptions options = FastOptions()) {
     Start(options);
-    ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 1; }));
+    ASSERT_TRUE(
+        Eventually([&] { return server_.open_watches() == 1 && picture_.health().connected; }));
   }
   bool Sees(const std::map<std::string, int>& sizes, int seconds = 15) {
     const bool seen = Eventually([&] { return picture_.sizes() == sizes; }, seconds);
@@ -211,6 +212,23 @@ TEST_F(KubeReflectorTest, AnExpiredPageLeadsToOneListWithoutPages) {
 
   EXPECT_EQ(picture_.sizes().size(), 5u);
   EXPECT_EQ(server_.Requests("list"), 3);  // page, expired page, everything
+}
+
+TEST_F(KubeReflectorTest, WhatVanishesDuringTheFirstListIsTakenBackBeforeSynced) {
+  for (const char* name : {"a", "b", "c"}) {
+    Create(name, 1);
+  }
+  server_.Inject(Fault::kHang, "list", "continue=");
+  Start();
+  ASSERT_TRUE(Eventually([&] { return server_.AllFaultsMet(); }));
+  Delete("a");
+  server_.Compact();  // the next page is gone, so the list starts over
+  server_.Stop();
+
+  server_.Start();
+
+  ASSERT_TRUE(Sees({{"b", 1}, {"c", 1}}));
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "-a", "synced"));
 }
 
 TEST_F(KubeReflectorTest, ReportsEverythingAgainAtTheResync) {
