@@ -1,9 +1,11 @@
 #pragma once
 
-// The HTTP engine: listeners, client connections, upstream pools and the request path, on one event loop
-// (thread) per core. Loops share nothing on the request path; SO_REUSEPORT spreads the connections.
+// The HTTP engine: listeners, client connections, upstream pools and the request path, on one event
+// loop (thread) per core. Loops share nothing on the request path; SO_REUSEPORT spreads the
+// connections.
 //
-// Beast and Asio stay behind this header: a translation unit that includes them costs 24 s and 1.3 GB.
+// Beast and Asio stay behind this header: a translation unit that includes them costs 24 s and 1.3
+// GB.
 
 #include <atomic>
 #include <cstdint>
@@ -29,18 +31,18 @@ struct Limits {
   size_t head_bytes = 64 << 10;
   size_t body_bytes = 32 << 20;
   Duration head_time = std::chrono::seconds(30);
-  Duration body_read_time = std::chrono::seconds(60);   // between two reads of a body
+  Duration body_read_time = std::chrono::seconds(60);  // between two reads of a body
   Duration keep_alive_time = std::chrono::seconds(75);
   Duration connect_time = std::chrono::seconds(5);
   Duration first_byte_time = std::chrono::seconds(300);
   Duration between_chunks_time = std::chrono::seconds(300);
-  size_t requests_per_loop = 0;  // 0: min(10,000, (fd limit - 512) / 2 / loops)
+  size_t requests_per_loop = 0;              // 0: min(10,000, (fd limit - 512) / 2 / loops)
   size_t held_body_bytes = size_t{1} << 30;  // whole process
   size_t idle_upstream_per_endpoint = 256;   // per loop and pool key
 };
 
-// --resolve HOST:PORT:ADDRESS[:PORT]: connections to host:port go to that address. Also the explicit
-// permission to connect to a loopback address.
+// --resolve HOST:PORT:ADDRESS[:PORT]: connections to host:port go to that address. Also the
+// explicit permission to connect to a loopback address.
 struct ResolveOverride {
   std::string host;
   uint16_t port = 0;
@@ -62,7 +64,8 @@ struct EngineOptions {
   bool allow_unauthenticated = false;  // else secured operations are refused (AUTH_NOT_ENFORCED)
 };
 
-// Where the engine takes its configuration from and what it reports to. All must outlive the engine.
+// Where the engine takes its configuration from and what it reports to. All must outlive the
+// engine.
 struct EngineContext {
   const Published<table::RouteTable>* table = nullptr;
   std::vector<observe::LoopMetrics*> metrics;  // one per loop
@@ -74,17 +77,19 @@ struct EngineContext {
 class Engine {
  public:
   // Binds the listeners and starts the loops. The error names the address or file and what to do.
-  static absl::StatusOr<std::unique_ptr<Engine>> Start(EngineOptions options, EngineContext context);
+  static absl::StatusOr<std::unique_ptr<Engine>> Start(EngineOptions options,
+                                                       EngineContext context);
   // Stops at once whatever is left.
   ~Engine();
 
-  std::optional<HostPort> http_address() const;   // as bound: port 0 has become a real one
+  std::optional<HostPort> http_address() const;  // as bound: port 0 has become a real one
   std::optional<HostPort> https_address() const;
 
   // Re-reads certificate and key; on an error the ones in use stay.
   absl::Status ReloadCertificates();
-  // Stops accepting, answers new requests on open connections with `connection: close`, waits until open
-  // requests have finished or `timeout` has passed. Returns the number of requests that were cut.
+  // Stops accepting, answers new requests on open connections with `connection: close`, waits until
+  // open requests have finished or `timeout` has passed. Returns the number of requests that were
+  // cut.
   size_t Drain(Duration timeout);
   size_t open_requests() const;
 

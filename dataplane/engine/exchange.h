@@ -1,0 +1,199 @@
+#pragma once
+
+// One request from its head to the end of its answer: admission, match, body, rotation and tries,
+// relay, accounting. The files follow that order: exchange.cc, exchange_forward.cc,
+// exchange_try.cc, exchange_relay.cc. Contract: docs/concepts (routing, rotation, errors).
+//
+// Lives inside its connection's coroutine; Cancel() makes it come to its end from wherever it
+// waits. Single-thread (owner: the loop).
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/engine/body_budget.h"
+#include "dataplane/engine/body_decoder.h"
+#include "dataplane/engine/client_connection.h"
+#include "dataplane/engine/deadline.h"
+#include "dataplane/engine/error_answer.h"
+#include "dataplane/engine/http_head.h"
+#include "dataplane/engine/loop.h"
+#include "dataplane/engine/message_writer.h"
+#include "dataplane/engine/sse_scanner.h"
+#include "dataplane/engine/task.h"
+#include "dataplane/engine/upstream_connection.h"
+#include "dataplane/engine/waiting_room.h"
+#include "dataplane/observe/request_metrics.h"
+#include "dataplane/provider/evidence.h"
+#include "dataplane/provider/model_span.h"
+#include "dataplane/provider/usage.h"
+#include "dataplane/table/route_table.h"
+
+namespace rota::engine {
+
+// How one try ended.
+enum class TryResult : uint8_t {
+  kAnswer,  // upstream_ and response_ hold the head of an answer
+  kConnect,
+  kTls,
+  kReset,    // after the request was sent, or no HTTP came back
+  kTimeout,  // no first byte in time, or connecting took too long
+  kCancelled,
+};
+
+// One try: where to, and with which model.
+struct TryPlan {
+  const table::Endpoint* endpoint = nullptr;
+  const table::Target* target = nullptr;  // null: without a pick, the body as it came
+  size_t index = 0;                       // of the target
+  table::SeriesId series = 0;
+};
+
+class Exchange final : public StallGuard {
+ public:
+  explicit Exchange(ClientConnection& client);
+  ~Exchange();
+  Task<void> Run();
+  // The client is gone.
+  void Cancel();
+
+ private:
+  // exchange.cc
+  std::optional<GatewayError> Admit();
+  std::optional<GatewayError> Match();
+  std::optional<GatewayError> CheckContentType();
+  std::optional<GatewayError> CheckBody();
+  GatewayError BodyErrorOf(BodyResult result);
+  bool UsesRotation() const;
+  bool HasBody() const;
+  Task<void> Serve();
+  Task<void> Answer(GatewayError error);
+  Task<void> AnswerModels();
+  Task<void> Write(std::string_view bytes);
+  void Account();
+  void WriteAccessRecord(MonotonicTime now);
+
+  // exchange_forward.cc
+  Task<void> ForwardFixed();
+  Task<void> ForwardRotated();
+  // The first target; without one an error has been answered (or the client is gone).
+  Task<std::optional<size_t>> FirstPick();
+  Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
+  // Tries targets one after the other from `first` on; relays or answers.
+  Task<void> TryTargets(size_t first);
+  // An answer has come from the target: suspends, counts. The target to try next, if there is to be
+  // one.
+  Task<std::optional<size_t>> JudgeAnswer(const TryPlan& plan);
+  provider::Evidence Judge(const TryPlan& plan) const;
+  bool MayReplay(const provider::Evidence& evidence) const;
+  bool MayReplay(TryResult result) const;
+  bool IsReplayable() const;
+  void RecordFailure(const TryPlan& plan, TryResult result);
+  std::optional<size_t> NextTarget();
+  void SaveAnswer(bool is_whole);
+  void LogTry(const TryPlan& plan, std::string_view what) const;
+  TryPlan PlanOf(size_t target) const;
+  // Tries are used up: the last upstream answer as it came, or the gateway's own error.
+  Task<void> AnswerFailure(TryResult result);
+  Task<void> RelaySaved();
+  GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
+  void ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence);
+
+  // exchange_try.cc
+  Task<TryResult> Try(const TryPlan& plan);
+  Task<TryResult> Connect(const table::Endpoint& endpoint, bool allow_pooled);
+  Task<bool> SendRequest(const TryPlan& plan);
+  // Reads up to the end of the head of a final answer.
+  Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);
+  void OnUpstreamDeadline();
+  void DropUpstream();
+  // The answer has been read: back into the pool if it may be used again.
+  void FinishUpstream();
+  // Reads the answer's body into error_body_, up to its end or the limit; true when it is whole.
+  Task<bool> BufferErrorBody();
+  void OnWriteStalled() override;
+  void OnWriteDone() override;
+
+  // exchange_relay.cc
+  Task<void> Relay();
+  void BeginRelay(std::string& head);
+  // Sends `piece` (decoded) with what frames it; `last` ends the body. Clears `head`.
+  Task<bool> SendPiece(std::string& head, std::string_view piece, bool last);
+  std::string_view Releasable(std::string_view piece);
+  Task<void> StreamBody(std::string& head);
+  void FollowEvents(std::string_view events);
+  // The answer cannot be completed: an error event in a stream of events, else the connection is
+  // cut.
+  Task<void> EndCutAnswer(std::string& head);
+  void Capture(std::string_view piece, bool is_last);
+  void CountUsage();
+
+  ClientConnection& client_;
+  Loop& loop_;
+  const RequestHead& head_;
+  std::shared_ptr<const table::RouteTable> table_;
+  table::Match match_;
+  BodyShare body_share_;
+  std::string body_storage_;
+  std::string_view body_;
+  provider::ModelSpan span_;
+  std::string request_id_;
+  bool rotated_ = false;
+  bool cancelled_ = false;
+
+  // Tries.
+  rotation::TargetSet tried_;
+  std::vector<rotation::Failure> failures_;
+  uint32_t tries_ = 0;
+  Dial* dial_ = nullptr;
+  Waiting* ticket_ = nullptr;
+  std::unique_ptr<UpstreamConnection> upstream_;
+  Deadline upstream_deadline_;
+  bool upstream_timed_out_ = false;
+  std::string failure_;           // of the last try, for the log
+  bool request_started_ = false;  // bytes of the last try's request may have left
+  bool request_sent_ = false;     // all of it has
+  bool is_looking_ = false;  // at an error answer's body: a deadline ends that, not the connection
+  std::string response_bytes_;  // the answer's head, when it has been moved out of the connection
+  bool head_in_connection_ = false;  // it has not
+  ResponseHead response_;
+  size_t response_head_size_ = 0;
+  BodyDecoder response_body_;
+  std::string error_body_;  // decoded prefix of an answer that was looked at before it was relayed
+  struct SavedAnswer {
+    std::string head;
+    std::string body;
+    table::SeriesId series = 0;
+    std::string_view model;
+    std::string_view target;
+  };
+  std::optional<SavedAnswer> saved_;  // the last answer that was failed over from
+
+  // Relay.
+  ClientAnswer::Framing framing_ = ClientAnswer::Framing::kNone;
+  bool is_events_ = false;
+  SseScanner events_;
+  std::string held_;      // the beginning of an event that is not whole
+  std::string outgoing_;  // a held event with its rest, while it is being sent
+  std::string capture_;
+  bool captures_ = false;
+  provider::Usage usage_;
+  bool has_usage_ = false;
+  bool head_sent_ = false;
+
+  // Accounting.
+  MonotonicTime start_;
+  MonotonicTime upstream_start_;
+  Duration upstream_time_{};
+  uint64_t response_bytes_sent_ = 0;
+  int status_ = 0;
+  std::string_view error_code_;
+  table::SeriesId series_ = 0;
+  bool has_series_ = false;
+  std::string_view model_;
+  std::string_view target_name_;
+};
+
+}  // namespace rota::engine

@@ -1,0 +1,364 @@
+// Where a request goes: the rotation's pick, evidence from answers, and the next try.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+#include "dataplane/engine/exchange.h"
+#include "dataplane/engine/upstream_pool.h"
+
+namespace rota::engine {
+namespace {
+
+constexpr std::string_view kComponent = "engine";
+
+rotation::FailureKind KindOf(TryResult result) {
+  switch (result) {
+    case TryResult::kTls:
+      return rotation::FailureKind::kTls;
+    case TryResult::kReset:
+      return rotation::FailureKind::kReset;
+    case TryResult::kTimeout:
+      return rotation::FailureKind::kTimeout;
+    default:
+      return rotation::FailureKind::kConnect;
+  }
+}
+
+observe::FailoverReason ReasonOf(TryResult result) {
+  switch (result) {
+    case TryResult::kTls:
+      return observe::FailoverReason::kTls;
+    case TryResult::kReset:
+      return observe::FailoverReason::kReset;
+    case TryResult::kTimeout:
+      return observe::FailoverReason::kTimeout;
+    default:
+      return observe::FailoverReason::kConnect;
+  }
+}
+
+observe::FailoverReason ReasonOf(provider::Verdict verdict) {
+  switch (verdict) {
+    case provider::Verdict::kQuota:
+      return observe::FailoverReason::kQuota;
+    case provider::Verdict::kAuth:
+      return observe::FailoverReason::kAuth;
+    default:
+      return observe::FailoverReason::kServerError;
+  }
+}
+
+int64_t CeilSeconds(Duration duration) {
+  const int64_t seconds = std::chrono::ceil<std::chrono::seconds>(duration).count();
+  return std::max<int64_t>(1, seconds);
+}
+
+}  // namespace
+
+// --- Without a rotation
+// -----------------------------------------------------------------------------
+
+Task<void> Exchange::ForwardFixed() {
+  TryPlan plan;
+  plan.endpoint = match_.route->endpoint;
+  plan.series = match_.route->endpoint_series;
+  if (plan.endpoint->credential_missing) {
+    co_await Answer({503, "credential_missing",
+                     "the Secret that this API's endpoint needs is missing or lacks its key", -1,
+                     ""});
+    co_return;
+  }
+  const TryResult result = co_await Try(plan);
+  if (result == TryResult::kAnswer) {
+    co_await Relay();
+  } else if (result != TryResult::kCancelled) {
+    LogTry(plan, "upstream failed");
+    co_await AnswerFailure(result);
+  }
+}
+
+// --- With a rotation
+// --------------------------------------------------------------------------------
+
+TryPlan Exchange::PlanOf(size_t target) const {
+  TryPlan plan;
+  plan.target = &match_.route->rotation->targets[target];
+  plan.endpoint = plan.target->endpoint;
+  plan.index = target;
+  plan.series = plan.target->series;
+  return plan;
+}
+
+Task<void> Exchange::ForwardRotated() {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  Waiting waiting(loop_, bound.rotation->spec().id, body_.size());
+  ticket_ = &waiting;
+  const std::optional<size_t> first = co_await FirstPick();
+  if (first.has_value()) {
+    co_await TryTargets(*first);
+  }
+  ticket_ = nullptr;
+  if (!failures_.empty()) {
+    bound.rotation->RecordFailures(failures_, loop_.Now());
+  }
+}
+
+Task<std::optional<size_t>> Exchange::FirstPick() {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  const bool waits = bound.on_all_suspended == table::OnAllSuspended::kWait;
+  rotation::PickResult picked;
+  // Newcomers queue behind those who wait already.
+  const bool queues = waits && loop_.shared().rooms->HasWaiters(bound.rotation->spec().id);
+  if (!queues) {
+    picked = bound.rotation->PickFirst(loop_.Now());
+  } else {
+    picked.nothing.earliest_return = loop_.Now();
+  }
+  if (!picked.pick.has_value() && waits) {
+    picked = co_await WaitForPick(picked.nothing);
+    if (cancelled_) {
+      co_return std::nullopt;
+    }
+  }
+  if (picked.pick.has_value()) {
+    co_return picked.pick->target;
+  }
+  if (bound.on_all_suspended == table::OnAllSuspended::kPassThrough) {
+    co_await ForwardFixed();
+    co_return std::nullopt;
+  }
+  co_await Answer(AllSuspendedError(picked.nothing));
+  co_return std::nullopt;
+}
+
+Task<rotation::PickResult> Exchange::WaitForPick(rotation::NothingEligible nothing) {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  const MonotonicTime until = start_ + bound.wait_timeout;
+  rotation::PickResult picked;
+  picked.nothing = nothing;
+  while (picked.nothing.earliest_return.has_value() && *picked.nothing.earliest_return <= until) {
+    const MonotonicTime return_time = *picked.nothing.earliest_return;
+    const Waiting::Result result = co_await ticket_->Wait(return_time, until);
+    if (result == Waiting::Result::kFull) {
+      loop_.metrics().CountLimit(observe::Limit::kWaiters);
+    }
+    if (result != Waiting::Result::kReleased) {
+      break;
+    }
+    picked = bound.rotation->PickFirst(loop_.Now());
+    if (picked.pick.has_value()) {
+      break;
+    }
+  }
+  if (!picked.pick.has_value() && !cancelled_) {
+    // What Retry-After says is the return as it is known now.
+    picked = bound.rotation->PickFirst(loop_.Now());
+  }
+  co_return picked;
+}
+
+GatewayError Exchange::AllSuspendedError(const rotation::NothingEligible& nothing) const {
+  if (!nothing.earliest_return.has_value()) {
+    return {503, "no_usable_target",
+            "no model of this API can be used: every weight is 0 or every credential is missing",
+            -1, ""};
+  }
+  const int64_t seconds = CeilSeconds(*nothing.earliest_return - loop_.Now());
+  return {429, "rate_limit_exceeded",
+          absl::StrCat("every model of this API is suspended; the first one returns in ", seconds,
+                       " s"),
+          seconds, ""};
+}
+
+std::optional<size_t> Exchange::NextTarget() {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  if (tries_ >= bound.attempts) {
+    return std::nullopt;
+  }
+  const rotation::PickResult picked = bound.rotation->PickNext(loop_.Now(), tried_);
+  return picked.pick.has_value() ? std::optional<size_t>(picked.pick->target) : std::nullopt;
+}
+
+Task<void> Exchange::TryTargets(size_t first) {
+  std::optional<size_t> next = first;
+  TryResult result = TryResult::kConnect;
+  while (next.has_value()) {
+    const TryPlan plan = PlanOf(*next);
+    tried_.set(plan.index);
+    next.reset();
+    result = co_await Try(plan);
+    if (result == TryResult::kCancelled || client_.gone()) {
+      co_return;
+    }
+    if (result == TryResult::kAnswer) {
+      next = co_await JudgeAnswer(plan);
+      if (client_.gone()) {
+        co_return;
+      }
+      if (!next.has_value()) {
+        co_await Relay();
+        co_return;
+      }
+      continue;
+    }
+    LogTry(plan, "try failed");
+    RecordFailure(plan, result);
+    ticket_->Report(false);
+    if (MayReplay(result)) {
+      next = NextTarget();
+    }
+    if (next.has_value()) {
+      loop_.metrics().CountFailover(plan.series, ReasonOf(result));
+    }
+  }
+  co_await AnswerFailure(result);
+}
+
+bool Exchange::IsReplayable() const {
+  switch (match_.operation->kind) {
+    case rota::sync::v1::CHAT:
+    case rota::sync::v1::COMPLETIONS:
+    case rota::sync::v1::EMBEDDINGS:
+    case rota::sync::v1::MESSAGES:
+    case rota::sync::v1::CONVERSE:
+      return true;
+    default:
+      return match_.route->rotation->retry_non_idempotent;
+  }
+}
+
+bool Exchange::MayReplay(const provider::Evidence& evidence) const {
+  return evidence.fails_over && (evidence.verdict != provider::Verdict::kFailure || IsReplayable());
+}
+
+bool Exchange::MayReplay(TryResult result) const {
+  switch (result) {
+    case TryResult::kConnect:
+    case TryResult::kTls:
+      return true;
+    case TryResult::kReset:
+      return IsReplayable();
+    case TryResult::kTimeout:
+      // While connecting nothing was sent; a request that was may still be worked on.
+      return !request_started_;
+    default:
+      return false;
+  }
+}
+
+void Exchange::RecordFailure(const TryPlan& plan, TryResult result) {
+  failures_.push_back({plan.index, KindOf(result)});
+}
+
+provider::Evidence Exchange::Judge(const TryPlan& plan) const {
+  provider::AnswerHeaders headers;
+  for (const Field& field : response_.fields) {
+    headers.Add(field.name, field.value);
+  }
+  return provider::Judge(provider::DialectOf(plan.endpoint->provider), response_.status, headers,
+                         error_body_, loop_.clock().WallNow());
+}
+
+void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence) {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  provider::SuspensionPolicy policy;
+  policy.quota = bound.quota_suspension;
+  policy.maximum = bound.max_suspension;
+  policy.failure = bound.failure_suspension;
+  const MonotonicTime now = loop_.Now();
+  const bool is_auth = evidence.verdict == provider::Verdict::kAuth;
+  if (const std::optional<Duration> window = provider::SuspensionWindow(evidence, policy)) {
+    const rotation::Reason reason = is_auth ? rotation::Reason::kAuth : rotation::Reason::kQuota;
+    bound.rotation->Suspend(plan.index, reason, now, now + *window);
+    loop_.metrics().CountSuspension(plan.series, reason);
+    if (is_auth) {
+      log::Error(kComponent, "an upstream refuses the credential of an endpoint",
+                 {{"api", match_.api->id},
+                  {"endpoint", plan.endpoint->name},
+                  {"model", plan.target->model},
+                  {"status", response_.status}});
+    }
+  }
+  if (evidence.counts_as_failure) {
+    failures_.push_back({plan.index, rotation::FailureKind::kServerError});
+  } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {
+    bound.rotation->RecordSuccess(plan.index);
+  }
+  ticket_->Report(response_.status < 400);
+}
+
+Task<std::optional<size_t>> Exchange::JudgeAnswer(const TryPlan& plan) {
+  bool is_whole = false;
+  if (response_.status >= 400) {
+    is_whole = co_await BufferErrorBody();
+    if (cancelled_) {
+      co_return std::nullopt;
+    }
+  }
+  const provider::Evidence evidence = Judge(plan);
+  ApplyEvidence(plan, evidence);
+  if (!MayReplay(evidence)) {
+    co_return std::nullopt;
+  }
+  const std::optional<size_t> next = NextTarget();
+  if (next.has_value()) {
+    loop_.metrics().CountFailover(plan.series, ReasonOf(evidence.verdict));
+    SaveAnswer(is_whole);
+  }
+  co_return next;
+}
+
+// Keeps the answer in case no other comes, and gives its connection back.
+void Exchange::SaveAnswer(bool is_whole) {
+  if (is_whole) {
+    saved_.emplace(SavedAnswer{response_bytes_, error_body_, series_, model_, target_name_});
+  }
+  FinishUpstream();
+}
+
+Task<void> Exchange::RelaySaved() {
+  response_bytes_ = std::move(saved_->head);
+  error_body_ = std::move(saved_->body);
+  series_ = saved_->series;
+  model_ = saved_->model;
+  target_name_ = saved_->target;
+  ParseResponseHead(response_bytes_, response_);
+  // The body is whole: it goes out with its length, whatever its framing was.
+  response_.content_length = error_body_.size();
+  response_.chunked = false;
+  response_body_ = BodyDecoder::Length(0);
+  head_in_connection_ = false;
+  std::string head;
+  BeginRelay(head);
+  co_await SendPiece(head, error_body_, /*last=*/true);
+}
+
+Task<void> Exchange::AnswerFailure(TryResult result) {
+  if (client_.gone()) {
+    co_return;
+  }
+  if (saved_.has_value()) {
+    co_await RelaySaved();
+    co_return;
+  }
+  if (result == TryResult::kTimeout && request_started_) {
+    co_await Answer({504, "102504", "the upstream did not answer in time", -1, ""});
+  } else {
+    co_await Answer({503, "102503", "the upstream could not be reached", -1, ""});
+  }
+}
+
+void Exchange::LogTry(const TryPlan& plan, std::string_view what) const {
+  if (!loop_.MayWarn()) {
+    return;  // counted in any case
+  }
+  log::Warn(kComponent, what,
+            {{"api", match_.api->id},
+             {"endpoint", plan.endpoint->name},
+             {"request_id", request_id_},
+             {"error", failure_}});
+}
+
+}  // namespace rota::engine

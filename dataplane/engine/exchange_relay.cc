@@ -1,0 +1,260 @@
+// The answer's way back: piece by piece as it comes, with a clear end.
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "dataplane/engine/exchange.h"
+
+namespace rota::engine {
+namespace {
+
+// An event that is longer than this is passed on in parts.
+constexpr size_t kMaxHeldEvent = 64 << 10;
+// What is kept of an answer's end to look for token usage.
+constexpr size_t kCaptureTail = 64 << 10;
+
+bool IsEventStream(const ResponseHead& head) {
+  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
+         head.Find(FieldKind::kContentType).starts_with("text/event-stream");
+}
+
+bool IsJsonAnswer(const ResponseHead& head) {
+  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
+         head.Find(FieldKind::kContentType).starts_with("application/json");
+}
+
+// Streams whose end is marked by an event: without it the answer is cut, however well HTTP ended.
+bool HasTerminalEvent(rota::sync::v1::OperationKind kind) {
+  return kind == rota::sync::v1::CHAT || kind == rota::sync::v1::COMPLETIONS ||
+         kind == rota::sync::v1::MESSAGES;
+}
+
+}  // namespace
+
+void Exchange::BeginRelay(std::string& head) {
+  using Framing = ClientAnswer::Framing;
+  status_ = response_.status;
+  is_events_ = IsEventStream(response_);
+  captures_ = IsJsonAnswer(response_);
+  const bool has_no_body = response_body_.framing() == BodyDecoder::Framing::kNone;
+  if (has_no_body) {
+    framing_ = Framing::kNone;
+  } else if (response_.content_length.has_value() && !is_events_) {
+    framing_ = Framing::kLength;
+  } else {
+    framing_ = head_.http_1_0 ? Framing::kUntilClose : Framing::kChunked;
+  }
+  if (framing_ == Framing::kUntilClose) {
+    client_.CloseAfterAnswer();
+  }
+  ClientAnswer answer;
+  answer.head = &response_;
+  answer.framing = framing_;
+  answer.length = response_.content_length.value_or(0);
+  answer.keep_alive = client_.keep_alive();
+  answer.http_1_0 = head_.http_1_0;
+  answer.request_id = request_id_;
+  answer.model = model_;
+  head.reserve(512);
+  AppendClientHead(answer, head);
+  if (head_in_connection_) {
+    upstream_->input().Consume(response_head_size_);
+  }
+}
+
+Task<void> Exchange::Relay() {
+  std::string head;
+  BeginRelay(head);
+  co_await StreamBody(head);
+  if (cancelled_ || client_.gone()) {
+    upstream_time_ += loop_.Now() - upstream_start_;
+    DropUpstream();
+  } else {
+    FinishUpstream();
+  }
+  CountUsage();
+}
+
+Task<bool> Exchange::SendPiece(std::string& head, std::string_view piece, bool last) {
+  using Framing = ClientAnswer::Framing;
+  std::array<iovec, 5> parts{};
+  std::array<char, 20> size_line{};
+  size_t count = 0;
+  if (!head.empty()) {
+    parts[count++] = Part(head);
+  }
+  if (!piece.empty() && framing_ == Framing::kChunked) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    size_t at = size_line.size();
+    size_line[--at] = '\n';
+    size_line[--at] = '\r';
+    for (size_t left = piece.size(); left > 0; left >>= 4) {
+      size_line[--at] = kHex[left & 15];
+    }
+    parts[count++] = Part({size_line.data() + at, size_line.size() - at});
+    parts[count++] = Part(piece);
+    parts[count++] = Part("\r\n");
+  } else if (!piece.empty()) {
+    parts[count++] = Part(piece);
+  }
+  if (last && framing_ == Framing::kChunked) {
+    parts[count++] = Part("0\r\n\r\n");
+  }
+  if (count == 0) {
+    co_return true;
+  }
+  head_sent_ = true;
+  Writing writing = client_.Write({parts.data(), count});
+  const IoResult result = co_await writing;
+  head.clear();
+  response_bytes_sent_ += piece.size();
+  if (!result.ok()) {
+    client_.Kill();
+  }
+  co_return result.ok();
+}
+
+// What of `piece` may go now: whole events of a stream, everything of another body. Bytes that stay
+// are held.
+std::string_view Exchange::Releasable(std::string_view piece) {
+  if (!is_events_) {
+    return piece;
+  }
+  if (!held_.empty()) {
+    held_.append(piece);
+    outgoing_.swap(held_);
+    held_.clear();
+    piece = outgoing_;
+  }
+  size_t whole = SseScanner::WholeEvents(piece);
+  if (whole == 0 && piece.size() > kMaxHeldEvent) {
+    whole = piece.size();
+  }
+  held_.assign(piece.substr(whole));
+  return piece.substr(0, whole);
+}
+
+Task<void> Exchange::StreamBody(std::string& head) {
+  Input& input = upstream_->input();
+  bool is_first = true;
+  while (true) {
+    input.MarkSeen();
+    std::string_view decoded;
+    size_t consumed = 0;
+    if (is_first && !error_body_.empty()) {
+      decoded = error_body_;
+    } else if (!input.empty() && !response_body_.done()) {
+      const BodyDecoder::Result result = response_body_.Decode(input.span());
+      decoded = result.decoded;
+      consumed = result.consumed;
+    }
+    is_first = false;
+    const bool closed_properly = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
+                                 input.ended() && input.error() == IoError::kEndOfStream &&
+                                 input.view().size() == consumed;
+    const bool is_complete = response_body_.done() || closed_properly;
+    std::string_view piece = Releasable(decoded);
+    if (is_complete && is_events_) {
+      // The last event may lack its empty line.
+      if (!held_.empty()) {
+        held_.insert(0, piece);
+        outgoing_.swap(held_);
+        held_.clear();
+        piece = outgoing_;
+      }
+    }
+    if (is_events_) {
+      FollowEvents(piece);
+    }
+    const bool is_truncated = is_complete && is_events_ && !events_.has_ended() &&
+                              HasTerminalEvent(match_.operation->kind);
+    const bool is_last = is_complete && !is_truncated;
+    const bool delivered = co_await SendPiece(head, piece, is_last);
+    if (!delivered || cancelled_) {
+      co_return;
+    }
+    Capture(decoded, is_last);
+    input.Consume(consumed);
+    if (is_last) {
+      co_return;
+    }
+    if (is_complete || response_body_.failed() || upstream_timed_out_ ||
+        (input.ended() && input.empty())) {
+      co_await EndCutAnswer(head);
+      co_return;
+    }
+    if (input.empty()) {
+      upstream_deadline_.Set(loop_.Now() + loop_.limits().between_chunks_time);
+      co_await input.More();
+    }
+    if (cancelled_) {
+      co_return;
+    }
+  }
+}
+
+void Exchange::FollowEvents(std::string_view events) {
+  const bool had_data = events_.has_data();
+  events_.Add(events);
+  if (!had_data && events_.has_data()) {
+    loop_.metrics().ObserveTimeToFirstToken(series_, loop_.Now() - start_);
+  }
+}
+
+Task<void> Exchange::EndCutAnswer(std::string& head) {
+  error_code_ = upstream_timed_out_ ? "102504" : "upstream_cut";
+  client_.CloseAfterAnswer();
+  if (!is_events_) {
+    client_.Abort();
+    co_return;
+  }
+  GatewayError error;
+  error.status = upstream_timed_out_ ? 504 : 502;
+  error.code = error_code_;
+  error.message = upstream_timed_out_ ? "the upstream stopped sending in the middle of its answer"
+                                      : "the upstream's answer ended before it was complete";
+  std::string event = "data: ";
+  AppendErrorJson(error, event);
+  event.append("\n\n");
+  co_await SendPiece(head, event, /*last=*/true);
+}
+
+void Exchange::Capture(std::string_view piece, bool is_last) {
+  if (!captures_) {
+    return;
+  }
+  if (is_last && capture_.empty()) {
+    has_usage_ = provider::UpdateUsage(piece, usage_) || has_usage_;
+    return;
+  }
+  capture_.append(piece);
+  if (capture_.size() > 2 * kCaptureTail) {
+    capture_.erase(0, capture_.size() - kCaptureTail);
+  }
+  if (is_last) {
+    has_usage_ = provider::UpdateUsage(capture_, usage_) || has_usage_;
+  }
+}
+
+void Exchange::CountUsage() {
+  if (events_.has_usage()) {
+    usage_ = events_.usage();
+    has_usage_ = true;
+  }
+  if (!has_usage_) {
+    return;
+  }
+  observe::LoopMetrics& metrics = loop_.metrics();
+  const auto count = [&](observe::TokenKind kind, std::optional<uint64_t> tokens) {
+    if (tokens.has_value() && *tokens > 0) {
+      metrics.CountTokens(series_, kind, *tokens);
+    }
+  };
+  count(observe::TokenKind::kPrompt, usage_.prompt);
+  count(observe::TokenKind::kCompletion, usage_.completion);
+  count(observe::TokenKind::kCached, usage_.cached);
+  count(observe::TokenKind::kReasoning, usage_.reasoning);
+}
+
+}  // namespace rota::engine

@@ -1,0 +1,255 @@
+// One try: connect, send the request, read the head of the answer.
+
+#include <array>
+#include <utility>
+
+#include "dataplane/engine/exchange.h"
+#include "dataplane/engine/upstream_pool.h"
+
+namespace rota::engine {
+namespace {
+
+// An answer that is looked at before it is passed on must not take longer than this to arrive.
+constexpr Duration kErrorBodyTime = std::chrono::seconds(5);
+// Interim answers (1xx) in front of the final one.
+constexpr int kMaxInterim = 16;
+
+TryResult ResultOf(DialError error) {
+  switch (error) {
+    case DialError::kNone:
+      return TryResult::kAnswer;
+    case DialError::kConnect:
+      return TryResult::kConnect;
+    case DialError::kTls:
+      return TryResult::kTls;
+    case DialError::kTimeout:
+      return TryResult::kTimeout;
+    case DialError::kCancelled:
+      return TryResult::kCancelled;
+  }
+  return TryResult::kConnect;
+}
+
+}  // namespace
+
+Task<TryResult> Exchange::Connect(const table::Endpoint& endpoint, bool allow_pooled) {
+  if (allow_pooled) {
+    upstream_ = loop_.pool().Take(endpoint.pool_key);
+    if (upstream_ != nullptr) {
+      co_return TryResult::kAnswer;
+    }
+  }
+  Dial dial(loop_, endpoint, table_->allow_local_upstreams());
+  dial_ = &dial;
+  const Duration timeout = endpoint.connect_timeout.value_or(loop_.limits().connect_time);
+  const DialError error = co_await dial.Run(timeout);
+  dial_ = nullptr;
+  failure_ = dial.failure();
+  upstream_ = dial.Take();
+  // Cancelled between the last step of the dial and here: the connection is dropped with this.
+  co_return cancelled_ ? TryResult::kCancelled : ResultOf(error);
+}
+
+Task<TryResult> Exchange::Try(const TryPlan& plan) {
+  ++tries_;
+  upstream_timed_out_ = false;
+  request_started_ = false;
+  upstream_start_ = loop_.Now();
+  has_series_ = true;
+  series_ = plan.series;
+  target_name_ = plan.endpoint->name;
+  model_ = plan.target == nullptr ? std::string_view() : std::string_view(plan.target->model);
+  bool allow_pooled = true;
+  TryResult result = TryResult::kReset;
+  while (true) {
+    result = co_await Connect(*plan.endpoint, allow_pooled);
+    if (result != TryResult::kAnswer) {
+      break;
+    }
+    request_started_ = true;
+    const uint64_t received = upstream_->input().total_bytes();
+    request_sent_ = co_await SendRequest(plan);
+    result = co_await ReadResponseHead(*plan.endpoint);
+    const bool was_stale = result == TryResult::kReset && upstream_->reused() &&
+                           upstream_->input().total_bytes() == received;
+    if (!was_stale || !allow_pooled) {
+      break;
+    }
+    // The server had hung up on an idle connection: not its failure, and the request was not looked
+    // at.
+    DropUpstream();
+    request_started_ = false;
+    allow_pooled = false;
+  }
+  upstream_deadline_.Clear();
+  if (result != TryResult::kAnswer) {
+    upstream_time_ += loop_.Now() - upstream_start_;
+    DropUpstream();
+  }
+  co_return result;
+}
+
+Task<bool> Exchange::SendRequest(const TryPlan& plan) {
+  std::string head;
+  head.reserve(1024);
+  UpstreamRequest request;
+  request.head = &head_;
+  request.endpoint = plan.endpoint;
+  request.path = match_.upstream_path;
+  request.request_id = request_id_;
+  std::array<iovec, 6> parts{};
+  size_t count = 1;
+  if (plan.target != nullptr) {
+    const provider::SplicedBody body = provider::SpliceModel(body_, span_, plan.target->model_json);
+    request.body_size = body.size();
+    for (const std::string_view piece :
+         {body.head, body.before_model, body.model_json, body.after_model, body.tail}) {
+      parts[count++] = Part(piece);
+    }
+  } else if (HasBody()) {
+    request.body_size = body_.size();
+    parts[count++] = Part(body_);
+  }
+  AppendUpstreamHead(request, head);
+  parts[0] = Part(head);
+  // Read from now on: an early answer (413, 429) may come before everything is sent.
+  upstream_->input().Start();
+  Writing writing(upstream_->stream(), {parts.data(), count}, *this);
+  const IoResult result = co_await writing;
+  WipeString(head);  // it holds the credential
+  co_return result.ok();
+}
+
+void Exchange::OnWriteStalled() {
+  upstream_deadline_.Set(loop_.Now() + loop_.limits().body_read_time);
+}
+
+void Exchange::OnWriteDone() { upstream_deadline_.Clear(); }
+
+void Exchange::OnUpstreamDeadline() {
+  upstream_timed_out_ = true;
+  if (upstream_ == nullptr) {
+    return;
+  }
+  if (is_looking_) {
+    upstream_->input().Wake();
+  } else {
+    upstream_->stream().Close();
+  }
+}
+
+Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
+  Input& input = upstream_->input();
+  const Duration limit = endpoint.first_byte_timeout.value_or(loop_.limits().first_byte_time);
+  upstream_deadline_.Set(loop_.Now() + limit);
+  HeadScanner scanner;
+  int interim = 0;
+  while (true) {
+    input.MarkSeen();
+    const HeadScanner::Result found = scanner.Scan(input.view());
+    if (found == HeadScanner::Result::kComplete) {
+      response_head_size_ = scanner.size();
+      const HeadError error =
+          ParseResponseHead(input.view().substr(0, response_head_size_), response_);
+      if (error != HeadError::kNone || response_.status == 101 || interim > kMaxInterim) {
+        failure_ = "the upstream's answer is not valid HTTP/1.1";
+        co_return TryResult::kReset;
+      }
+      if (response_.status >= 200) {
+        break;
+      }
+      ++interim;
+      input.Consume(response_head_size_);
+      scanner.Reset();
+      continue;
+    }
+    if (found != HeadScanner::Result::kIncomplete ||
+        input.view().size() > loop_.limits().head_bytes) {
+      failure_ = "the upstream's answer has a malformed or too large head";
+      co_return TryResult::kReset;
+    }
+    if (cancelled_) {
+      co_return TryResult::kCancelled;
+    }
+    if (upstream_timed_out_) {
+      failure_ = "no answer in time";
+      co_return TryResult::kTimeout;
+    }
+    if (input.ended()) {
+      failure_ = "the upstream closed the connection before it answered";
+      co_return TryResult::kReset;
+    }
+    co_await input.More();
+  }
+  upstream_deadline_.Clear();
+  head_in_connection_ = true;
+  error_body_.clear();
+  const bool has_no_body =
+      head_.method == "HEAD" || response_.status == 204 || response_.status == 304;
+  if (has_no_body) {
+    response_body_ = BodyDecoder::None();
+  } else if (response_.chunked) {
+    response_body_ = BodyDecoder::Chunked();
+  } else if (response_.content_length.has_value()) {
+    response_body_ = BodyDecoder::Length(*response_.content_length);
+  } else {
+    response_body_ = BodyDecoder::UntilClose();
+  }
+  co_return TryResult::kAnswer;
+}
+
+Task<bool> Exchange::BufferErrorBody() {
+  Input& input = upstream_->input();
+  // The head moves out of the connection: reading on may move what is there.
+  response_bytes_.assign(input.view().substr(0, response_head_size_));
+  input.Consume(response_head_size_);
+  head_in_connection_ = false;
+  ParseResponseHead(response_bytes_, response_);
+  is_looking_ = true;
+  upstream_deadline_.Set(loop_.Now() + kErrorBodyTime);
+  while (!response_body_.done() && error_body_.size() < provider::kMaxEvidenceBody) {
+    input.MarkSeen();
+    if (!input.empty()) {
+      const BodyDecoder::Result piece = response_body_.Decode(input.span());
+      error_body_.append(piece.decoded);
+      input.Consume(piece.consumed);
+      if (response_body_.failed()) {
+        break;
+      }
+      continue;
+    }
+    if (input.ended() || upstream_timed_out_ || cancelled_) {
+      break;
+    }
+    co_await input.More();
+  }
+  upstream_deadline_.Clear();
+  upstream_timed_out_ = false;
+  is_looking_ = false;
+  const bool ended_by_close = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
+                              input.error() == IoError::kEndOfStream;
+  co_return response_body_.done() || ended_by_close;
+}
+
+void Exchange::DropUpstream() {
+  if (upstream_ != nullptr) {
+    UpstreamConnection::Discard(std::move(upstream_));
+  }
+}
+
+void Exchange::FinishUpstream() {
+  upstream_time_ += loop_.Now() - upstream_start_;
+  upstream_deadline_.Clear();
+  if (upstream_ == nullptr) {
+    return;
+  }
+  const bool is_reusable = response_body_.done() && request_sent_ && response_.keep_alive &&
+                           upstream_->input().empty() && !upstream_->input().ended();
+  if (is_reusable) {
+    loop_.pool().Give(std::move(upstream_));
+  } else {
+    DropUpstream();
+  }
+}
+
+}  // namespace rota::engine

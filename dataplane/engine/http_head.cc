@@ -1,0 +1,352 @@
+#include "dataplane/engine/http_head.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cstring>
+#include <string>
+
+namespace rota::engine {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::beast::error_code;
+
+std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+struct KnownField {
+  std::string_view name;  // lower case
+  FieldKind kind;
+};
+
+constexpr KnownField kKnownFields[] = {
+    {"te", FieldKind::kHopByHop},
+    {"host", FieldKind::kHost},
+    {"cookie", FieldKind::kCredential},
+    {"expect", FieldKind::kExpect},
+    {"alt-svc", FieldKind::kOrigin},
+    {"api-key", FieldKind::kCredential},
+    {"cookie2", FieldKind::kCredential},
+    {"trailer", FieldKind::kTrailer},
+    {"upgrade", FieldKind::kHopByHop},
+    {"x-api-key", FieldKind::kCredential},
+    {"connection", FieldKind::kConnection},
+    {"keep-alive", FieldKind::kHopByHop},
+    {"set-cookie", FieldKind::kOrigin},
+    {"set-cookie2", FieldKind::kOrigin},
+    {"content-type", FieldKind::kContentType},
+    {"x-request-id", FieldKind::kRequestId},
+    {"authorization", FieldKind::kCredential},
+    {"content-length", FieldKind::kContentLength},
+    {"http2-settings", FieldKind::kHopByHop},
+    {"openai-project", FieldKind::kCredential},
+    {"x-goog-api-key", FieldKind::kCredential},
+    {"content-encoding", FieldKind::kContentEncoding},
+    {"proxy-connection", FieldKind::kHopByHop},
+    {"transfer-encoding", FieldKind::kTransferEncoding},
+    {"proxy-authenticate", FieldKind::kHopByHop},
+    {"openai-organization", FieldKind::kCredential},
+    {"proxy-authorization", FieldKind::kHopByHop},
+    {"x-goog-user-project", FieldKind::kCredential},
+    {"x-goog-iam-authorization-token", FieldKind::kCredential},
+};
+
+// Collects what Beast finds. One head per parser; the body is never given to it.
+template <bool kIsRequest>
+class HeadParser final : public http::basic_parser<kIsRequest> {
+ public:
+  using Head = std::conditional_t<kIsRequest, RequestHead, ResponseHead>;
+  explicit HeadParser(Head& head) : head_(head) {
+    this->header_limit(UINT32_MAX);  // the caller has bounded it
+    this->body_limit(boost::none);
+    this->eager(false);
+  }
+  int version() const { return version_; }  // 10, 11
+
+ private:
+  using StringView = boost::beast::string_view;
+  void on_request_impl(http::verb, StringView method, StringView target, int version,
+                       error_code&) override {
+    version_ = version;
+    if constexpr (kIsRequest) {
+      head_.method = View(method);
+      head_.target = View(target);
+    }
+  }
+  void on_response_impl(int status, StringView reason, int version, error_code&) override {
+    version_ = version;
+    if constexpr (!kIsRequest) {
+      head_.status = status;
+      head_.reason = View(reason);
+    }
+  }
+  void on_field_impl(http::field, StringView name, StringView value, error_code&) override {
+    head_.fields.push_back({View(name), View(value), KindOfField(View(name))});
+  }
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
+  size_t on_body_impl(StringView, error_code&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t, StringView, error_code&) override {}
+  size_t on_chunk_body_impl(std::uint64_t, StringView, error_code&) override { return 0; }
+  void on_finish_impl(error_code&) override {}
+
+  Head& head_;
+  int version_ = 11;
+};
+
+HeadError ErrorOf(const error_code& error) {
+  if (error == http::error::bad_version) {
+    return HeadError::kVersion;
+  }
+  if (error == http::error::bad_content_length || error == http::error::multiple_content_length ||
+      error == http::error::bad_transfer_encoding) {
+    return HeadError::kLength;
+  }
+  return HeadError::kMalformed;
+}
+
+// Calls `each` with the elements of a comma-separated list.
+template <typename Each>
+void ForEachToken(std::string_view list, Each each) {
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    std::string_view token = list.substr(0, comma);
+    while (!token.empty() && (token.front() == ' ' || token.front() == '\t')) {
+      token.remove_prefix(1);
+    }
+    while (!token.empty() && (token.back() == ' ' || token.back() == '\t')) {
+      token.remove_suffix(1);
+    }
+    if (!token.empty()) {
+      each(token);
+    }
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+}
+
+template <bool kIsRequest, typename Head>
+HeadError ParseCommon(std::string_view bytes, Head& head) {
+  head.fields.clear();
+  head.connection_tokens.clear();
+  HeadParser<kIsRequest> parser(head);
+  error_code error;
+  parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  if (error) {
+    return ErrorOf(error);
+  }
+  if (!parser.is_header_done()) {
+    return HeadError::kMalformed;
+  }
+  head.http_1_0 = parser.version() < 11;
+  head.keep_alive = !head.http_1_0;
+  head.chunked = parser.chunked();
+  head.content_length = std::nullopt;
+  if (const boost::optional<std::uint64_t> length = parser.content_length()) {
+    head.content_length = *length;
+  }
+  bool transfer_encoded = false;
+  for (const Field& field : head.fields) {
+    if (field.kind == FieldKind::kConnection) {
+      ForEachToken(field.value, [&head](std::string_view token) {
+        if (EqualsIgnoringCase(token, "close")) {
+          head.keep_alive = false;
+        } else if (EqualsIgnoringCase(token, "keep-alive")) {
+          head.keep_alive = head.keep_alive || head.http_1_0;
+        } else {
+          head.connection_tokens.push_back(token);
+        }
+      });
+    } else if (field.kind == FieldKind::kTransferEncoding) {
+      if (transfer_encoded || !EqualsIgnoringCase(field.value, "chunked")) {
+        return HeadError::kTransferEncoding;
+      }
+      transfer_encoded = true;
+    }
+  }
+  if (transfer_encoded && (head.http_1_0 || head.content_length.has_value() || !head.chunked)) {
+    return HeadError::kLength;
+  }
+  return HeadError::kNone;
+}
+
+bool IsHostCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::strchr("-._~%!$&'()*+,;=:[]", c) != nullptr;
+}
+
+bool IsValidHost(std::string_view host) {
+  return !host.empty() && host.size() <= 260 && std::all_of(host.begin(), host.end(), [](char c) {
+    return c != '\0' && IsHostCharacter(c);
+  });
+}
+
+// Splits the target into host (absolute form), path and query.
+HeadError ParseTarget(RequestHead& head) {
+  std::string_view target = head.target;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (target.size() > scheme.size() &&
+        EqualsIgnoringCase(target.substr(0, scheme.size()), scheme)) {
+      target.remove_prefix(scheme.size());
+      const size_t end = std::min(target.find_first_of("/?"), target.size());
+      head.host = target.substr(0, end);
+      target.remove_prefix(end);
+      if (!IsValidHost(head.host)) {
+        return HeadError::kTarget;
+      }
+      if (target.empty() || target.front() == '?') {
+        head.path = "/";
+        head.has_query = !target.empty();
+        head.query = head.has_query ? target.substr(1) : target;
+        return HeadError::kNone;
+      }
+      break;
+    }
+  }
+  if (target.empty() || target.front() != '/' || target.find('#') != std::string_view::npos) {
+    return HeadError::kTarget;
+  }
+  const size_t mark = target.find('?');
+  head.has_query = mark != std::string_view::npos;
+  head.path = target.substr(0, mark);
+  head.query = head.has_query ? target.substr(mark + 1) : std::string_view();
+  return HeadError::kNone;
+}
+
+}  // namespace
+
+bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
+                                            [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
+FieldKind KindOfField(std::string_view name) {
+  if (name.size() > 6 && EqualsIgnoringCase(name.substr(0, 6), "x-amz-")) {
+    return FieldKind::kCredential;
+  }
+  for (const KnownField& known : kKnownFields) {
+    if (known.name.size() == name.size() && Lower(name[0]) == known.name[0] &&
+        EqualsIgnoringCase(name, known.name)) {
+      return known.kind;
+    }
+  }
+  return FieldKind::kOther;
+}
+
+std::string_view MessageHead::Find(FieldKind kind) const {
+  for (const Field& field : fields) {
+    if (field.kind == kind) {
+      return field.value;
+    }
+  }
+  return {};
+}
+
+std::string_view MessageHead::Find(std::string_view name) const {
+  for (const Field& field : fields) {
+    if (EqualsIgnoringCase(field.name, name)) {
+      return field.value;
+    }
+  }
+  return {};
+}
+
+bool MessageHead::IsEndToEnd(const Field& field) const {
+  switch (field.kind) {
+    case FieldKind::kHopByHop:
+    case FieldKind::kConnection:
+    case FieldKind::kTransferEncoding:
+    case FieldKind::kTrailer:
+      return false;
+    default:
+      return std::none_of(
+          connection_tokens.begin(), connection_tokens.end(),
+          [&field](std::string_view token) { return EqualsIgnoringCase(token, field.name); });
+  }
+}
+
+std::string_view HeadErrorText(HeadError error) {
+  switch (error) {
+    case HeadError::kNone:
+      return "";
+    case HeadError::kMalformed:
+      return "the request line or a header field is malformed";
+    case HeadError::kBareLineFeed:
+      return "a line of the request head ends in LF alone; lines end in CRLF";
+    case HeadError::kFolded:
+      return "a header field is folded over several lines; send it on one line";
+    case HeadError::kHost:
+      return "exactly one well-formed Host header field is required";
+    case HeadError::kLength:
+      return "Content-Length is malformed, differs from another one, or stands beside "
+             "Transfer-Encoding; send exactly one of them";
+    case HeadError::kTarget:
+      return "the request target must be a path such as /v1/models or an http(s) URL";
+    case HeadError::kVersion:
+      return "only HTTP/1.0 and HTTP/1.1 are spoken here";
+    case HeadError::kTransferEncoding:
+      return "the only transfer coding accepted is exactly one 'chunked'";
+    case HeadError::kExpectation:
+      return "the only expectation that can be met is 100-continue";
+  }
+  return "";
+}
+
+HeadScanner::Result HeadScanner::Scan(std::string_view data) {
+  while (position_ < data.size()) {
+    if (line_start_ != 0 && position_ == line_start_ &&
+        (data[position_] == ' ' || data[position_] == '\t')) {
+      return Result::kFolded;
+    }
+    const void* found = std::memchr(data.data() + position_, '\n', data.size() - position_);
+    if (found == nullptr) {
+      // The last byte is looked at again: it tells where a line starts.
+      position_ = std::max(line_start_ + 1, data.size());
+      return Result::kIncomplete;
+    }
+    const size_t at = static_cast<size_t>(static_cast<const char*>(found) - data.data());
+    if (at == line_start_ || data[at - 1] != '\r') {
+      return Result::kBareLineFeed;
+    }
+    const bool is_empty_line = at - 1 == line_start_;
+    position_ = at + 1;
+    line_start_ = position_;
+    if (is_empty_line) {
+      return Result::kComplete;
+    }
+  }
+  return Result::kIncomplete;
+}
+
+HeadError ParseRequestHead(std::string_view bytes, RequestHead& head) {
+  head.host = {};
+  head.expects_continue = false;
+  const HeadError error = ParseCommon<true>(bytes, head);
+  if (error != HeadError::kNone) {
+    return error;
+  }
+  size_t hosts = 0;
+  for (const Field& field : head.fields) {
+    if (field.kind == FieldKind::kHost) {
+      ++hosts;
+      head.host = field.value;
+    } else if (field.kind == FieldKind::kExpect) {
+      if (!EqualsIgnoringCase(field.value, "100-continue")) {
+        return HeadError::kExpectation;
+      }
+      head.expects_continue = !head.http_1_0;
+    }
+  }
+  if (hosts > 1 || (hosts == 0 && !head.http_1_0) || (hosts == 1 && !IsValidHost(head.host))) {
+    return HeadError::kHost;
+  }
+  return ParseTarget(head);
+}
+
+HeadError ParseResponseHead(std::string_view bytes, ResponseHead& head) {
+  return ParseCommon<false>(bytes, head);
+}
+
+}  // namespace rota::engine

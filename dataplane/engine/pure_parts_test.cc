@@ -1,0 +1,308 @@
+// The parts of the engine that need no sockets: framing, heads, events, addresses, deadlines.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "dataplane/engine/body_decoder.h"
+#include "dataplane/engine/deadline.h"
+#include "dataplane/engine/engine.h"
+#include "dataplane/engine/error_answer.h"
+#include "dataplane/engine/http_head.h"
+#include "dataplane/engine/message_writer.h"
+#include "dataplane/engine/resolver.h"
+#include "dataplane/engine/socket_address.h"
+#include "dataplane/engine/sse_scanner.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::engine {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// --- Bodies
+// -----------------------------------------------------------------------------------------
+
+// Decodes `wire` in pieces of `step` bytes; the rest that is not the body's goes to `rest`.
+std::string DecodeInSteps(BodyDecoder& decoder, std::string wire, size_t step, std::string& rest) {
+  std::string body;
+  size_t at = 0;
+  while (at < wire.size() && !decoder.done() && !decoder.failed()) {
+    const size_t size = std::min(step, wire.size() - at);
+    const BodyDecoder::Result result = decoder.Decode({wire.data() + at, size});
+    body.append(result.decoded);
+    at += result.consumed;
+    if (result.consumed < size) {
+      break;
+    }
+  }
+  rest = wire.substr(at);
+  return body;
+}
+
+TEST(BodyDecoderTest, DecodesChunksHoweverTheyArrive) {
+  const std::string wire = "5\r\nhello\r\n1;a=b\r\n \r\n5\r\nworld\r\n0\r\nT: x\r\n\r\nNEXT";
+  for (size_t step = 1; step <= wire.size(); ++step) {
+    BodyDecoder decoder = BodyDecoder::Chunked();
+    std::string rest;
+    EXPECT_EQ(DecodeInSteps(decoder, wire, step, rest), "hello world") << step;
+    EXPECT_TRUE(decoder.done()) << step;
+    EXPECT_EQ(rest, "NEXT") << step;
+  }
+}
+
+TEST(BodyDecoderTest, RefusesMalformedChunks) {
+  for (const char* wire :
+       {"\r\n", "g\r\n", "-1\r\n", "5\nhello", "5\r\nhello0\r\n", "5\r\nhello\n0\r\n",
+        "0\r\nT: x\n\r\n", "1111111111111111\r\n", "0x5\r\n", "0\r\n\rX"}) {
+    BodyDecoder decoder = BodyDecoder::Chunked();
+    std::string rest;
+    DecodeInSteps(decoder, wire, 1000, rest);
+    EXPECT_TRUE(decoder.failed()) << wire;
+  }
+  BodyDecoder endless = BodyDecoder::Chunked();
+  std::string rest;
+  DecodeInSteps(endless, "5;" + std::string(10000, 'x'), 100, rest);
+  EXPECT_TRUE(endless.failed());
+  BodyDecoder trailers = BodyDecoder::Chunked();
+  DecodeInSteps(trailers, "0\r\n" + std::string(20000, 'x'), 100, rest);
+  EXPECT_TRUE(trailers.failed());
+}
+
+TEST(BodyDecoderTest, StopsAtTheLength) {
+  BodyDecoder decoder = BodyDecoder::Length(3);
+  std::string rest;
+  EXPECT_EQ(DecodeInSteps(decoder, "abcdef", 2, rest), "abc");
+  EXPECT_EQ(rest, "def");
+  EXPECT_TRUE(BodyDecoder::Length(0).done());
+  EXPECT_TRUE(BodyDecoder::None().done());
+}
+
+// --- Heads
+// ------------------------------------------------------------------------------------------
+
+TEST(HeadScannerTest, FindsTheEndHoweverItArrives) {
+  const std::string head = "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
+  HeadScanner scanner;
+  for (size_t size = 0; size < head.size(); ++size) {
+    ASSERT_EQ(scanner.Scan(std::string_view(head).substr(0, size)),
+              HeadScanner::Result::kIncomplete);
+  }
+  EXPECT_EQ(scanner.Scan(head + "BODY"), HeadScanner::Result::kComplete);
+  EXPECT_EQ(scanner.size(), head.size());
+}
+
+TEST(HeadScannerTest, NoticesFoldsAndBareLineFeedsByteByByte) {
+  for (const auto& [text, result] : std::map<std::string, HeadScanner::Result>{
+           {"GET /\r\nA: b\r\n c\r\n\r\n", HeadScanner::Result::kFolded},
+           {"GET /\r\nA: b\r\n\tc\r\n\r\n", HeadScanner::Result::kFolded},
+           {"GET /\nA: b\r\n\r\n", HeadScanner::Result::kBareLineFeed},
+           {"GET /\r\n\n", HeadScanner::Result::kBareLineFeed}}) {
+    HeadScanner scanner;
+    HeadScanner::Result last = HeadScanner::Result::kIncomplete;
+    for (size_t size = 1; size <= text.size() && last == HeadScanner::Result::kIncomplete; ++size) {
+      last = scanner.Scan(std::string_view(text).substr(0, size));
+    }
+    EXPECT_EQ(last, result) << text;
+  }
+}
+
+TEST(HeadTest, ReadsTargetsOfBothForms) {
+  RequestHead head;
+  ASSERT_EQ(ParseRequestHead("GET /a/b?c=d&e HTTP/1.1\r\nHost: h:80\r\n\r\n", head),
+            HeadError::kNone);
+  EXPECT_EQ(head.host, "h:80");
+  EXPECT_EQ(head.path, "/a/b");
+  EXPECT_EQ(head.query, "c=d&e");
+  EXPECT_TRUE(head.keep_alive);
+  ASSERT_EQ(ParseRequestHead("GET HTTP://other?q HTTP/1.1\r\nHost: h\r\n\r\n", head),
+            HeadError::kNone);
+  EXPECT_EQ(head.host, "other");
+  EXPECT_EQ(head.path, "/");
+  EXPECT_EQ(head.query, "q");
+  EXPECT_EQ(ParseRequestHead("GET http:///x HTTP/1.1\r\nHost: h\r\n\r\n", head),
+            HeadError::kTarget);
+  EXPECT_EQ(ParseRequestHead("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", head), HeadError::kTarget);
+  ASSERT_EQ(ParseRequestHead("GET / HTTP/1.0\r\n\r\n", head), HeadError::kNone);
+  EXPECT_FALSE(head.keep_alive);
+}
+
+TEST(HeadTest, DropsCredentialParametersHoweverTheyAreWritten) {
+  table::Credential credential;
+  credential.place = table::Credential::Place::kQuery;
+  credential.name = "my key";
+  credential.value = SecretString("a%26b");
+  std::string out;
+  AppendQuery("a=1&key=x&%6Bey=x&API_KEY=x&my%20key=x&X-Amz-Signature=x&b=%2F&", credential, out);
+  EXPECT_EQ(out, "?my%20key=a%26b&a=1&b=%2F");
+}
+
+TEST(ErrorAnswerTest, EscapesWhatItQuotes) {
+  std::string json;
+  AppendErrorJson({400, "code", "a \"b\" \\ \n", -1, ""}, json);
+  EXPECT_EQ(
+      json,
+      "{\"error\":{\"message\":\"a \\\"b\\\" \\\\ \\u000a\",\"type\":\"invalid_request_error\","
+      "\"code\":\"code\",\"param\":null}}");
+}
+
+// --- Events
+// -----------------------------------------------------------------------------------------
+
+TEST(SseScannerTest, FindsTheEndOfTheLastWholeEvent) {
+  EXPECT_EQ(SseScanner::WholeEvents(""), 0u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\n"), 0u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\n\n"), 9u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\n\ndata: b"), 9u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\r\n\r\ndata"), 11u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\r\n"), 0u);
+  EXPECT_EQ(SseScanner::WholeEvents("data: a\r\rx"), 9u);
+}
+
+TEST(SseScannerTest, KnowsTheEndFromTextThatTalksAboutIt) {
+  SseScanner scanner;
+  scanner.Add(
+      "data: {\"choices\":[{\"delta\":{\"content\":\"[DONE] \\\"finish_reason\\\":\\\"stop\\\"\"},"
+      "\"finish_reason\":null}]}\n\n");
+  EXPECT_FALSE(scanner.has_ended());
+  EXPECT_TRUE(scanner.has_data());
+  scanner.Add("data: {\"choices\":[{\"finish_reason\": \"stop\"}]}\n\n");
+  EXPECT_TRUE(scanner.has_ended());
+  SseScanner done;
+  done.Add("data:[DONE]\r\n\r\n");
+  EXPECT_TRUE(done.has_ended());
+}
+
+// --- Addresses
+// --------------------------------------------------------------------------------------
+
+TEST(SocketAddressTest, KnowsLocalAddressesInEveryDisguise) {
+  for (const char* local :
+       {"127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "100.100.100.200", "224.0.0.1",
+        "::1", "::", "fe80::1", "::ffff:127.0.0.1", "64:ff9b::169.254.169.254",
+        "2002:7f00:1::", "fd00:ec2::254", "ff02::1", "::127.0.0.1"}) {
+    EXPECT_TRUE(SocketAddress::Parse(local, 1)->is_local()) << local;
+  }
+  for (const char* other : {"10.0.0.1", "192.168.1.1", "8.8.8.8", "2606:4700::1111", "fd12::1"}) {
+    EXPECT_FALSE(SocketAddress::Parse(other, 1)->is_local()) << other;
+  }
+  EXPECT_EQ(SocketAddress::Parse("::ffff:1.2.3.4", 5)->HostString(), "1.2.3.4");
+  EXPECT_EQ(SocketAddress::Parse("1.2.3.4", 5)->port(), 5);
+  EXPECT_FALSE(SocketAddress::Parse("localhost", 5).has_value());
+}
+
+TEST(ResolveOverrideTest, ReadsBothForms) {
+  const auto shorter = ParseResolveOverride("api.openai.com:443:127.0.0.1");
+  ASSERT_TRUE(shorter.ok());
+  EXPECT_EQ(shorter->address, (HostPort{"127.0.0.1", 443}));
+  const auto longer = ParseResolveOverride("[::1]:443:[::2]:8443");
+  ASSERT_TRUE(longer.ok());
+  EXPECT_EQ(longer->host, "::1");
+  EXPECT_EQ(longer->address, (HostPort{"::2", 8443}));
+  for (const char* bad :
+       {"", "a", "a:1", "a:0:1.1.1.1", "a:1:b", "a:1:1.1.1.1:", "a:1:1.1.1.1:x", "a:1:[::1"}) {
+    EXPECT_FALSE(ParseResolveOverride(bad).ok()) << bad;
+  }
+}
+
+TEST(ResolverTest, CachesAnswersAndServesOldOnesWhileTheNameServerFails) {
+  FakeClock clock;
+  std::atomic<int> lookups{0};
+  std::atomic<bool> fails{false};
+  Resolver resolver({}, clock, [&](const std::string&) {
+    ++lookups;
+    return fails ? Resolution{{}, false, "down"}
+                 : Resolution{{*SocketAddress::Parse("10.0.0.1", 0)}, false, ""};
+  });
+  const auto resolve = [&] {
+    Resolution result;
+    if (resolver.TryResolve("Name.", 7, result)) {
+      return result;
+    }
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+    resolver.Resolve("name", 7, [&](Resolution found) {
+      std::lock_guard guard(mutex);
+      result = std::move(found);
+      done = true;
+      changed.notify_one();
+    });
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return done; });
+    return result;
+  };
+  EXPECT_EQ(resolve().addresses.at(0).port(), 7);
+  EXPECT_EQ(resolve().addresses.size(), 1u);
+  EXPECT_EQ(lookups, 1);
+  fails = true;
+  clock.Advance(std::chrono::seconds(31));
+  EXPECT_EQ(resolve().addresses.size(), 1u);
+  EXPECT_EQ(lookups, 2);
+  clock.Advance(std::chrono::minutes(10));
+  EXPECT_EQ(resolve().error, "down");
+  fails = false;
+  clock.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(resolve().addresses.size(), 1u);
+}
+
+// --- Deadlines
+// --------------------------------------------------------------------------------------
+
+struct Fired {
+  int count = 0;
+  static void Count(void* self) { ++static_cast<Fired*>(self)->count; }
+};
+
+TEST(DeadlineTest, GoesOffOnceAndNotBefore) {
+  FakeClock clock;
+  DeadlineWheel wheel(clock.Now());
+  Fired fired;
+  Deadline deadline(wheel, &Fired::Count, &fired);
+  deadline.Set(clock.Now() + std::chrono::milliseconds(120));
+  clock.Advance(std::chrono::milliseconds(100));
+  wheel.Advance(clock.Now());
+  EXPECT_EQ(fired.count, 0);
+  clock.Advance(std::chrono::milliseconds(60));
+  wheel.Advance(clock.Now());
+  EXPECT_EQ(fired.count, 1);
+  clock.Advance(std::chrono::hours(1));
+  wheel.Advance(clock.Now());
+  EXPECT_EQ(fired.count, 1);
+}
+
+TEST(DeadlineTest, MovesLaterAndEarlierAndBeyondTheWheel) {
+  FakeClock clock;
+  DeadlineWheel wheel(clock.Now());
+  Fired later;
+  Fired earlier;
+  Fired far;
+  Deadline a(wheel, &Fired::Count, &later);
+  Deadline b(wheel, &Fired::Count, &earlier);
+  Deadline c(wheel, &Fired::Count, &far);
+  a.Set(clock.Now() + std::chrono::seconds(1));
+  a.Set(clock.Now() + std::chrono::seconds(10));
+  b.Set(clock.Now() + std::chrono::seconds(10));
+  b.Set(clock.Now() + std::chrono::seconds(1));
+  c.Set(clock.Now() + std::chrono::seconds(300));
+  for (int tenth = 0; tenth < 2; ++tenth) {
+    clock.Advance(std::chrono::seconds(1));
+    wheel.Advance(clock.Now());
+  }
+  EXPECT_EQ(later.count, 0);
+  EXPECT_EQ(earlier.count, 1);
+  for (int second = 0; second < 290; ++second) {
+    clock.Advance(std::chrono::seconds(1));
+    wheel.Advance(clock.Now());
+  }
+  EXPECT_EQ(later.count, 1);
+  EXPECT_EQ(far.count, 0);
+  clock.Advance(std::chrono::seconds(20));
+  wheel.Advance(clock.Now());
+  EXPECT_EQ(far.count, 1);
+}
+
+}  // namespace
+}  // namespace rota::engine

@@ -1,0 +1,161 @@
+#pragma once
+
+// A byte stream to a peer: plain TCP or TLS over it. The seam that keeps Asio and OpenSSL out of
+// the request path's translation units.
+//
+// At most one read, one wait for writability and one connect or handshake at a time. Completions
+// are never delivered from inside the call that started them. Close() ends everything: what is
+// outstanding completes with kAborted, and the stream must outlive that. Single-thread (owner: the
+// loop).
+
+#include <netinet/in.h>
+#include <sys/uio.h>
+
+#include <coroutine>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "dataplane/engine/socket_address.h"
+
+namespace boost::asio {
+class io_context;
+}
+
+namespace rota::engine {
+
+enum class IoError : uint8_t {
+  kNone,
+  kEndOfStream,  // orderly: FIN, or close_notify
+  kTruncated,    // TLS: the connection ended without close_notify
+  kReset,        // anything else that the operating system or TLS reports
+  kAborted,      // Close() was called here
+};
+
+struct IoResult {
+  IoError error = IoError::kNone;
+  size_t bytes = 0;
+  bool ok() const { return error == IoError::kNone; }
+};
+
+class IoWaiter {
+ public:
+  virtual void OnIo(IoResult result) = 0;
+
+ protected:
+  ~IoWaiter() = default;
+};
+
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  virtual void StartConnect(const SocketAddress& address, IoWaiter& waiter) = 0;
+  // TLS only; a plain stream completes at once.
+  virtual void StartHandshake(IoWaiter& waiter) = 0;
+  // `data` stays valid until the completion.
+  virtual void StartRead(char* data, size_t size, IoWaiter& waiter) = 0;
+  // Writes what the socket takes now; 0 bytes without an error: call AwaitWritable, then again with
+  // the same bytes in front.
+  virtual IoResult TryWrite(std::span<const iovec> parts) = 0;
+  virtual void AwaitWritable(IoWaiter& waiter) = 0;
+  // No more writes: close_notify and FIN, as far as that goes without waiting.
+  virtual void ShutdownWrites() = 0;
+  virtual void Close() = 0;
+  // Close() with a reset: the peer cannot mistake what it has for a whole answer.
+  virtual void Reset() = 0;
+
+  virtual bool is_tls() const = 0;
+  // TLS server side: the name that the client asked for, "" for none.
+  virtual std::string server_name() const = 0;
+  // Why the handshake failed, for the log; no secrets.
+  virtual std::string failure() const = 0;
+  virtual SocketAddress peer() const = 0;
+};
+
+// One connect, handshake: `IoResult result = co_await ...`.
+class IoAwaiter : public IoWaiter {
+ public:
+  void OnIo(IoResult result) final {
+    result_ = result;
+    handle_.resume();
+  }
+  bool await_ready() const noexcept { return false; }
+  IoResult await_resume() const noexcept { return result_; }
+
+ protected:
+  ~IoAwaiter() = default;
+  std::coroutine_handle<> handle_;
+  IoResult result_;
+};
+
+class Connecting final : public IoAwaiter {
+ public:
+  Connecting(Stream& stream, const SocketAddress& address) : stream_(stream), address_(address) {}
+  void await_suspend(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    stream_.StartConnect(address_, *this);
+  }
+
+ private:
+  Stream& stream_;
+  const SocketAddress& address_;
+};
+
+class Handshaking final : public IoAwaiter {
+ public:
+  explicit Handshaking(Stream& stream) : stream_(stream) {}
+  void await_suspend(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    stream_.StartHandshake(*this);
+  }
+
+ private:
+  Stream& stream_;
+};
+
+// Told each time that a write has to wait for the peer: the place to set a deadline.
+class StallGuard {
+ public:
+  virtual void OnWriteStalled() = 0;
+  virtual void OnWriteDone() = 0;
+
+ protected:
+  ~StallGuard() = default;
+};
+
+// Writes all of `parts` (which it consumes). Does not suspend when the socket takes everything at
+// once.
+class Writing final : public IoWaiter {
+ public:
+  Writing(Stream& stream, std::span<iovec> parts, StallGuard& guard)
+      : stream_(stream), parts_(parts), guard_(guard) {}
+  void OnIo(IoResult result) override;
+  bool await_ready() { return Step(); }
+  void await_suspend(std::coroutine_handle<> handle) {
+    handle_ = handle;
+    guard_.OnWriteStalled();
+    stream_.AwaitWritable(*this);
+  }
+  IoResult await_resume() const { return result_; }
+
+ private:
+  // True when done, or failed.
+  bool Step();
+  Stream& stream_;
+  std::span<iovec> parts_;
+  StallGuard& guard_;
+  std::coroutine_handle<> handle_;
+  IoResult result_;
+};
+
+inline iovec Part(std::string_view bytes) {
+  return {const_cast<char*>(bytes.data()), bytes.size()};  // sendmsg does not write to it
+}
+
+// For StartConnect.
+std::unique_ptr<Stream> MakePlainStream(boost::asio::io_context& context);
+
+}  // namespace rota::engine
