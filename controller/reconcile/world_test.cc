@@ -2,7 +2,6 @@
 
 #include "controller/reconcile/test_objects.h"
 #include "gtest/gtest.h"
-#include "rota/sync/v1/config.pb.h"
 
 namespace rota::reconcile {
 namespace {
