@@ -112,10 +112,10 @@ class Show:
 
     def suspended(self, plane):
         """Models that are off the rota there: {model: seconds left}."""
-        rotations = json.loads(fetch(f"http://{plane['admin']}/debug/rotations")[1])["rotations"]
+        apis = json.loads(fetch(f"http://{plane['admin']}/debug/rotations")[1])["apis"]
         return {target["model"]: target["suspension"]["remaining_seconds"]
-                for rotation in rotations if rotation["environment"] == "production"
-                for target in rotation["targets"] if target.get("suspension")}
+                for api in apis for rotation in api["rotations"] if rotation["environment"] == "production"
+                for target in rotation["targets"] if target["suspension"]}
 
     # -- the claims ----------------------------------------------------------------------------------------------
     def rotation(self, environment, host, requests, wanted):
