@@ -136,10 +136,11 @@ Task<bool> ClientConnection::ReadHead() {
         result == HeadScanner::Result::kComplete ? scanner_.size() : input_.view().size();
     if (size > loop_.limits().head_bytes) {
       loop_.metrics().CountLimit(observe::Limit::kHeadSize);
-      co_await AnswerAndClose({431, "request_head_too_large",
-                               "the request line and header fields are larger than this gateway "
-                               "accepts; send fewer or shorter header fields",
-                               -1, ""});
+      const GatewayError answer{431, "request_head_too_large",
+                                "the request line and header fields are larger than this gateway "
+                                "accepts; send fewer or shorter header fields",
+                                -1, ""};
+      co_await AnswerAndClose(answer);
       co_return false;
     }
     if (result == HeadScanner::Result::kComplete) {
@@ -148,13 +149,15 @@ Task<bool> ClientConnection::ReadHead() {
     if (result != HeadScanner::Result::kIncomplete) {
       const HeadError error =
           result == HeadScanner::Result::kFolded ? HeadError::kFolded : HeadError::kBareLineFeed;
-      co_await AnswerAndClose(ErrorOfHead(error));
+      const GatewayError answer = ErrorOfHead(error);
+      co_await AnswerAndClose(answer);
       co_return false;
     }
     if (too_slow_ && !input_.empty()) {
       loop_.metrics().CountLimit(observe::Limit::kHeadTime);
-      co_await AnswerAndClose({408, "request_timeout",
-                               "the request head did not arrive in time; send it at once", -1, ""});
+      const GatewayError answer{408, "request_timeout",
+                                "the request head did not arrive in time; send it at once", -1, ""};
+      co_await AnswerAndClose(answer);
       co_return false;
     }
     if (input_.ended() || too_slow_ || (loop_.draining() && input_.empty() && !first_)) {
@@ -174,7 +177,8 @@ Task<bool> ClientConnection::ReadHead() {
   TakeRequest();
   const HeadError error = CheckHead();
   if (error != HeadError::kNone) {
-    co_await AnswerAndClose(ErrorOfHead(error));
+    const GatewayError answer = ErrorOfHead(error);
+    co_await AnswerAndClose(answer);
     co_return false;
   }
   co_return true;
@@ -301,7 +305,7 @@ void ClientConnection::SkipBody() {
   }
 }
 
-Task<void> ClientConnection::AnswerAndClose(GatewayError error) {
+Task<void> ClientConnection::AnswerAndClose(const GatewayError& error) {
   read_deadline_.Clear();
   std::string answer;
   AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, loop_.NextRequestId(), answer);

@@ -83,7 +83,7 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   HeadScanner::Result ScanHead();
   void TakeRequest();
   HeadError CheckHead();
-  Task<void> AnswerAndClose(GatewayError error);
+  Task<void> AnswerAndClose(const GatewayError& error);
   Task<void> Linger();
 
   void OnUnawaitedInput() override;

@@ -182,7 +182,7 @@ GatewayError Exchange::BodyErrorOf(BodyResult result) {
 Task<void> Exchange::Run() {
   std::optional<GatewayError> error = Admit();
   if (error.has_value()) {
-    co_await Answer(*std::move(error));
+    co_await Answer(*error);
   } else {
     co_await Serve();
   }
@@ -198,8 +198,8 @@ Task<void> Exchange::Serve() {
     }
     if (result != BodyResult::kOk) {
       client_.CloseAfterAnswer();
-      GatewayError error = BodyErrorOf(result);
-      co_await Answer(std::move(error));
+      const GatewayError error = BodyErrorOf(result);
+      co_await Answer(error);
       co_return;
     }
   } else {
@@ -207,7 +207,7 @@ Task<void> Exchange::Serve() {
   }
   std::optional<GatewayError> error = CheckBody();
   if (error.has_value()) {
-    co_await Answer(*std::move(error));
+    co_await Answer(*error);
     co_return;
   }
   client_.WatchForDeparture();
@@ -232,7 +232,7 @@ Task<void> Exchange::Write(std::string_view bytes) {
   }
 }
 
-Task<void> Exchange::Answer(GatewayError error) {
+Task<void> Exchange::Answer(const GatewayError& error) {
   if (client_.gone()) {
     co_return;
   }

@@ -69,7 +69,8 @@ class Exchange final : public StallGuard {
   bool UsesRotation() const;
   bool HasBody() const;
   Task<void> Serve();
-  Task<void> Answer(GatewayError error);
+  // `error` outlives it.
+  Task<void> Answer(const GatewayError& error);
   Task<void> AnswerModels();
   Task<void> Write(std::string_view bytes);
   void Account();

@@ -65,9 +65,10 @@ Task<void> Exchange::ForwardFixed() {
   plan.endpoint = match_.route->endpoint;
   plan.series = match_.route->endpoint_series;
   if (plan.endpoint->credential_missing) {
-    co_await Answer({503, "credential_missing",
-                     "the Secret that this API's endpoint needs is missing or lacks its key", -1,
-                     ""});
+    const GatewayError error{
+        503, "credential_missing",
+        "the Secret that this API's endpoint needs is missing or lacks its key", -1, ""};
+    co_await Answer(error);
     co_return;
   }
   const TryResult result = co_await Try(plan);
@@ -129,7 +130,8 @@ Task<std::optional<size_t>> Exchange::FirstPick() {
     co_await ForwardFixed();
     co_return std::nullopt;
   }
-  co_await Answer(AllSuspendedError(picked.nothing));
+  const GatewayError error = AllSuspendedError(picked.nothing);
+  co_await Answer(error);
   co_return std::nullopt;
 }
 
@@ -344,9 +346,11 @@ Task<void> Exchange::AnswerFailure(TryResult result) {
     co_return;
   }
   if (result == TryResult::kTimeout && request_started_) {
-    co_await Answer({504, "102504", "the upstream did not answer in time", -1, ""});
+    const GatewayError error{504, "102504", "the upstream did not answer in time", -1, ""};
+    co_await Answer(error);
   } else {
-    co_await Answer({503, "102503", "the upstream could not be reached", -1, ""});
+    const GatewayError error{503, "102503", "the upstream could not be reached", -1, ""};
+    co_await Answer(error);
   }
 }
 

@@ -1,0 +1,258 @@
+// Failover inside one request, suspensions, and what happens when nothing is eligible.
+
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine_test_support.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::engine::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr std::string_view kQuota =
+    R"({"error":{"message":"slow down","type":"rate_limit","code":"rate_limit_exceeded"}})";
+
+// A port that refuses connections.
+uint16_t ClosedPort() { return TestUpstream(Always("")).port(); }
+
+TEST(EngineFailoverTest, TriesTheNextTargetAfterAQuotaErrorAndSuspends) {
+  TestUpstream used_up(Always(Answer(429, kQuota, "retry-after: 120\r\n")));
+  TestUpstream good(Always(Answer(200, "good")));
+  TestGateway gateway(ChatApi({used_up.port(), good.port()}));
+
+  for (int i = 0; i < 10; ++i) {
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 200);
+    EXPECT_EQ(answer->Field("x-rota-model"), "m1");
+  }
+
+  EXPECT_EQ(used_up.requests().size(), 1u);
+  EXPECT_EQ(gateway.suspended(), 1u);
+  EXPECT_EQ(gateway.Metric("rota_failovers_total", "reason=quota"), 1);
+  EXPECT_EQ(gateway.Metric("rota_suspensions_total", "reason=quota"), 1);
+}
+
+TEST(EngineFailoverTest, FailsOverFromRefusedConnectionsServerErrorsAndResets) {
+  TestUpstream good(Always(Answer(200, "good")));
+  TestUpstream broken(Always(Answer(503, "sorry")));
+  TestUpstream resets([](const Message&, Wire&) { return false; });
+  TestUpstream garbage(Always("SSH-2.0-OpenSSH\r\n\r\n"));
+  for (const uint16_t bad : {ClosedPort(), broken.port(), resets.port(), garbage.port()}) {
+    TestGateway gateway(ChatApi({bad, good.port()}));
+    for (int i = 0; i < 2; ++i) {
+      const auto answer = Ask(gateway.port(), ChatRequest());
+      ASSERT_TRUE(answer.has_value());
+      EXPECT_EQ(answer->body, "good");
+    }
+    EXPECT_EQ(gateway.Metric("rota_failovers_total"), 1);
+    EXPECT_EQ(gateway.suspended(), 0u);
+  }
+}
+
+TEST(EngineFailoverTest, SuspendsATargetThatKeepsFailing) {
+  TestUpstream good(Always(Answer(200, "good")));
+  TestUpstream broken(Always(Answer(500, "sorry")));
+  TestGateway gateway(ChatApi({broken.port(), good.port()}));
+
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+  }
+
+  EXPECT_EQ(broken.requests().size(), 3u);
+  EXPECT_EQ(gateway.suspended(), 1u);
+}
+
+TEST(EngineFailoverTest, DoesNotReplayOtherOperationsOnceTheyWereSent) {
+  TestUpstream good(Always(Answer(200, "good")));
+  TestUpstream broken(Always(Answer(500, "sorry")));
+  TestGateway gateway(ChatApi({broken.port(), good.port()}));
+  const std::string request =
+      "POST /chat/1.0/other HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+
+  std::multiset<int> statuses;
+  for (int i = 0; i < 2; ++i) {
+    statuses.insert(Ask(gateway.port(), request)->status());
+  }
+
+  EXPECT_EQ(statuses, (std::multiset<int>{200, 500}));
+}
+
+TEST(EngineFailoverTest, PassesTheLastAnswerOnWhenTriesAreUsedUp) {
+  TestUpstream first(
+      Always(Answer(429, kQuota, "x-which: 1\r\ncontent-type: application/json\r\n")));
+  TestUpstream second(Always(Answer(500, "second", "x-which: 2\r\n")));
+  TestGateway gateway(ChatApi({first.port(), second.port()}));
+
+  const auto answer = Ask(gateway.port(), ChatRequest());
+
+  EXPECT_EQ(first.requests().size() + second.requests().size(), 2u);
+  EXPECT_EQ(answer->status(), answer->Field("x-which") == "1" ? 429 : 500);
+  EXPECT_EQ(answer->body, answer->Field("x-which") == "1" ? kQuota : "second");
+}
+
+TEST(EngineFailoverTest, PassesASavedAnswerOnWhenTheLastTryGivesNone) {
+  TestUpstream first(Always(Answer(500, "first", "x-which: 1\r\n")));
+  TestGateway gateway(ChatApi({first.port(), ClosedPort()}, "attempts: 2"));
+
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    EXPECT_EQ(answer->status(), 500);
+    EXPECT_EQ(answer->body, "first");
+    EXPECT_EQ(answer->Field("x-which"), "1");
+  }
+}
+
+TEST(EngineFailoverTest, AnswersConnectFailuresAndTimeouts) {
+  TestGateway refused(ChatApi({ClosedPort()}));
+  const auto unreachable = Ask(refused.port(), ChatRequest());
+  EXPECT_EQ(unreachable->status(), 503);
+  EXPECT_EQ(unreachable->Field("x-rota-error"), "102503");
+  EXPECT_THAT(unreachable->body, Not(HasSubstr("127.0.0.1")));
+
+  TestUpstream silent([](const Message&, Wire& wire) { return !wire.Receive().empty(); });
+  TestUpstream good(Always(Answer(200, "good")));
+  GatewayOptions options;
+  options.limits.first_byte_time = std::chrono::milliseconds(200);
+  TestGateway slow(ChatApi({silent.port(), good.port()}), options);
+  std::multiset<int> statuses;
+  for (int i = 0; i < 2; ++i) {
+    statuses.insert(Ask(slow.port(), ChatRequest())->status());
+  }
+  // A time-out after the request was sent is not replayed.
+  EXPECT_EQ(statuses, (std::multiset<int>{200, 504}));
+}
+
+TEST(EngineFailoverTest, LeavesTheClientsOwnErrorsAlone) {
+  TestUpstream picky(Always(
+      Answer(400, R"({"error":{"message":"bad","code":"invalid_request"}})", "x-which: 1\r\n")));
+  TestGateway gateway(ChatApi({picky.port(), picky.port()}));
+
+  const auto answer = Ask(gateway.port(), ChatRequest());
+
+  EXPECT_EQ(answer->status(), 400);
+  EXPECT_EQ(picky.requests().size(), 1u);
+  EXPECT_EQ(gateway.suspended(), 0u);
+}
+
+TEST(EngineFailoverTest, SuspendsATargetWhoseCredentialIsRefused) {
+  TestUpstream closed(Always(Answer(401, R"({"error":{"code":"invalid_api_key"}})")));
+  TestUpstream good(Always(Answer(200, "good")));
+  TestGateway gateway(ChatApi({closed.port(), good.port()}));
+
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+  }
+
+  EXPECT_EQ(closed.requests().size(), 1u);
+  EXPECT_EQ(gateway.Metric("rota_suspensions_total", "reason=auth"), 1);
+}
+
+TEST(EngineFailoverTest, SuspendsAfterASuccessThatLeavesNothing) {
+  TestUpstream last(Always(Answer(200, "last",
+                                  "x-ratelimit-remaining-requests: 0\r\n"
+                                  "x-ratelimit-reset-requests: 6m0s\r\n")));
+  TestUpstream good(Always(Answer(200, "good")));
+  TestGateway gateway(ChatApi({last.port(), good.port()}));
+
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+  }
+
+  EXPECT_EQ(last.requests().size(), 1u);
+  EXPECT_EQ(good.requests().size(), 5u);
+}
+
+TEST(EngineFailoverTest, RejectsWithRetryAfterWhenEverythingIsSuspended) {
+  TestUpstream used_up(Always(Answer(429, kQuota, "retry-after: 90\r\n")));
+  TestGateway gateway(ChatApi({used_up.port()}));
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 429);
+  const auto rejected = Ask(gateway.port(), ChatRequest());
+
+  EXPECT_EQ(rejected->status(), 429);
+  EXPECT_EQ(rejected->Field("x-rota-error"), "rate_limit_exceeded");
+  EXPECT_EQ(rejected->Field("retry-after"), "90");
+  EXPECT_THAT(rejected->body, HasSubstr(R"("type":"rate_limit_exceeded")"));
+  EXPECT_EQ(used_up.requests().size(), 1u);
+}
+
+TEST(EngineFailoverTest, PassesThroughToTheFirstEndpointIfConfigured) {
+  TestUpstream used_up([](const Message& request, Wire& wire) {
+    const bool is_own = absl::StrContains(request.body, "mine");
+    return wire.Send(is_own ? Answer(200, "own") : Answer(429, kQuota, "retry-after: 90\r\n"));
+  });
+  TestGateway gateway(ChatApi({used_up.port()}, "on_all_suspended: PASS_THROUGH"));
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest(R"({"model":"mine"})"))->status(), 429);
+  const auto passed = Ask(gateway.port(), ChatRequest(R"({"model":"mine"})"));
+
+  EXPECT_EQ(passed->status(), 200);
+  EXPECT_EQ(used_up.requests().back().body, R"({"model":"mine"})");
+}
+
+TEST(EngineFailoverTest, HoldsRequestsUntilATargetReturns) {
+  std::atomic<int> count{0};
+  TestUpstream upstream([&count](const Message&, Wire& wire) {
+    return wire.Send(count++ == 0 ? Answer(429, kQuota) : Answer(200, "good"));
+  });
+  std::string api =
+      ChatApi({upstream.port()}, "on_all_suspended: WAIT wait_timeout { seconds: 10 }");
+  const size_t at = api.find("quota_suspension { seconds: 60 }");
+  api.replace(at, 32, "quota_suspension { seconds: 1 }");
+  GatewayOptions options;
+  options.loops = 2;
+  TestGateway gateway(api, options);
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 429);
+  std::atomic<int> good{0};
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.emplace_back([&] {
+      const auto answer = Ask(gateway.port(), ChatRequest());
+      good += answer.has_value() && answer->status() == 200 ? 1 : 0;
+    });
+  }
+  // One more comes and goes: its place in the queue is given up.
+  {
+    Wire leaver(Connect(gateway.port()));
+    leaver.Send(ChatRequest());
+  }
+  clients.clear();
+
+  EXPECT_EQ(good, 20);
+  EXPECT_EQ(count, 21);
+}
+
+TEST(EngineFailoverTest, RejectsAtOnceWhenTheReturnIsTooFarAway) {
+  TestUpstream used_up(Always(Answer(429, kQuota, "retry-after: 90\r\n")));
+  TestGateway gateway(
+      ChatApi({used_up.port()}, "on_all_suspended: WAIT wait_timeout { seconds: 5 }"));
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 429);
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->Field("retry-after"), "90");
+}
+
+TEST(EngineFailoverTest, RefusesLocalUpstreamsUnlessAllowed) {
+  TestUpstream upstream(Always(Answer(200, "good")));
+  GatewayOptions options;
+  options.allow_local = false;
+  TestGateway gateway(ChatApi({upstream.port()}), options);
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 503);
+
+  options.resolve = {{"api.example.com", 443, {"127.0.0.1", upstream.port()}}};
+  std::string api = ChatApi({1});
+  const std::string url = "http://127.0.0.1:1/v1";
+  api.replace(api.find(url), url.size(), "http://api.example.com:443/v1");
+  TestGateway overridden(api, options);
+  EXPECT_EQ(Ask(overridden.port(), ChatRequest())->body, "good");
+  EXPECT_EQ(upstream.requests().size(), 1u);
+}
+
+}  // namespace
+}  // namespace rota::engine::testing

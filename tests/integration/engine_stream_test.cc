@@ -1,0 +1,281 @@
+// Streams: every piece at once, clear ends, backpressure, clients that leave.
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "engine_test_support.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::engine::testing {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kEvents =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+std::string Chunk(std::string_view data) {
+  char size[16];
+  std::snprintf(size, sizeof(size), "%zx\r\n", data.size());
+  return absl::StrCat(size, std::string(data), "\r\n");
+}
+
+TEST(EngineStreamTest, PassesEachEventOnAtOnce) {
+  std::atomic<int> allowed{0};
+  TestUpstream upstream([&allowed](const Message&, Wire& wire) {
+    wire.Send(kEvents);
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_TRUE(Eventually([&] { return allowed > i; }));
+      wire.Send(Chunk(absl::StrCat("data: {\"n\":", i, "}\n\n")));
+    }
+    return wire.Send(Chunk("data: {\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}\n\n") +
+                     Chunk("data: [DONE]\n\n") + "0\r\n\r\n");
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire wire(Connect(gateway.port()));
+  Reader reader(wire);
+  wire.Send(ChatRequest());
+
+  // The head comes before the first event does.
+  EXPECT_THAT(reader.ReadUntil("\r\n\r\n"), HasSubstr("text/event-stream"));
+  for (int i = 0; i < 5; ++i) {
+    allowed = i + 1;
+    EXPECT_THAT(reader.ReadUntil("\n\n"), HasSubstr(absl::StrCat("{\"n\":", i, "}")));
+  }
+  EXPECT_THAT(reader.ReadUntil("0\r\n\r\n"), HasSubstr("data: [DONE]\n\n"));
+  EXPECT_TRUE(Eventually([&] { return gateway.Metric("rota_tokens_total") == 7; }));
+  EXPECT_EQ(gateway.Metric("rota_time_to_first_token_seconds"), 1);
+
+  wire.Send(ChatRequest());
+  EXPECT_THAT(reader.ReadUntil("0\r\n\r\n"), HasSubstr("data: [DONE]\n\n"));
+  EXPECT_EQ(upstream.accepted(), 1u);
+}
+
+TEST(EngineStreamTest, EndsACutStreamWithAnErrorEvent) {
+  const std::string half = "data: {\"n\":1}\n\ndata: {\"half\":";
+  const struct {
+    const char* name;
+    std::string answer;
+  } cases[] = {
+      {"connection closed", absl::StrCat(kEvents, Chunk(half))},
+      {"malformed chunk", absl::StrCat(kEvents, Chunk(half), "zz\r\n")},
+      {"proper end without [DONE]",
+       absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n"), "0\r\n\r\n")},
+      {"short length",
+       "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n" + half},
+      {"until close",
+       "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"n\":1}\n\n"},
+  };
+  for (const auto& cut : cases) {
+    TestUpstream upstream([&cut](const Message&, Wire& wire) {
+      wire.Send(cut.answer);
+      return false;
+    });
+    TestGateway gateway(ChatApi({upstream.port()}));
+    Wire wire(Connect(gateway.port()));
+    wire.Send(ChatRequest());
+    const auto answer = Reader(wire).ReadMessage(true);
+    ASSERT_TRUE(answer.has_value()) << cut.name;
+    EXPECT_TRUE(answer->complete) << cut.name;
+    EXPECT_THAT(answer->body, HasSubstr("data: {\"n\":1}\n\ndata: {\"error\":{\"message\":"))
+        << cut.name;
+    EXPECT_THAT(answer->body, Not(HasSubstr("half"))) << cut.name;
+    EXPECT_THAT(answer->body, Not(HasSubstr("[DONE]"))) << cut.name;
+    EXPECT_THAT(answer->body, EndsWith("}}\n\n")) << cut.name;
+    EXPECT_EQ(Reader(wire).ReadToEnd(), "") << cut.name;
+  }
+}
+
+TEST(EngineStreamTest, EndsAStalledStreamWithAnErrorEvent) {
+  TestUpstream upstream([](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
+    return !wire.Receive().empty();  // until the gateway hangs up
+  });
+  GatewayOptions options;
+  options.limits.between_chunks_time = std::chrono::milliseconds(200);
+  TestGateway gateway(ChatApi({upstream.port()}), options);
+  const auto answer = Ask(gateway.port(), ChatRequest());
+  EXPECT_THAT(answer->body, HasSubstr("102504"));
+  EXPECT_TRUE(Eventually([&] { return upstream.open() == 0; }));
+}
+
+TEST(EngineStreamTest, NeverCompletesACutAnswer) {
+  const std::string cuts[] = {
+      "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort",
+      "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n",
+      "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\nzz\r\n",
+  };
+  for (const std::string& cut : cuts) {
+    TestUpstream upstream([&cut](const Message&, Wire& wire) {
+      wire.Send(cut);
+      return false;
+    });
+    TestGateway gateway(ChatApi({upstream.port()}));
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    EXPECT_TRUE(!answer.has_value() || !answer->complete) << cut;
+  }
+}
+
+TEST(EngineStreamTest, HangsUpOnASilentUpstreamWhenTheClientLeaves) {
+  TestUpstream upstream([](const Message&, Wire& wire) { return !wire.Receive().empty(); });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  for (const bool half_closes : {false, true}) {
+    Wire* client = new Wire(Connect(gateway.port()));
+    client->Send(ChatRequest());
+    ASSERT_TRUE(
+        Eventually([&] { return upstream.open() == 1 && gateway.engine().open_requests() == 1; }));
+    if (half_closes) {
+      client->CloseSending();
+    } else {
+      delete client;
+    }
+    EXPECT_TRUE(Eventually([&] { return upstream.open() == 0; }, std::chrono::seconds(1)));
+    EXPECT_TRUE(Eventually([&] { return gateway.engine().open_requests() == 0; }));
+    if (half_closes) {
+      delete client;
+    }
+  }
+  EXPECT_TRUE(Eventually([&] { return gateway.Metric("rota_requests_total", "code=499") == 2; }));
+}
+
+TEST(EngineStreamTest, HangsUpInTheMiddleOfAStreamWhenTheClientLeaves) {
+  TestUpstream upstream([](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
+    return !wire.Receive().empty();
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  {
+    Wire client(Connect(gateway.port()));
+    client.Send(ChatRequest());
+    Reader(client).ReadUntil("data: {\"n\":1}\n\n");
+  }
+  EXPECT_TRUE(Eventually([&] { return upstream.open() == 0; }, std::chrono::seconds(1)));
+}
+
+TEST(EngineStreamTest, DoesNotReadFasterThanTheClientTakes) {
+  std::atomic<size_t> sent{0};
+  const std::string piece(64 << 10, 'x');
+  constexpr size_t kPieces = 1600;  // 100 MiB
+  TestUpstream upstream([&](const Message&, Wire& wire) {
+    wire.Send(
+        absl::StrCat("HTTP/1.1 200 OK\r\ncontent-length: ", piece.size() * kPieces, "\r\n\r\n"));
+    for (size_t i = 0; i < kPieces; ++i) {
+      if (!wire.Send(piece)) {
+        return false;
+      }
+      sent += piece.size();
+    }
+    return true;
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire client(Connect(gateway.port()));
+  client.Send(ChatRequest());
+  // Sockets buffer some megabytes; then the upstream stands still.
+  size_t before = 1;
+  EXPECT_TRUE(Eventually([&] {
+    const size_t now = sent;
+    const bool stands = now > 0 && now == before;
+    before = now;
+    ::poll(nullptr, 0, 100);
+    return stands;
+  }));
+  EXPECT_LT(sent, size_t{40} << 20);
+  const auto answer = Reader(client).ReadMessage(true);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->body.size(), piece.size() * kPieces);
+}
+
+TEST(EngineStreamTest, LosesNoneOfAThousandStreams) {
+  constexpr size_t kStreams = 1000;
+  constexpr int kRounds = 5;
+  // The upstream writes all streams from one thread, once every one of them has begun.
+  std::mutex mutex;
+  std::vector<int> open;
+  TestUpstream upstream([&](const Message&, Wire& wire) {
+    wire.Send(kEvents);
+    const int descriptor = ::dup(wire.descriptor());
+    std::lock_guard guard(mutex);
+    open.push_back(descriptor);
+    return true;
+  });
+  GatewayOptions options;
+  options.loops = 2;
+  TestGateway gateway(ChatApi({upstream.port()}), options);
+  std::vector<std::unique_ptr<Wire>> clients;
+  for (size_t i = 0; i < kStreams; ++i) {
+    clients.push_back(std::make_unique<Wire>(Connect(gateway.port())));
+    clients.back()->Send(ChatRequest());
+  }
+  ASSERT_TRUE(Eventually([&] {
+    std::lock_guard guard(mutex);
+    return open.size() == kStreams;
+  }));
+  EXPECT_EQ(gateway.engine().open_requests(), kStreams);
+  for (int round = 0; round < kRounds; ++round) {
+    for (const int descriptor : open) {
+      const std::string event = Chunk(absl::StrCat("data: {\"n\":", round, "}\n\n"));
+      ASSERT_EQ(::send(descriptor, event.data(), event.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(event.size()));
+    }
+  }
+  for (const int descriptor : open) {
+    const std::string end = Chunk("data: [DONE]\n\n") + "0\r\n\r\n";
+    ::send(descriptor, end.data(), end.size(), MSG_NOSIGNAL);
+    ::close(descriptor);
+  }
+  size_t whole = 0;
+  for (const auto& client : clients) {
+    const auto answer = Reader(*client).ReadMessage(true);
+    std::string expected;
+    for (int round = 0; round < kRounds; ++round) {
+      absl::StrAppend(&expected, "data: {\"n\":", round, "}\n\n");
+    }
+    whole += answer.has_value() && answer->complete && answer->body == expected + "data: [DONE]\n\n"
+                 ? 1
+                 : 0;
+  }
+  EXPECT_EQ(whole, kStreams);
+}
+
+TEST(EngineStreamTest, DrainsOpenStreamsToTheirEnd) {
+  std::atomic<bool> finish{false};
+  TestUpstream upstream([&finish](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
+    EXPECT_TRUE(Eventually([&finish] { return finish.load(); }));
+    return wire.Send(Chunk("data: [DONE]\n\n") + "0\r\n\r\n");
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire idle(Connect(gateway.port()));
+  Wire client(Connect(gateway.port()));
+  Reader reader(client);
+  client.Send(ChatRequest());
+  reader.ReadUntil("data: {\"n\":1}\n\n");
+  size_t cut = 99;
+  std::jthread drain([&] { cut = gateway.engine().Drain(std::chrono::seconds(10)); });
+  // An idle connection is closed, the stream goes on.
+  EXPECT_EQ(Reader(idle).ReadToEnd(), "");
+  finish = true;
+  EXPECT_THAT(reader.ReadToEnd(), HasSubstr("[DONE]"));
+  drain.join();
+  EXPECT_EQ(cut, 0u);
+}
+
+TEST(EngineStreamTest, CutsWhatIsLeftWhenTheDrainTimeIsOver) {
+  TestUpstream upstream([](const Message&, Wire& wire) { return !wire.Receive().empty(); });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire client(Connect(gateway.port()));
+  client.Send(ChatRequest());
+  ASSERT_TRUE(Eventually([&] { return upstream.open() == 1; }));
+  EXPECT_EQ(gateway.engine().Drain(std::chrono::milliseconds(100)), 1u);
+  EXPECT_EQ(Reader(client).ReadToEnd(), "");
+}
+
+}  // namespace
+}  // namespace rota::engine::testing

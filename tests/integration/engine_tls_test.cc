@@ -1,0 +1,166 @@
+// TLS on both sides.
+
+#include <openssl/ssl.h>
+
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "engine_test_support.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::engine::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A chat API whose endpoint is https://<host>:<port>, reached at 127.0.0.1.
+std::string TlsApi(const std::string& host, uint16_t port) {
+  std::string api = ChatApi({port});
+  const std::string url = absl::StrCat("http://127.0.0.1:", port);
+  api.replace(api.find(url), url.size(), absl::StrCat("https://", host, ":", port));
+  return api;
+}
+
+GatewayOptions Trusting(const TestCertificates& certificates, const std::string& host,
+                        uint16_t port) {
+  GatewayOptions options;
+  options.allow_local = false;
+  options.upstream_ca_file = certificates.ca_file();
+  options.resolve = {{host, port, {"127.0.0.1", port}}};
+  return options;
+}
+
+TEST(EngineTlsTest, VerifiesTheUpstreamAndSendsItsName) {
+  TestCertificates certificates("api.example.com");
+  TestUpstream upstream(
+      [](const Message&, Wire& wire) {
+        const char* name = SSL_get_servername(wire.ssl(), TLSEXT_NAMETYPE_host_name);
+        const std::string resumed = SSL_session_reused(wire.ssl()) == 1 ? "resumed" : "full";
+        wire.Send(Answer(200, absl::StrCat(name == nullptr ? "none" : name, " ", resumed),
+                         "connection: close\r\n"));
+        return false;
+      },
+      certificates.server_context());
+  TestGateway gateway(TlsApi("api.example.com", upstream.port()),
+                      Trusting(certificates, "api.example.com", upstream.port()));
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->body, "api.example.com full");
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->body, "api.example.com resumed");
+}
+
+TEST(EngineTlsTest, RefusesAnotherNameAndAnUnknownCa) {
+  TestCertificates certificates("api.example.com");
+  TestCertificates others("api.example.com");
+  TestUpstream upstream(Always(Answer(200, "{}")), certificates.server_context());
+
+  TestGateway wrong_name(TlsApi("other.example.com", upstream.port()),
+                         Trusting(certificates, "other.example.com", upstream.port()));
+  const auto refused = Ask(wrong_name.port(), ChatRequest());
+  EXPECT_EQ(refused->status(), 503);
+  EXPECT_EQ(refused->Field("x-rota-error"), "102503");
+  TestGateway wrong_ca(TlsApi("api.example.com", upstream.port()),
+                       Trusting(others, "api.example.com", upstream.port()));
+  EXPECT_EQ(Ask(wrong_ca.port(), ChatRequest())->status(), 503);
+  EXPECT_TRUE(upstream.requests().empty());
+}
+
+class EngineHttpsTest : public ::testing::Test {
+ protected:
+  EngineHttpsTest()
+      : certificates_("gateway.example.com"),
+        upstream_(Always(Answer(200, "{}"))),
+        gateway_(ChatApi({upstream_.port()}), Options()) {}
+  GatewayOptions Options() const {
+    GatewayOptions options;
+    options.https = true;
+    options.certificate_file = certificates_.certificate_file();
+    options.key_file = certificates_.key_file();
+    return options;
+  }
+  std::string Request(const std::string& host) const {
+    return absl::StrCat("GET /chat/1.0/models HTTP/1.1\r\nHost: ", host, "\r\n\r\n");
+  }
+  TestCertificates certificates_;
+  TestUpstream upstream_;
+  TestGateway gateway_;
+};
+
+TEST_F(EngineHttpsTest, ServesAndClosesProperly) {
+  Wire wire(Connect(gateway_.https_port()));
+  ASSERT_TRUE(wire.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+  wire.Send(Request("api.example.com"));
+  EXPECT_EQ(Reader(wire).ReadMessage(true)->status(), 421);
+  Wire other(Connect(gateway_.https_port()));
+  ASSERT_TRUE(other.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+  Reader other_reader(other);
+  other.Send(Request("gateway.example.com:443"));
+  EXPECT_EQ(other_reader.ReadMessage(true)->status(), 200);
+  other.Send(
+      "GET /chat/1.0/models HTTP/1.1\r\nHost: gateway.example.com\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(other_reader.ReadMessage(true)->status(), 200);
+  char byte = 0;
+  const int code = SSL_read(other.ssl(), &byte, 1);
+  EXPECT_EQ(SSL_get_error(other.ssl(), code), SSL_ERROR_ZERO_RETURN);  // close_notify
+}
+
+TEST_F(EngineHttpsTest, PassesLargeBodiesBothWays) {
+  TestUpstream echo(
+      [](const Message& request, Wire& wire) { return wire.Send(Answer(200, request.body)); });
+  TestGateway gateway(ChatApi({echo.port()}), Options());
+  Wire wire(Connect(gateway.https_port()));
+  ASSERT_TRUE(wire.StartTls(certificates_.client_context(), false));
+  const std::string body = "{\"model\":\"m0\",\"t\":\"" + std::string(3 << 20, 'x') + "\"}";
+  std::jthread sender([&] { wire.Send(ChatRequest(body)); });
+  sender.join();
+  const auto answer = Reader(wire).ReadMessage(true);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->body, body);
+}
+
+TEST_F(EngineHttpsTest, AgreesOnHttp11AndRefusesOldVersions) {
+  SSL_CTX* old = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_max_proto_version(old, TLS1_1_VERSION);
+  SSL_CTX_set_security_level(old, 0);
+  Wire outdated(Connect(gateway_.https_port()));
+  EXPECT_FALSE(outdated.StartTls(old, false));
+  SSL_CTX_free(old);
+
+  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  const unsigned char both[] = "\x02h2\x08http/1.1";
+  SSL_CTX_set_alpn_protos(context, both, sizeof(both) - 1);
+  Wire wire(Connect(gateway_.https_port()));
+  ASSERT_TRUE(wire.StartTls(context, false));
+  const unsigned char* chosen = nullptr;
+  unsigned int size = 0;
+  SSL_get0_alpn_selected(wire.ssl(), &chosen, &size);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(chosen), size), "http/1.1");
+  SSL_CTX_free(context);
+}
+
+TEST_F(EngineHttpsTest, TakesANewCertificateAndKeepsTheOldOneOnAnError) {
+  TestCertificates renewed("renewed.example.com");
+  std::filesystem::copy_file(renewed.certificate_file(), certificates_.certificate_file(),
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_FALSE(gateway_.engine().ReloadCertificates().ok());  // the key does not fit
+  Wire before(Connect(gateway_.https_port()));
+  EXPECT_TRUE(before.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+  std::filesystem::copy_file(renewed.key_file(), certificates_.key_file(),
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_TRUE(gateway_.engine().ReloadCertificates().ok());
+  Wire after(Connect(gateway_.https_port()));
+  EXPECT_TRUE(after.StartTls(renewed.client_context(), false, "renewed.example.com"));
+}
+
+TEST_F(EngineHttpsTest, ShrugsOffPlainTextAndSilence) {
+  Wire plain(Connect(gateway_.https_port()));
+  plain.Send("GET / HTTP/1.1\r\n\r\n");
+  Reader(plain).ReadToEnd();
+  Wire silent(Connect(gateway_.https_port()));
+  Wire good(Connect(gateway_.https_port()));
+  EXPECT_TRUE(good.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+}
+
+}  // namespace
+}  // namespace rota::engine::testing
