@@ -1,6 +1,7 @@
 #include "common/admin_server.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -37,6 +38,7 @@ constexpr Duration kResponseTime = std::chrono::seconds(30);
 constexpr Duration kIdleTime = std::chrono::seconds(75);
 constexpr int kBacklog = 128;
 constexpr size_t kReadBytes = 16 << 10;
+constexpr size_t kLargePageBytes = 1 << 20;
 // Without descriptors, accepting pauses that long.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
@@ -306,7 +308,11 @@ void AdminServer::State::Write(Client& client, MonotonicTime now) {
     }
     client.sent += static_cast<size_t>(sent);
   }
-  std::string().swap(client.out);  // a page of many series is large
+  const bool was_large = client.out.size() > kLargePageBytes;
+  std::string().swap(client.out);
+  if (was_large) {
+    malloc_trim(0);  // a page of many series must not stay in the process until the next one
+  }
   client.since = now;
   client.deadline = now + kIdleTime;
   client.ended = client.close_when_sent;

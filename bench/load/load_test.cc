@@ -1,6 +1,11 @@
 #include "bench/load/load.h"
 
-#include <random>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <cstdio>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "bench/load/event_scanner.h"
@@ -78,6 +83,44 @@ TEST(EventScannerTest, ReadsStampsAndTheEndCutAnywhere) {
     ASSERT_TRUE(scanner.is_done());
     ASSERT_FALSE(scanner.has_error());
   }
+}
+
+struct KeyDeleter {
+  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+};
+struct CertificateDeleter {
+  void operator()(X509* certificate) const { X509_free(certificate); }
+};
+struct FileDeleter {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+// Writes a self-signed certificate for the name "mock.test" and its key.
+void WriteCertificate(const std::string& certificate_file, const std::string& key_file) {
+  const std::unique_ptr<EVP_PKEY, KeyDeleter> key(EVP_EC_gen("P-256"));
+  const std::unique_ptr<X509, CertificateDeleter> certificate(X509_new());
+  X509* x509 = certificate.get();
+  X509_set_version(x509, X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(x509), 1);
+  X509_gmtime_adj(X509_getm_notBefore(x509), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(x509), 86400);
+  X509_set_pubkey(x509, key.get());
+  X509_NAME* name = X509_get_subject_name(x509);
+  const std::string common_name = "mock.test";
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const unsigned char*>(common_name.data()), -1, -1, 0);
+  X509_set_issuer_name(x509, name);
+  X509_EXTENSION* names =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:mock.test");
+  X509_add_ext(x509, names, -1);
+  X509_EXTENSION_free(names);
+  ASSERT_GT(X509_sign(x509, key.get(), EVP_sha256()), 0);
+  const std::unique_ptr<std::FILE, FileDeleter> certificate_out(
+      std::fopen(certificate_file.c_str(), "w"));
+  const std::unique_ptr<std::FILE, FileDeleter> key_out(std::fopen(key_file.c_str(), "w"));
+  ASSERT_EQ(PEM_write_X509(certificate_out.get(), x509), 1);
+  ASSERT_EQ(PEM_write_PrivateKey(key_out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr),
+            1);
 }
 
 class LoadTest : public testing::Test {
@@ -163,6 +206,36 @@ TEST_F(LoadTest, CountsStreamsThatEndAndThoseThatAreCut) {
   EXPECT_EQ(result->errors.at("stream"), 3u);
   EXPECT_GT(result->chunk_delay.count(), 5u * 8u);
   EXPECT_LT(result->chunk_delay.Quantile(0.5), 1'000'000'000u);
+}
+
+TEST_F(LoadTest, SpeaksTlsAndVerifiesTheName) {
+  const std::string certificate = testing::TempDir() + "load_test_cert.pem";
+  const std::string key = testing::TempDir() + "load_test_key.pem";
+  ASSERT_NO_FATAL_FAILURE(WriteCertificate(certificate, key));
+  ServerOptions server;
+  server.tls_certificate_file = certificate;
+  server.tls_key_file = key;
+  StartServer(std::move(server));
+  for (const bool stream : {false, true}) {
+    LoadOptions options = Options(stream);
+    options.tls = true;
+    options.tls_ca_file = certificate;
+    options.tls_server_name = "mock.test";
+
+    const auto good = RunLoad(options, clock_);
+    options.tls_server_name = "other.test";
+    const auto bad = RunLoad(options, clock_);
+
+    ASSERT_TRUE(good.ok()) << good.status();
+    EXPECT_GE(good->requests, 8u);
+    EXPECT_EQ(good->statuses.at(200), good->requests);
+    EXPECT_TRUE(good->errors.find("tls") == good->errors.end());
+    ASSERT_TRUE(bad.ok()) << bad.status();
+    EXPECT_EQ(bad->requests, 0u);
+    EXPECT_GE(bad->errors.at("tls"), 8u);
+  }
+  std::remove(certificate.c_str());
+  std::remove(key.c_str());
 }
 
 TEST_F(LoadTest, AServerThatIsNotThereIsAnError) {
