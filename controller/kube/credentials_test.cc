@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 
 #include "common/file.h"
 
@@ -173,9 +175,20 @@ TEST_F(CredentialsTest, APluginThatDoesNotEndIsKilledWithItsChildren) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(credential.status())) << credential.status();
   const auto child = ReadFile(folder_ + "/child");
   ASSERT_TRUE(child.ok());
-  // Killed: gone, or a zombie that init has not reaped yet.
-  const auto stat = ReadFile("/proc/" + std::to_string(std::stoi(*child)) + "/stat");
-  EXPECT_TRUE(!stat.ok() || stat->find(") Z ") != std::string::npos) << *stat;
+  // The kernel takes a moment to end it; then it is gone, or a zombie that init has not reaped yet.
+  const std::string stat_file = "/proc/" + std::to_string(std::stoi(*child)) + "/stat";
+  const auto ended = [&] {
+    const auto stat = ReadFile(stat_file);
+    return !stat.ok() || stat->find(") Z ") != std::string::npos;
+  };
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  const MonotonicTime deadline = clock.Now() + std::chrono::seconds(10);
+  while (!ended() && clock.Now() < deadline) {
+    clock.WaitUntil(lock, never, clock.Now() + std::chrono::milliseconds(5), {});
+  }
+  EXPECT_TRUE(ended());
 }
 
 TEST_F(CredentialsTest, StopEndsAWaitForThePlugin) {

@@ -29,6 +29,13 @@ bool ReadIdentity(const json& object, ObjectId& id, std::string& uid,
   return !id.name.empty() && !resource_version.empty();
 }
 
+ReflectorOptions WithOwnRandom(ReflectorOptions options) {
+  if (!options.uniform) {
+    options.uniform = Backoff::SystemRandom();
+  }
+  return options;
+}
+
 MonotonicTime After(MonotonicTime start, Duration delay) {
   return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
 }
@@ -41,7 +48,7 @@ Reflector::Reflector(const KubeApi& api, Scope scope, ReflectorHandler& handler,
       scope_(std::move(scope)),
       handler_(handler),
       clock_(clock),
-      options_(std::move(options)),
+      options_(WithOwnRandom(std::move(options))),
       backoff_(options_.backoff, options_.uniform) {}
 
 Reflector::~Reflector() { Stop(); }

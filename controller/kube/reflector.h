@@ -44,7 +44,9 @@ struct ReflectorOptions {
   // Everything is listed and reported again, changed or not (+- 10 %).
   Duration resync_period = std::chrono::hours(10);
   size_t max_objects = 200'000;
-  Backoff::Random uniform = Backoff::SystemRandom();  // used by the reflector's thread only
+  // Empty: each reflector gets one of its own. One that is given is called from each reflector's
+  // thread.
+  Backoff::Random uniform;
 };
 
 struct ReflectorHealth {

@@ -71,7 +71,7 @@ KubeSecrets::KubeSecrets(const kube::KubeApi& api, Clock& clock, const KubeSourc
       options_(options),
       deliver_(std::move(deliver)),
       changed_(std::move(changed)),
-      queue_(clock, ReadBackoff(), options.reflector.uniform) {}
+      queue_(clock, ReadBackoff()) {}
 
 KubeSecrets::~KubeSecrets() { Stop(); }
 
