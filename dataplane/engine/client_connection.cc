@@ -88,6 +88,9 @@ Task<void> ClientConnection::Run() {
       co_return;
     }
     request_.Clear();
+    if (request_.capacity() > 4 * Input::kReadBytes) {
+      request_.Release();
+    }
     first_ = false;
   }
 }
@@ -308,8 +311,17 @@ void ClientConnection::SkipBody() {
 Task<void> ClientConnection::AnswerAndClose(const GatewayError& error) {
   read_deadline_.Clear();
   std::string answer;
-  AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, loop_.NextRequestId(), answer);
+  const std::string request_id = loop_.NextRequestId();
+  AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, request_id, answer);
   loop_.metrics().CountUnmatched(error.status);
+  if (observe::AccessLog* log = loop_.shared().context.access_log) {
+    observe::AccessRecord record;  // nothing of the request can be trusted
+    record.request_id = request_id;
+    record.client = peer_;
+    record.status = error.status;
+    record.error = error.code;
+    log->Write(record);
+  }
   iovec part = Part(answer);
   Writing writing = Write({&part, 1});
   const IoResult written = co_await writing;

@@ -94,6 +94,10 @@ class Exchange final : public StallGuard {
   void RecordFailure(const TryPlan& plan, TryResult result);
   std::optional<size_t> NextTarget();
   void SaveAnswer(bool is_whole);
+  // All failures of the request at once: two alike count against neither target.
+  void FlushFailures();
+  // If this request was released from a waiting room: whether a target answered it.
+  void ReportProbe(bool success);
   void LogTry(const TryPlan& plan, std::string_view what) const;
   TryPlan PlanOf(size_t target) const;
   // Tries are used up: the last upstream answer as it came, or the gateway's own error.
@@ -149,7 +153,7 @@ class Exchange final : public StallGuard {
   std::vector<rotation::Failure> failures_;
   uint32_t tries_ = 0;
   Dial* dial_ = nullptr;
-  Waiting* ticket_ = nullptr;
+  Waiting* ticket_ = nullptr;  // only with `onAllSuspended: Wait`
   std::unique_ptr<UpstreamConnection> upstream_;
   Deadline upstream_deadline_;
   bool upstream_timed_out_ = false;

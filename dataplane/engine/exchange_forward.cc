@@ -94,15 +94,29 @@ TryPlan Exchange::PlanOf(size_t target) const {
 
 Task<void> Exchange::ForwardRotated() {
   const table::BoundRotation& bound = *match_.route->rotation;
-  Waiting waiting(loop_, bound.rotation->spec().id, body_.size());
-  ticket_ = &waiting;
+  std::optional<Waiting> waiting;
+  if (bound.on_all_suspended == table::OnAllSuspended::kWait) {
+    waiting.emplace(loop_, bound.rotation->spec().id, body_.size());
+    ticket_ = &*waiting;
+  }
   const std::optional<size_t> first = co_await FirstPick();
   if (first.has_value()) {
     co_await TryTargets(*first);
   }
   ticket_ = nullptr;
+  FlushFailures();
+}
+
+void Exchange::FlushFailures() {
   if (!failures_.empty()) {
-    bound.rotation->RecordFailures(failures_, loop_.Now());
+    match_.route->rotation->rotation->RecordFailures(failures_, loop_.Now());
+    failures_.clear();
+  }
+}
+
+void Exchange::ReportProbe(bool success) {
+  if (ticket_ != nullptr) {
+    ticket_->Report(success);
   }
 }
 
@@ -200,6 +214,7 @@ Task<void> Exchange::TryTargets(size_t first) {
         co_return;
       }
       if (!next.has_value()) {
+        FlushFailures();  // a stream may go on for minutes
         co_await Relay();
         co_return;
       }
@@ -207,7 +222,7 @@ Task<void> Exchange::TryTargets(size_t first) {
     }
     LogTry(plan, "try failed");
     RecordFailure(plan, result);
-    ticket_->Report(false);
+    ReportProbe(false);
     if (MayReplay(result)) {
       next = NextTarget();
     }
@@ -288,7 +303,7 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
   } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {
     bound.rotation->RecordSuccess(plan.index);
   }
-  ticket_->Report(response_.status < 400);
+  ReportProbe(response_.status < 400);
 }
 
 Task<std::optional<size_t>> Exchange::JudgeAnswer(const TryPlan& plan) {

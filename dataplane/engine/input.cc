@@ -51,6 +51,9 @@ void Input::Start(size_t bytes) {
   }
   if (buffer_.empty()) {
     buffer_.Clear();
+    if (buffer_.capacity() > 4 * bytes) {
+      buffer_.Release();  // a large body has been here: idle connections stay small
+    }
   }
   buffer_.Reserve(bytes);
   reading_ = true;

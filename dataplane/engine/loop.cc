@@ -59,7 +59,7 @@ Loop::Loop(Shared& shared, size_t index)
     : shared_(shared),
       index_(index),
       metrics_(*shared.context.metrics[index]),
-      table_(*shared.context.table),
+      table_reader_(*shared.context.table),
       wheel_(shared.context.clock->Now()),
       io_(std::make_unique<Io>()),
       pool_(
@@ -69,6 +69,15 @@ Loop::Loop(Shared& shared, size_t index)
 }
 
 Loop::~Loop() = default;
+
+const std::shared_ptr<const table::RouteTable>& Loop::table() {
+  const std::shared_ptr<const table::RouteTable>& newest = table_reader_.Get();
+  if (newest.get() != table_.get()) {
+    const auto holder = std::make_shared<std::shared_ptr<const table::RouteTable>>(newest);
+    table_ = std::shared_ptr<const table::RouteTable>(holder, newest.get());
+  }
+  return table_;
+}
 
 asio::io_context& Loop::context() { return io_->context; }
 

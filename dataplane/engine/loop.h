@@ -66,7 +66,9 @@ class Loop {
   const Limits& limits() const { return shared_.options.limits; }
   MonotonicTime Now() const { return shared_.context.clock->Now(); }
   const Clock& clock() const { return *shared_.context.clock; }
-  std::shared_ptr<const table::RouteTable> table() { return table_.Get(); }
+  // The newest table. The reference count is this loop's own: one that all loops share would be the
+  // one cache line on which they meet.
+  const std::shared_ptr<const table::RouteTable>& table();
   observe::LoopMetrics& metrics() { return metrics_; }
   DeadlineWheel& wheel() { return wheel_; }
   UpstreamPool& pool() { return *pool_; }
@@ -98,7 +100,8 @@ class Loop {
   Shared& shared_;
   const size_t index_;
   observe::LoopMetrics& metrics_;
-  Published<table::RouteTable>::Reader table_;
+  Published<table::RouteTable>::Reader table_reader_;
+  std::shared_ptr<const table::RouteTable> table_;
   DeadlineWheel wheel_;
   std::unique_ptr<Io> io_;  // Asio
   std::unique_ptr<UpstreamPool> pool_;
