@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from lib import peers
-from lib.processes import Failure, cpu_seconds, memory_mib
+from lib.processes import Failure, cpu_between, cpu_seconds, memory_mib
 
 PARTS = ["memory", "cpu", "latency", "streams"]
 # CPUs of the proxy, CPUs of load and mock, workers of the proxy.
@@ -84,13 +84,12 @@ def measure_cpu(options, layout, engines, cpus):
     for number in range(options.rounds):
         shift = number % len(engines)  # nobody is always first
         for engine in engines[shift:] + engines[:shift]:
-            user, system = cpu_seconds(engine.pid)
+            before = cpu_seconds(engine.pid)
             result = load(options, engine, cpus, *arguments)
-            user_after, system_after = cpu_seconds(engine.pid)
+            spent, user = cpu_between(before, cpu_seconds(engine.pid))
             requests = result["requests"]
             rounds[engine.name].append({
-                "us": (user_after + system_after - user - system) / requests * 1e6,
-                "user_us": (user_after - user) / requests * 1e6, "per_second": result["per_second"],
+                "us": spent / requests * 1e6, "user_us": user / requests * 1e6, "per_second": result["per_second"],
                 "p50_us": result["latency_us"]["p50"], "p99_us": result["latency_us"]["p99"]})
         say(f"  {layout} round {number + 1}/{options.rounds}: " + ", ".join(
             f"{name} {values[-1]['us']:.1f} us" for name, values in rounds.items()))
@@ -116,7 +115,7 @@ def measure_streams(options, engines, mock, cpus, chunks):
     """{engine or direct: {finished, lost, delays, peak RSS, CPU per event}}"""
     found = {}
     for engine in [peers.Direct(mock)] + engines:
-        before = cpu_seconds(engine.pid) if engine.pid else (0, 0)
+        before = cpu_seconds(engine.pid) if engine.pid else None
         child = start_load(options, engine, cpus, "--streams", options.streams, "--duration",
                            f"{chunks * CHUNK_SECONDS + 30:.0f}s", stream=True)
         peak = 0.0
@@ -127,11 +126,11 @@ def measure_streams(options, engines, mock, cpus, chunks):
         if child.returncode != 0:
             raise Failure(f"{engine.name}: rota-load failed: {err.strip()}")
         result = json.loads(out)
-        after = cpu_seconds(engine.pid) if engine.pid else (0, 0)
+        spent = cpu_between(before, cpu_seconds(engine.pid))[0] if engine.pid else 0.0
         found[engine.name] = {
             "streams": result["streams"], "finished": result["streams_finished"], "errors": result["errors"],
             "events": result["events"], "seconds": result["seconds"], "delay_us": result["chunk_delay_us"],
-            "peak_rss": peak, "us_per_event": (sum(after) - sum(before)) / max(result["events"], 1) * 1e6}
+            "peak_rss": peak, "us_per_event": spent / max(result["events"], 1) * 1e6}
         say(f"  streams: {engine.name} finished {result['streams_finished']} of {result['streams']}")
     return found
 

@@ -65,16 +65,28 @@ def tree(pid):
 
 
 def cpu_seconds(pid):
-    """User and system time of the tree so far."""
-    user = system = 0
+    """User and system time of the tree so far. The sum is exact (nanoseconds from the scheduler), its split is
+    as coarse as the kernel's ticks."""
+    total = user = system = 0
     for one in tree(pid):
         try:
             fields = pathlib.Path(f"/proc/{one}/stat").read_text().rsplit(") ", 1)[1].split()
+            for task in pathlib.Path(f"/proc/{one}/task").iterdir():
+                total += int((task / "schedstat").read_text().split()[0])
         except (FileNotFoundError, ProcessLookupError):
             continue
         user += int(fields[11])
         system += int(fields[12])
-    return user / TICKS, system / TICKS
+    user_share = user / (user + system) if user + system else 0
+    return total / 1e9, user_share, (user + system) / TICKS
+
+
+def cpu_between(before, after):
+    """(all, user) seconds between two cpu_seconds()."""
+    ticks = after[2] - before[2]
+    user = after[1] * after[2] - before[1] * before[2]
+    spent = after[0] - before[0]
+    return spent, spent * user / ticks if ticks else 0.0
 
 
 def memory_mib(pid, field="VmRSS"):
