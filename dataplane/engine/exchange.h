@@ -104,6 +104,9 @@ class Exchange final : public StallGuard {
   Task<void> AnswerFailure(TryResult result);
   Task<void> RelaySaved();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
+  void JudgeErrorEvent();
+  // Off the rota, if the evidence says so.
+  void Suspend(const TryPlan& plan, const provider::Evidence& evidence);
   void ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence);
 
   // exchange_try.cc
@@ -177,6 +180,7 @@ class Exchange final : public StallGuard {
   std::optional<SavedAnswer> saved_;  // the last answer that was failed over from
 
   // Relay.
+  TryPlan relayed_;  // `target` is null without a rotation
   ClientAnswer::Framing framing_ = ClientAnswer::Framing::kNone;
   bool is_events_ = false;
   SseScanner events_;

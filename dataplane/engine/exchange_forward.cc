@@ -214,6 +214,7 @@ Task<void> Exchange::TryTargets(size_t first) {
         co_return;
       }
       if (!next.has_value()) {
+        relayed_ = plan;
         FlushFailures();  // a stream may go on for minutes
         co_await Relay();
         co_return;
@@ -278,7 +279,18 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
                          error_body_, loop_.clock().WallNow());
 }
 
-void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence) {
+// A stream that began well may still say that a quota is used up.
+void Exchange::JudgeErrorEvent() {
+  if (relayed_.target == nullptr) {
+    return;
+  }
+  const provider::Evidence evidence = provider::JudgeStreamEvent(
+      provider::DialectOf(relayed_.endpoint->provider), events_.error_event(), events_.error_data(),
+      loop_.clock().WallNow());
+  Suspend(relayed_, evidence);
+}
+
+void Exchange::Suspend(const TryPlan& plan, const provider::Evidence& evidence) {
   const table::BoundRotation& bound = *match_.route->rotation;
   provider::SuspensionPolicy policy;
   policy.quota = bound.quota_suspension;
@@ -298,6 +310,12 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
                   {"status", response_.status}});
     }
   }
+}
+
+void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence) {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  const bool is_auth = evidence.verdict == provider::Verdict::kAuth;
+  Suspend(plan, evidence);
   if (evidence.counts_as_failure) {
     failures_.push_back({plan.index, rotation::FailureKind::kServerError});
   } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {

@@ -196,7 +196,11 @@ Task<void> Exchange::StreamBody(std::string& head) {
 
 void Exchange::FollowEvents(std::string_view events) {
   const bool had_data = events_.has_data();
+  const bool had_error = !events_.error_data().empty();
   events_.Add(events);
+  if (!had_error && !events_.error_data().empty()) {
+    JudgeErrorEvent();
+  }
   if (!had_data && events_.has_data()) {
     loop_.metrics().ObserveTimeToFirstToken(series_, loop_.Now() - start_);
   }

@@ -11,6 +11,8 @@ namespace {
 
 // An answer that is looked at before it is passed on must not take longer than this to arrive.
 constexpr Duration kErrorBodyTime = std::chrono::seconds(5);
+// What most heads need; the allocator is fast up to 1 KiB.
+constexpr size_t kHeadReserve = 1000;
 // Interim answers (1xx) in front of the final one.
 constexpr int kMaxInterim = 16;
 
@@ -91,7 +93,7 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
 
 Task<bool> Exchange::SendRequest(const TryPlan& plan) {
   std::string head;
-  head.reserve(1024);
+  head.reserve(kHeadReserve);
   UpstreamRequest request;
   request.head = &head_;
   request.endpoint = plan.endpoint;

@@ -170,6 +170,13 @@ TEST(SseScannerTest, KnowsTheEndFromTextThatTalksAboutIt) {
   EXPECT_TRUE(scanner.has_data());
   scanner.Add("data: {\"choices\":[{\"finish_reason\": \"stop\"}]}\n\n");
   EXPECT_TRUE(scanner.has_ended());
+  EXPECT_EQ(scanner.error_data(), "");
+  SseScanner error;
+  error.Add(
+      "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n");
+  EXPECT_TRUE(error.has_ended());
+  EXPECT_EQ(error.error_event(), "error");
+  EXPECT_THAT(error.error_data(), HasSubstr("overloaded_error"));
   SseScanner done;
   done.Add("data:[DONE]\r\n\r\n");
   EXPECT_TRUE(done.has_ended());

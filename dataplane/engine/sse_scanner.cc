@@ -27,6 +27,15 @@ bool HasFinishReason(std::string_view data) {
   return false;
 }
 
+// What stands behind the field's name.
+std::string_view Value(std::string_view line, size_t name_size) {
+  line.remove_prefix(name_size);
+  if (line.starts_with(' ')) {
+    line.remove_prefix(1);
+  }
+  return line;
+}
+
 }  // namespace
 
 size_t SseScanner::WholeEvents(std::string_view bytes) {
@@ -53,22 +62,32 @@ void SseScanner::Add(std::string_view events) {
     const size_t end = std::min(events.find_first_of("\r\n"), events.size());
     const std::string_view line = events.substr(0, end);
     events.remove_prefix(std::min(end + 1, events.size()));
-    if (!line.starts_with("data:")) {
-      continue;
+    if (line.empty()) {
+      is_error_event_ = false;
+    } else if (line.starts_with("event:")) {
+      is_error_event_ = Value(line, 6) == "error";
+    } else if (line.starts_with("data:")) {
+      AddData(Value(line, 5));
     }
-    std::string_view data = line.substr(5);
-    if (data.starts_with(' ')) {
-      data.remove_prefix(1);
-    }
-    if (data == "[DONE]" || (data.starts_with('{') && Contains(data, "\"message_stop\""))) {
-      has_ended_ = true;
-      continue;
-    }
-    has_data_ = has_data_ || !data.empty();
-    has_ended_ = has_ended_ || HasFinishReason(data);
-    if (provider::MayHoldUsage(data)) {
-      has_usage_ = provider::UpdateUsage(data, usage_) || has_usage_;
-    }
+  }
+}
+
+void SseScanner::AddData(std::string_view data) {
+  if (data == "[DONE]" || (data.starts_with('{') && Contains(data, "\"message_stop\""))) {
+    has_ended_ = true;
+    return;
+  }
+  const bool is_error = is_error_event_ || data.starts_with("{\"error\":{") ||
+                        data.starts_with("{\"error\": {") ||
+                        data.starts_with("{\"type\":\"error\"");
+  if (is_error && error_data_.empty()) {
+    error_event_ = is_error_event_ ? "error" : "";
+    error_data_ = data.substr(0, kMaxErrorData);
+  }
+  has_data_ = has_data_ || !data.empty();
+  has_ended_ = has_ended_ || is_error || HasFinishReason(data);
+  if (provider::MayHoldUsage(data)) {
+    has_usage_ = provider::UpdateUsage(data, usage_) || has_usage_;
   }
 }
 

@@ -10,7 +10,9 @@
 // reaches a task's edge ends the process. Single-thread (owner: the loop).
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -30,7 +32,59 @@ struct FinalAwaiter {
   void await_resume() const noexcept {}
 };
 
+// Memory of coroutine frames: a request makes about ten, all of them shorter than it lives itself.
+// Frames are kept by size for the next request of the same thread (the general allocator took 8 %
+// of a request's time). Under AddressSanitizer every frame is an allocation of its own, so that a
+// use after its end is seen.
+struct FrameLists {
+  struct Free {
+    Free* next;
+  };
+  static constexpr size_t kStep = 64;     // bytes
+  static constexpr size_t kSlots = 64;    // frames of less than 4 KiB
+  static constexpr size_t kMaxKept = 64;  // per size: what many requests at once need is given back
+  Free* heads[kSlots] = {};
+  size_t counts[kSlots] = {};
+  ~FrameLists() {
+    for (Free*& head : heads) {
+      while (head != nullptr) {
+        ::operator delete(std::exchange(head, head->next));
+      }
+    }
+  }
+};
+inline thread_local FrameLists frame_lists;
+
+inline void* AllocateFrame(size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  return ::operator new(bytes);
+#else
+  FrameLists& lists = frame_lists;
+  const size_t slot = (bytes + FrameLists::kStep - 1) / FrameLists::kStep;
+  if (slot < FrameLists::kSlots && lists.heads[slot] != nullptr) {
+    --lists.counts[slot];
+    return std::exchange(lists.heads[slot], lists.heads[slot]->next);
+  }
+  return ::operator new(slot* FrameLists::kStep);
+#endif
+}
+
+inline void ReleaseFrame(void* frame, [[maybe_unused]] size_t bytes) {
+#if !defined(__SANITIZE_ADDRESS__)
+  FrameLists& lists = frame_lists;
+  const size_t slot = (bytes + FrameLists::kStep - 1) / FrameLists::kStep;
+  if (slot < FrameLists::kSlots && lists.counts[slot] < FrameLists::kMaxKept) {
+    lists.heads[slot] = new (frame) FrameLists::Free{lists.heads[slot]};
+    ++lists.counts[slot];
+    return;
+  }
+#endif
+  ::operator delete(frame);
+}
+
 struct PromiseBase {
+  static void* operator new(size_t bytes) { return AllocateFrame(bytes); }
+  static void operator delete(void* frame, size_t bytes) { ReleaseFrame(frame, bytes); }
   std::coroutine_handle<> continuation = std::noop_coroutine();
   std::suspend_always initial_suspend() const noexcept { return {}; }
   FinalAwaiter final_suspend() const noexcept { return {}; }

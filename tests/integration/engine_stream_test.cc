@@ -93,6 +93,21 @@ TEST(EngineStreamTest, EndsACutStreamWithAnErrorEvent) {
   }
 }
 
+TEST(EngineStreamTest, SuspendsATargetWhoseStreamReportsAQuotaAndAddsNoErrorOfItsOwn) {
+  const std::string error =
+      "data: {\"error\":{\"message\":\"used up\",\"code\":\"insufficient_quota\"}}\n\n";
+  TestUpstream upstream([&error](const Message&, Wire& wire) {
+    return wire.Send(
+        absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n"), Chunk(error), "0\r\n\r\n"));
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+
+  const auto answer = Ask(gateway.port(), ChatRequest());
+
+  EXPECT_EQ(answer->body, "data: {\"n\":1}\n\n" + error);
+  EXPECT_TRUE(Eventually([&] { return gateway.suspended() == 1; }));
+}
+
 TEST(EngineStreamTest, EndsAStalledStreamWithAnErrorEvent) {
   TestUpstream upstream([](const Message&, Wire& wire) {
     wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
