@@ -172,9 +172,9 @@ class GrpcTransport final : public SyncTransport {
 
   std::unique_ptr<SyncStream> Connect(size_t index,
                                       std::shared_ptr<SyncStreamEvents> events) override {
-    auto call =
-        std::make_shared<Call>(grpc::CreateCustomChannel(address(index), credentials_, arguments_),
-                               std::move(events), live_);
+    retired_channel_ = std::move(channel_);
+    channel_ = grpc::CreateCustomChannel(address(index), credentials_, arguments_);
+    auto call = std::make_shared<Call>(channel_, std::move(events), live_);
     call->Start(call);
     return std::make_unique<GrpcStream>(std::move(call));
   }
@@ -184,6 +184,11 @@ class GrpcTransport final : public SyncTransport {
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   grpc::ChannelArguments arguments_;
   const std::shared_ptr<LiveCount> live_ = std::make_shared<LiveCount>();
+  // The last channel to go joins gRPC's callback threads. OnDone runs on such a thread, and what it
+  // lets go of must never be that channel: the newest one stays here until the transport is
+  // destroyed, and the one before it until it can have no call any more.
+  std::shared_ptr<grpc::Channel> channel_;
+  std::shared_ptr<grpc::Channel> retired_channel_;
 };
 
 absl::Status CheckPem(const std::string& option, const std::string& file, std::string_view mark) {
