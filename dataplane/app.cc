@@ -1,8 +1,10 @@
 #include "dataplane/app.h"
 
 #include <atomic>
+#include <filesystem>
 #include <map>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -54,6 +56,21 @@ absl::StatusOr<engine::EngineOptions> EngineOptionsOf(const Flags& flags, size_t
     ASSIGN_OR_RETURN(options.resolve.emplace_back(), engine::ParseResolveOverride(text));
   }
   return options;
+}
+
+// Made when it is not there; what is in it is nobody else's business.
+absl::Status MakeStateDirectory(const std::string& path) {
+  std::error_code error;
+  const bool is_new = std::filesystem::create_directories(path, error);
+  if (!error && is_new) {
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all, error);
+  }
+  if (!error && !std::filesystem::is_directory(path, error) && !error) {
+    error = std::make_error_code(std::errc::not_a_directory);
+  }
+  return error ? absl::InvalidArgumentError(
+                     absl::StrCat("--state-dir '", path, "' cannot be used: ", error.message()))
+               : absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<sync::SyncTransport>> TransportOf(const Flags& flags) {
@@ -134,6 +151,9 @@ absl::Status App::State::CreateSyncClient() {
   options.node = flags.node;
   options.gateway = flags.gateway;
   options.build = absl::StrCat(std::string(Version()), " (", std::string(Commit()), ")");
+  if (!flags.state_dir.empty()) {
+    RETURN_IF_ERROR(MakeStateDirectory(flags.state_dir));
+  }
   options.state_dir = flags.state_dir;
   if (!flags.state_key_file.empty()) {
     ASSIGN_OR_RETURN(options.state_key, sync::StateKey::Read(flags.state_key_file));
