@@ -42,9 +42,9 @@ def test_help_shows_groups_defaults_and_units():
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--http", "nonsense"], "nonsense"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--https", "127.0.0.1:0"], "--tls-cert"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--http", "127.0.0.1:0", "--resolve", "x"], "HOST:PORT:ADDRESS"),
-    ("rota-dataplane", ["--no-such-flag"], "--no-such-flag"),
+    ("rota-dataplane", ["--controller", "127.0.0.1:1", "--no-such-flag"], "--no-such-flag"),
     ("rota-mock-llm", ["--behavior", "gpt-4o"], "MODEL=BEHAVIOR"),
-    ("rotactl", ["nonsense"], "nonsense"),
+    ("rotactl", ["nonsense"], "subcommand"),
 ])
 def test_wrong_command_line_is_named_and_ends(program, arguments, says):
     done = run(program, *arguments)

@@ -125,12 +125,20 @@ def test_deleted_secret_takes_its_targets_off_the_rota(fleet):
     until("served again", lambda: ask(a).status == 200, seconds=3)
 
 
-def test_server_error_and_refused_connection_fail_over_without_suspension(fleet):
+def test_server_errors_fail_over_without_suspension(fleet):
     a, _ = fleet.planes
-    fleet.mock_server.behave({"gpt-4o": {"status": 500, "first": 1}, "o1-mini": {"close": True, "first": 1}})
+    fleet.mock_server.behave({"gpt-4o": {"status": 500, "first": 1}, "o1-mini": {"status": 529, "first": 1}})
     models(a, 9)
     assert not a.suspended()
     assert a.metric("rota_failovers_total") == 2
+
+
+def test_kept_connection_that_the_provider_closed_is_replaced_without_a_failover(fleet):
+    a, _ = fleet.planes
+    models(a, 3)
+    fleet.mock_server.behave({"*": {"close": True, "first": 1}})
+    models(a, 3)
+    assert a.metric("rota_failovers_total") == 0 and not a.suspended()
 
 
 def test_cut_stream_ends_with_an_error_event_and_no_done(fleet):

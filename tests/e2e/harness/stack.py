@@ -232,7 +232,10 @@ class World:
         errors = []
         for program in reversed(self.programs):
             try:
-                program.stop()
+                was_running = program.running
+                code = program.stop()
+                if code != 0 and was_running:
+                    errors.append(f"{program.name} ended with {code}:\n{program.tail(5)}")
             except AssertionError as error:
                 errors.append(str(error))
         assert not errors, errors
