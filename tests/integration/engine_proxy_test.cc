@@ -168,37 +168,46 @@ TEST(EngineProxyTest, AnswersModelsFromTheRotation) {
 }
 
 TEST(EngineProxyTest, RelaysEveryFramingOfAnAnswer) {
-  std::string raw;
-  TestUpstream upstream([&raw](const Message&, Wire& wire) {
-    wire.Send(raw);
-    return !absl::StrContains(raw, "close");
+  std::mutex mutex;
+  std::string raw;  // guarded by `mutex`
+  const auto answer_with = [&](std::string bytes) {
+    std::lock_guard guard(mutex);
+    raw = std::move(bytes);
+  };
+  TestUpstream upstream([&](const Message&, Wire& wire) {
+    std::unique_lock lock(mutex);
+    const std::string bytes = raw;
+    lock.unlock();
+    wire.Send(bytes);
+    return !absl::StrContains(bytes, "close");
   });
   TestGateway gateway(ChatApi({upstream.port()}));
 
-  raw = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" +
-        Answer(200, "abc");
+  answer_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" +
+              Answer(200, "abc"));
   EXPECT_EQ(Ask(gateway.port(), ChatRequest())->body, "abc");
-  raw =
+  answer_with(
       "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nt: "
-      "1\r\n\r\n";
+      "1\r\n\r\n");
   const auto chunked = Ask(gateway.port(), ChatRequest());
   EXPECT_EQ(chunked->body, "abcde");
   EXPECT_TRUE(chunked->complete);
-  raw = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nuntil the end";
+  answer_with("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nuntil the end");
   const auto until_close = Ask(gateway.port(), ChatRequest());
   EXPECT_EQ(until_close->body, "until the end");
   EXPECT_EQ(until_close->Field("transfer-encoding"), "chunked");
-  raw = "HTTP/1.1 204 No Content\r\n\r\n";
+  answer_with("HTTP/1.1 204 No Content\r\n\r\n");
   EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 204);
-  raw = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nset-cookie: a\r\nalt-svc: h3\r\nx-kept: 1\r\n\r\n";
+  answer_with(
+      "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nset-cookie: a\r\nalt-svc: h3\r\nx-kept: 1\r\n\r\n");
   const auto head = Ask(gateway.port(), "HEAD /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(head->Field("content-length"), "5");
   EXPECT_EQ(head->Field("set-cookie"), "");
   EXPECT_EQ(head->Field("alt-svc"), "");
   EXPECT_EQ(head->Field("x-kept"), "1");
-  raw =
+  answer_with(
       "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: "
-      "0\r\n\r\n";
+      "0\r\n\r\n");
   const auto redirect = Ask(gateway.port(), ChatRequest());
   EXPECT_EQ(redirect->status(), 307);
   EXPECT_EQ(redirect->Field("location"), "http://127.0.0.1:1/");
