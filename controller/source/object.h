@@ -1,7 +1,7 @@
 #pragma once
 
-// What every source of objects emits: the same plain values, whether they come from files or from the
-// Kubernetes API.
+// What every source of objects emits: the same plain values, whether they come from files or from
+// the Kubernetes API.
 
 #include <map>
 #include <string>
@@ -38,9 +38,9 @@ struct ApiObject {
   std::string file;            // "" for objects of the Kubernetes API
   // JSON pointer of a value in the file -> its line; empty for objects of the Kubernetes API.
   std::map<std::string, int> lines;
-  // What the Kubernetes API holds as .status at that moment (null: none, or a file). Read for an object
-  // that is seen for the first time: a restart must neither write what is there already nor change a
-  // lastTransitionTime.
+  // What the Kubernetes API holds as .status at that moment (null: none, or a file). Read for an
+  // object that is seen for the first time: a restart must neither write what is there already nor
+  // change a lastTransitionTime.
   nlohmann::json status;
 };
 
@@ -51,8 +51,8 @@ struct SecretObject {
   std::map<std::string, SecretString> data;  // decoded
 };
 
-// A file or document that is not an object at all (unreadable YAML, unknown kind). The last good objects
-// of that file stay.
+// A file or document that is not an object at all (unreadable YAML, unknown kind). The last good
+// objects of that file stay.
 struct SourceProblem {
   std::string file;
   int line = 0;

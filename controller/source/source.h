@@ -19,8 +19,8 @@ class ObjectSink {
   virtual void OnApi(ApiObject object) = 0;
   virtual void OnSecret(SecretObject object) = 0;
   virtual void OnDeleted(const ObjectKey& key) = 0;
-  // Everything that existed at the start (of a kind) has been emitted. Called once per kind; nothing is
-  // compiled before both kinds have synced.
+  // Everything that existed at the start (of a kind) has been emitted. Called once per kind;
+  // nothing is compiled before both kinds have synced.
   virtual void OnSynced(ObjectKind kind) = 0;
   // The current problems of the source, whole list each time (empty: all is well).
   virtual void OnProblems(std::vector<SourceProblem> problems) = 0;
@@ -32,19 +32,21 @@ using SecretReferences = std::map<resource::ObjectName, std::set<std::string>>;
 // Health for /readyz and metrics.
 struct SourceHealth {
   bool synced = false;
-  bool connected = false;   // the watch is up, or the directory is readable
-  std::string last_error;   // "" when none
+  bool connected = false;  // the watch is up, or the directory is readable
+  std::string last_error;  // "" when none
 };
 
 // Thread-safe.
 class Source {
  public:
   virtual ~Source() = default;
-  // Starts the source's threads; `sink` must outlive the source. Stop() (or the destructor) joins them.
+  // Starts the source's threads; `sink` must outlive the source. Stop() (or the destructor) joins
+  // them.
   virtual absl::Status Start(ObjectSink& sink) = 0;
   virtual void Stop() = 0;
-  // Tells the source which Secrets to read; it emits them (or OnDeleted where one does not exist) as it
-  // learns of them, and again when the wanted keys change. A Secret is reported with the referenced keys only.
+  // Tells the source which Secrets to read; it emits them (or OnDeleted where one does not exist)
+  // as it learns of them, and again when the wanted keys change. A Secret is reported with the
+  // referenced keys only.
   virtual void SetSecretReferences(SecretReferences references) = 0;
   virtual SourceHealth Health() const = 0;
 };

@@ -18,9 +18,9 @@ enum class ConfigSource : uint8_t { kNone, kController, kLastKnownGood };
 std::string_view ConfigSourceName(ConfigSource source);
 
 struct SyncState {
-  bool connected = false;  // welcomed by a controller
-  std::string controller;  // address in use or tried last
-  std::string server;      // what that controller calls itself
+  bool connected = false;                 // welcomed by a controller
+  std::string controller;                 // address in use or tried last
+  std::string server;                     // what that controller calls itself
   std::optional<MonotonicTime> retry_at;  // the next try to connect; absent while there is a stream
   std::string last_error;  // why the last stream ended or could not be opened; "" after a commit
   ConfigSource source = ConfigSource::kNone;
