@@ -133,12 +133,13 @@ def test_server_errors_fail_over_without_suspension(fleet):
     assert a.metric("rota_failovers_total") == 2
 
 
-def test_kept_connection_that_the_provider_closed_is_replaced_without_a_failover(fleet):
-    a, _ = fleet.planes
-    models(a, 3)
-    fleet.mock_server.behave({"*": {"close": True, "first": 1}})
-    models(a, 3)
-    assert a.metric("rota_failovers_total") == 0 and not a.suspended()
+def test_kept_connection_that_the_provider_closed_is_replaced_without_a_failover(world):
+    world.serve_directory({"api.yaml": api(models=MODELS), "secret.yaml": secret(apiKey=KEY)})
+    plane = world.plane(threads=1)  # Each thread keeps connections of its own.
+    models(plane, 3)
+    world.mock_server.behave({"*": {"close": True, "first": 1}})
+    models(plane, 3)
+    assert plane.metric("rota_failovers_total") == 0 and not plane.suspended()
 
 
 def test_cut_stream_ends_with_an_error_event_and_no_done(fleet):

@@ -52,6 +52,7 @@ def test_sni_and_host_that_differ_are_421(world, files):
     assert answer.status == 421 and answer.headers["x-rota-error"], answer
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_tls_is_refused(world, files):
     plane = https_plane(world, files)
     old = http.trust(world.authority.ca)
