@@ -1,14 +1,16 @@
 #include "common/admin_http.h"
 
 #include <algorithm>
-#include <charconv>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace rota {
 namespace {
+
+namespace http = boost::beast::http;
 
 absl::string_view Absl(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -70,40 +72,14 @@ std::string Decode(std::string_view text) {
   return decoded;
 }
 
-// What the head says about the rest.
-struct Framing {
-  size_t body = 0;
-  bool has_length = false;
-  bool keep_alive = true;
-  const char* error = nullptr;
-  int status = 400;
-};
-
-void ReadField(std::string_view line, Framing& framing) {
-  const size_t colon = line.find(':');
-  if (colon == 0 || colon == std::string_view::npos ||
-      line.substr(0, colon).find_first_of(" \t") != std::string_view::npos) {
-    framing.error = "a header line is malformed";
-    return;
+ParsedRequest BadBecause(const boost::beast::error_code& error) {
+  if (error == http::error::header_limit) {
+    return Bad(431, "the head is too large");
   }
-  const std::string name = absl::AsciiStrToLower(Absl(line.substr(0, colon)));
-  const absl::string_view value = absl::StripAsciiWhitespace(Absl(line.substr(colon + 1)));
-  if (name == "content-length") {
-    size_t length = 0;
-    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), length);
-    if (error != std::errc() || end != value.data() + value.size() || value.empty() ||
-        (framing.has_length && length != framing.body)) {
-      framing.error = "content-length is not one number";
-      return;
-    }
-    framing.body = length;
-    framing.has_length = true;
-  } else if (name == "transfer-encoding") {
-    framing.error = "send a content-length instead of a transfer-encoding";
-    framing.status = 411;
-  } else if (name == "connection" && absl::EqualsIgnoreCase(value, "close")) {
-    framing.keep_alive = false;
+  if (error == http::error::body_limit) {
+    return Bad(413, "the body is too large");
   }
+  return Bad(400, "the request is not valid HTTP/1.1");
 }
 
 }  // namespace
@@ -123,49 +99,38 @@ std::map<std::string, std::string> ParseQuery(std::string_view query) {
 }
 
 ParsedRequest ParseAdminRequest(std::string_view bytes) {
-  const size_t end = bytes.find("\r\n\r\n");
-  if (end == std::string_view::npos) {
-    return bytes.size() > kMaxAdminHeadBytes ? Bad(431, "the head is too large") : ParsedRequest{};
-  }
-  if (end > kMaxAdminHeadBytes) {
-    return Bad(431, "the head is too large");
-  }
-  const std::string_view head = bytes.substr(0, end);
-  const std::string_view line = head.substr(0, head.find("\r\n"));
-  const size_t method_end = line.find(' ');
-  const size_t target_end = line.rfind(' ');
-  if (method_end == 0 || method_end == std::string_view::npos || target_end <= method_end + 1 ||
-      line[method_end + 1] != '/' ||
-      (line.substr(target_end) != " HTTP/1.1" && line.substr(target_end) != " HTTP/1.0")) {
-    return Bad(400, "the request line is malformed");
-  }
-  Framing framing;
-  framing.keep_alive = line.ends_with("1.1");
-  for (size_t at = line.size(); at < head.size() && framing.error == nullptr;) {
-    const std::string_view field = head.substr(at + 2, head.find("\r\n", at + 2) - at - 2);
-    ReadField(field, framing);
-    at += 2 + field.size();
-  }
-  if (framing.error != nullptr) {
-    return Bad(framing.status, framing.error);
-  }
-  if (framing.body > kMaxAdminBodyBytes) {
-    return Bad(413, "the body is too large");
-  }
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(kMaxAdminHeadBytes);
+  parser.body_limit(kMaxAdminBodyBytes);
+  parser.eager(true);
   ParsedRequest parsed;
-  if (bytes.size() - end - 4 < framing.body) {
-    return parsed;
+  while (!parser.is_done()) {
+    boost::beast::error_code error;
+    const std::string_view rest = bytes.substr(parsed.size);
+    parsed.size += parser.put(boost::asio::buffer(rest.data(), rest.size()), error);
+    if (error == http::error::need_more) {
+      return ParsedRequest{};
+    }
+    if (error) {
+      return BadBecause(error);
+    }
+    if (!parser.is_done() && parsed.size == bytes.size()) {
+      return ParsedRequest{};
+    }
+  }
+  const auto& request = parser.get();
+  const std::string_view target(request.target().data(), request.target().size());
+  if (!target.starts_with('/')) {
+    return Bad(400, "the request's target is not a path");
   }
   parsed.state = ParsedRequest::State::kComplete;
-  parsed.size = end + 4 + framing.body;
-  parsed.keep_alive = framing.keep_alive;
-  parsed.method = std::string(line.substr(0, method_end));
-  const std::string_view target = line.substr(method_end + 1, target_end - method_end - 1);
+  parsed.keep_alive = request.keep_alive();
+  parsed.method = std::string(request.method_string());
   const size_t question = target.find('?');
   parsed.request.path = Decode(target.substr(0, question));
   parsed.request.query =
       ParseQuery(question == std::string_view::npos ? "" : target.substr(question + 1));
-  parsed.request.body = std::string(bytes.substr(end + 4, framing.body));
+  parsed.request.body = request.body();
   return parsed;
 }
 

@@ -1,8 +1,7 @@
 #pragma once
 
-// The HTTP/1.1 of the admin server: one request out of a buffer, one answer as bytes. Small on
-// purpose: no chunked bodies, no pipelining beyond one request after the other, strict in what it
-// takes. Pure; thread-safe.
+// The HTTP/1.1 of the admin server: one request out of a buffer (parsed by Beast), one answer as
+// bytes. Pure; thread-safe.
 
 #include <cstddef>
 #include <map>

@@ -184,7 +184,7 @@ TEST(AdminServerTest, RefusesWhatIsMalformedOrTooLargeAndCloses) {
       {"GET /healthz HTTP/1.1\r\nbad line\r\n\r\n", "400"},
       {"GET /healthz HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400"},
       {"GET /healthz HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "400"},
-      {"POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", "411"},
+      {"POST /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", "400"},
       {"POST /healthz HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", "413"},
       {"GET /healthz HTTP/1.1\r\nX: " + std::string(20'000, 'a'), "431"}};
   for (const auto& [request, status] : cases) {
