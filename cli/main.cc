@@ -6,9 +6,16 @@
 #include "cli/validate.h"
 #include "common/command_line.h"
 
+namespace {
+
+constexpr int kUsageError = 2;
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  rota::CommandLine line("rotactl", "Checks APIs before they are applied.");
-  line.app().require_subcommand(1);
+  rota::CommandLine line("rotactl", "Checks APIs before they are applied.",
+                         rota::CommandLine::Sources::kFlagsOnly);
+  line.app().require_subcommand(0, 1);
 
   rota::cli::ValidateOptions validate;
   std::string output = "text";
@@ -20,7 +27,8 @@ int main(int argc, char** argv) {
   command
       ->add_option("FILE", validate.paths,
                    "Files, directories (their *.yaml, *.yml, *.json) or - for standard input")
-      ->required();
+      ->required()
+      ->default_str("");
   command->add_option("-o,--output", output, "How findings are printed")
       ->check(CLI::IsMember({"text", "json"}))
       ->default_str("text")
@@ -28,6 +36,10 @@ int main(int argc, char** argv) {
 
   if (const std::optional<int> exit_code = line.Parse(argc, argv)) {
     return *exit_code;
+  }
+  if (!command->parsed()) {
+    std::cerr << line.app().help();
+    return kUsageError;
   }
   validate.json = output == "json";
   return rota::cli::Validate(validate, std::cin, std::cout, std::cerr);

@@ -144,16 +144,19 @@ absl::Status AddOtherSources(const CLI::App& app, std::vector<std::string>& argu
 
 }  // namespace
 
-CommandLine::CommandLine(std::string program, std::string description)
-    : app_(std::make_unique<CLI::App>(std::move(description), program)) {
+CommandLine::CommandLine(std::string program, std::string description, Sources sources)
+    : app_(std::make_unique<CLI::App>(std::move(description), program)), sources_(sources) {
   app_->set_version_flag("--version", absl::StrCat(program, " ", std::string(Version()), " (",
                                                    std::string(Commit()), ")"));
   app_->set_help_flag("-h,--help", "Prints this help");
   app_->option_defaults()->always_capture_default();
+  app_->get_formatter()->column_width(42);
+  if (sources_ == Sources::kFlagsOnly) {
+    return;
+  }
   app_->add_option("--config", "YAML file with any of these options (`http: 127.0.0.1:8080`)")
       ->type_name("FILE")
       ->group("General");
-  app_->get_formatter()->column_width(42);
   app_->footer(
       "Every option can also stand in the --config file (without the dashes) or in the "
       "environment\n"
@@ -165,7 +168,14 @@ CommandLine::~CommandLine() = default;
 
 std::optional<int> CommandLine::Parse(int argc, const char* const* argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (const absl::Status status = AddOtherSources(*app_, arguments); !status.ok()) {
+  for (CLI::Option* option : app_->get_options()) {
+    if (option->get_default_str() == "[]") {
+      option->default_str("");  // "=[]" in the help says nothing
+    }
+  }
+  if (const absl::Status status =
+          sources_ == Sources::kFlagsOnly ? absl::OkStatus() : AddOtherSources(*app_, arguments);
+      !status.ok()) {
     std::cerr << app_->get_name() << ": " << std::string(status.message()) << "\n";
     return kUsageError;
   }

@@ -25,16 +25,21 @@ namespace rota {
 // Single-thread.
 class CommandLine {
  public:
-  CommandLine(std::string program, std::string description);
+  // Where values come from beside the flags.
+  enum class Sources { kFlagsOnly, kFlagsEnvironmentAndFile };
+
+  CommandLine(std::string program, std::string description,
+              Sources sources = Sources::kFlagsEnvironmentAndFile);
   ~CommandLine();
   CLI::App& app() { return *app_; }
-  // Gives every option its environment variable and reads all three sources. Returns the exit code
+  // Reads all sources. Returns the exit code
   // when the program should end (help, version, error: printed already, errors on stderr with exit
   // code 2).
   std::optional<int> Parse(int argc, const char* const* argv);
 
  private:
   std::unique_ptr<CLI::App> app_;
+  const Sources sources_;
 };
 
 // Options of our own types: the text is parsed and checked when the command line is, and --help

@@ -13,7 +13,6 @@ void DeclareSource(CLI::App& app, Flags& flags) {
          "--source", flags.source,
          "Where APIs and Secrets come from: a directory of YAML files, or the Kubernetes API")
       ->type_name("dir:PATH|kube")
-      ->required()
       ->group(group);
   app.add_option("--kubeconfig", flags.kubeconfig,
                  "Kubeconfig of --source kube (default: $KUBECONFIG, ~/.kube/config, then the "
@@ -90,6 +89,9 @@ void DeclareFlags(CommandLine& line, Flags& flags) {
 }
 
 absl::Status CheckFlags(const Flags& flags) {
+  if (flags.source.empty()) {
+    return absl::InvalidArgumentError("no source of APIs: give --source dir:PATH or --source kube");
+  }
   if (flags.source != "kube" && (!flags.directory() || flags.directory()->empty())) {
     return absl::InvalidArgumentError(
         absl::StrCat("--source '", flags.source, "' is unknown: use dir:PATH or kube"));

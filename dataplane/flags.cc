@@ -166,6 +166,9 @@ void DeclareFlags(CommandLine& line, Flags& flags) {
 }
 
 absl::Status CheckFlags(const Flags& flags) {
+  if (flags.controllers.empty()) {
+    return absl::InvalidArgumentError("no controller: give --controller HOST:PORT");
+  }
   if (!flags.http && !flags.https) {
     return absl::InvalidArgumentError(
         "no listener: give --http HOST:PORT or --https HOST:PORT (or both)");

@@ -155,7 +155,10 @@ class Show:
         status, text = fetch(f"http://{self.planes[0]['metrics']}/metrics")
         claim(status == 200 and "rota_suspensions_total" in text, "/metrics tells the same", text[:200])
 
-    def summary(self):
+    def summary(self, stays):
+        if not stays:
+            print("\nEverything shown was true. Run scripts/quickstart without --once to try it yourself.")
+            return
         a = self.planes[0]
         print(f"""
 Try it:
@@ -167,7 +170,7 @@ Try it:
   metrics       http://{a['metrics']}/metrics
   configuration {self.folder}/config   (edit chat.apk-conf.yaml: it is served at once)
   logs          {self.folder}/*.log
-""")
+""", flush=True)
 
 
 def fetch(url, data=None, headers=None):
@@ -208,12 +211,14 @@ def main():
     once = "--once" in sys.argv
     try:
         show.run()
-        show.summary()
+        show.summary(stays=not once)
         if not once:
-            print("Running until Ctrl-C ...")
+            print("Running until Ctrl-C ...", flush=True)
             while all(process.poll() is None for _, process in show.processes):
                 time.sleep(0.5)
             raise Failure("a process has ended: see the logs in " + str(show.folder))
+        show.stop()
+        shutil.rmtree(show.folder)
         return 0
     except Failure as failure:
         print(f"\nquickstart: {failure}\nLogs: {show.folder}/*.log", file=sys.stderr)
