@@ -12,7 +12,6 @@ void DeclareConfiguration(CLI::App& app, Flags& flags) {
                  "Controllers to take the configuration from; the first that answers serves")
       ->type_name("HOST:PORT[,HOST:PORT]")
       ->delimiter(',')
-      ->required()
       ->group(group);
   app.add_option("--gateway", flags.gateway, "Gateway whose configuration is wanted")
       ->type_name("NAMESPACE/NAME")
