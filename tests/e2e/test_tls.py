@@ -39,7 +39,7 @@ def test_https_serves_chat_streams_and_both_environments(world, files):
     for name in NAMES:
         answer = http.ask(plane.ports["https"], "POST", PATH, http.CHAT, host=name, tls=trust, server_name=name)
         assert answer.status == 200, answer
-    assert plane.metric("rota_requests_total", environment="sandbox") == 1
+    until("the sandbox request is counted", lambda: plane.metric("rota_requests_total", environment="sandbox") == 1)
     connection = http.Connection(plane.ports["https"], trust, NAMES[0])
     text = connection.stream("POST", PATH, {**http.CHAT, "stream": True}, host=NAMES[0]).read().decode()
     assert text.rstrip().endswith("[DONE]")
