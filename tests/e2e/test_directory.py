@@ -64,7 +64,7 @@ def test_a_host_with_the_label_sandbox_is_sandbox(seeded, host):
     plane = seeded.planes[0]
     before = plane.metric("rota_requests_total", environment="sandbox")
     assert ask(seeded, host=host).status == 200
-    assert plane.metric("rota_requests_total", environment="sandbox") == before + 1
+    until("rota_requests_total", lambda: plane.metric("rota_requests_total", environment="sandbox") == before + 1)
 
 
 @pytest.mark.parametrize("host", ["chat.example.com", "mysandbox.example.com", "127.0.0.1"])
@@ -72,7 +72,7 @@ def test_any_other_host_is_production(seeded, host):
     plane = seeded.planes[0]
     before = plane.metric("rota_requests_total", environment="production")
     assert ask(seeded, host=host).status == 200
-    assert plane.metric("rota_requests_total", environment="production") == before + 1
+    until("rota_requests_total", lambda: plane.metric("rota_requests_total", environment="production") == before + 1)
 
 
 def test_undeclared_paths_and_verbs(seeded):

@@ -194,7 +194,7 @@ def test_absolute_form_overrides_host(served):
         connection.sendall(head("Content-Type: application/json", f"Content-Length: {len(body)}",
                                 line=f"POST http://sandbox.example.com{PATH} HTTP/1.1") + body)
         assert http.read_answer(connection).status == 200
-    assert plane.metric("rota_requests_total", environment="sandbox") == before + 1
+    until("rota_requests_total", lambda: plane.metric("rota_requests_total", environment="sandbox") == before + 1)
 
 
 def test_memory_stays_bounded_under_garbage(served):
