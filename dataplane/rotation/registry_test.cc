@@ -1,6 +1,8 @@
 #include "dataplane/rotation/registry.h"
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/clock.h"
@@ -244,6 +246,60 @@ TEST_F(RegistryTest, ARotationThatIsGoneStillServesTheRequestsThatHoldIt) {
   rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
 
   EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value());
+}
+
+// For ThreadSanitizer: everything that may happen at once does.
+TEST(RegistryThreadTest, EveryCallMayRunWhileAnyOtherDoes) {
+  std::atomic<uint64_t> told{0};
+  Registry registry("self", [&told](const Suspension&) { told.fetch_add(1); });
+  const auto spec = [](uint32_t weight) {
+    RotationSpec made;
+    made.id = "r";
+    for (const char* id : {"a", "b", "c"}) {
+      made.targets.push_back({.id = id, .weight = weight});
+      weight = 1;
+    }
+    return made;
+  };
+  registry.Resolve(spec(1));
+  constexpr int kRounds = 3000;
+  const auto time = [](int i) {
+    return MonotonicTime(seconds(100) + std::chrono::milliseconds(i));
+  };
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kRounds; ++i) {
+        const auto rotation = registry.Resolve(spec(1 + static_cast<uint32_t>(i / 100 % 3)));
+        const PickResult pick = rotation->PickFirst(time(i));
+        if (pick.pick.has_value() && i % 7 == t) {
+          TargetSet tried;
+          tried.set(pick.pick->target);
+          rotation->PickNext(time(i), tried);
+          rotation->RecordFailures({{pick.pick->target, FailureKind::kConnect}}, time(i));
+        } else if (pick.pick.has_value() && i % 11 == t) {
+          rotation->Suspend(pick.pick->target, Reason::kQuota, time(i), time(i + 20));
+        } else if (pick.pick.has_value()) {
+          rotation->RecordSuccess(pick.pick->target);
+        }
+      }
+    });
+  }
+  threads.emplace_back([&] {
+    for (int i = 0; i < kRounds; ++i) {
+      const auto epoch = static_cast<uint64_t>(i) + 1;
+      registry.ApplyRemote({{{"a", Reason::kQuota, time(i + 5), epoch, "x"}, i % 5 == 0}}, time(i));
+      registry.Lift("b", time(i));
+      registry.Active(time(i));
+      registry.Own(time(i));
+      registry.Resolve(spec(1))->Inspect(time(i));
+      registry.Retain({"r"}, {"a", "b", "c"});
+    }
+  });
+  threads.clear();
+
+  EXPECT_GT(told.load(), 0u);
+  EXPECT_TRUE(registry.Resolve(spec(1))->PickFirst(time(2 * kRounds)).pick.has_value());
 }
 
 }  // namespace

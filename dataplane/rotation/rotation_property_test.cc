@@ -229,6 +229,34 @@ TEST(RotationPropertyTest, EveryPrefixSinceAChangeIsExactInRandomHistories) {
   }
 }
 
+// The eligible set of a schedule cannot be seen from outside: some set of targets must explain the
+// order.
+bool IsExactForSomeSet(const std::map<uint64_t, size_t>& order,
+                       const std::vector<uint32_t>& weights) {
+  for (uint64_t set = 1; set < (uint64_t{1} << weights.size()); ++set) {
+    std::vector<uint64_t> shares;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      shares.push_back((set >> i & 1) != 0 ? weights[i] : 0);
+    }
+    if (std::all_of(shares.begin(), shares.end(), [](uint64_t share) { return share == 0; })) {
+      continue;
+    }
+    PrefixChecker checker(shares);
+    if (std::all_of(order.begin(), order.end(), [&](const auto& pick) {
+          return shares[pick.second] > 0 && checker.Add(pick.second);
+        })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST(RotationPropertyTest, TheCheckItselfRefusesAnOrderThatIsNotExact) {
+  EXPECT_TRUE(IsExactForSomeSet({{0, 0}, {1, 1}, {2, 0}}, {2, 1}));
+  EXPECT_FALSE(IsExactForSomeSet({{0, 0}, {1, 0}, {2, 1}, {3, 1}, {4, 1}}, {1, 1}));
+  EXPECT_FALSE(IsExactForSomeSet({{0, 1}}, {1, 0}));
+}
+
 // Threads pick while one of them suspends, lifts and lets time pass; the picks are put into their
 // serial order afterwards and every prefix of every schedule is checked.
 TEST(RotationPropertyTest, ThePicksOfManyThreadsFormExactPrefixesBetweenChanges) {
@@ -276,29 +304,7 @@ TEST(RotationPropertyTest, ThePicksOfManyThreadsFormExactPrefixesBetweenChanges)
       for (const auto& [number, order] : schedules) {
         // Every position was handed out, and once.
         ASSERT_EQ(order.rbegin()->first + 1, order.size());
-        // The eligible set of the schedule: unknown here, so each target that it picked; targets
-        // that it did not reach yet cannot be told from suspended ones and are checked by the test
-        // above.
-        if (order.size() < 200000 / weights.size() && !has_table) {
-          continue;
-        }
-        TargetSet seen;
-        for (const auto& [position, target] : order) {
-          seen.set(target);
-        }
-        std::vector<uint64_t> shares;
-        uint64_t sum = 0;
-        for (size_t i = 0; i < weights.size(); ++i) {
-          shares.push_back(seen.test(i) ? weights[i] : 0);
-          sum += shares.back();
-        }
-        if (order.size() < sum) {
-          continue;
-        }
-        PrefixChecker checker(shares);
-        for (const auto& [position, target] : order) {
-          ASSERT_TRUE(checker.Add(target));
-        }
+        ASSERT_TRUE(IsExactForSomeSet(order, weights)) << "schedule " << number;
       }
       const std::vector<Rotation::TargetState> states = rotation->Inspect(MonotonicTime{});
       for (size_t i = 0; i < weights.size(); ++i) {
