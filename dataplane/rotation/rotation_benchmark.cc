@@ -17,22 +17,15 @@ thread_local uint64_t allocations = 0;
 }  // namespace
 
 // Not inlined: g++ would pair the malloc of one with the delete of another and warn.
-[[gnu::noinline]]  // Not inlined: the compiler would see malloc on one side and delete on the
-                   // other.
-                   [[gnu::noinline]] void*
-                   operator new(size_t size) {
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocations;
   if (void* memory = std::malloc(size)) {
     return memory;
   }
   throw std::bad_alloc();
 }
-[[gnu::noinline]] [[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] [[gnu::noinline]] void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace rota::rotation {
 namespace {
