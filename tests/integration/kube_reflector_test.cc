@@ -228,6 +228,7 @@ TEST_F(KubeReflectorTest, WhatVanishesDuringTheFirstListIsTakenBackBeforeSynced)
   server_.Start();
 
   ASSERT_TRUE(Sees({{"b", 1}, {"c", 1}}));
+  ASSERT_TRUE(Eventually([&] { return picture_.log().size() == 5; }));  // "synced" comes last
   EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "-a", "synced"));
 }
 
@@ -303,6 +304,7 @@ TEST_P(ListFaultTest, TheFirstListSucceedsInTheEnd) {
   Start();
 
   ASSERT_TRUE(Sees({{"a", 1}, {"b", 1}, {"c", 1}}));
+  ASSERT_TRUE(Eventually([&] { return picture_.log().size() == 4; }));  // "synced" comes last
   EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "synced"));
   EXPECT_TRUE(server_.AllFaultsMet());
 }
