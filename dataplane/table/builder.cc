@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/table/api_decoder.h"
@@ -13,8 +14,6 @@ namespace rota::table {
 namespace {
 
 namespace v1 = rota::sync::v1;
-
-using ResourceKey = ResourceMap::key_type;
 
 constexpr size_t kMaxMessage = 1024;  // of a Rejection
 
@@ -82,34 +81,35 @@ struct Builder::State {
   State(BuilderOptions builder_options, rotation::Registry& rotation_registry)
       : options(std::move(builder_options)), registry(rotation_registry) {}
 
-  using Apis = std::map<std::string, std::pair<uint64_t, std::shared_ptr<const DecodedApi>>>;
-
-  // What one Build has decoded.
+  struct ApiEntry {
+    // Kept for the case that a later version is bad while a Secret changes. Never a Secret's body.
+    std::shared_ptr<const v1::Resource> resource;
+    std::shared_ptr<const DecodedApi> decoded;
+    const std::string& name() const { return resource->id().name(); }
+  };
+  // What one Build has decoded. Unchanged parts are shared with the one before.
   struct Decoded {
+    std::optional<v1::Resource> gateway_resource;
     GatewaySettings gateway;
     SecretStore secrets;
-    Apis apis;  // with the hash of the resource that it was made from
+    bool has_other_secrets = true;  // than what was committed before
+    std::vector<ApiEntry> apis;     // by name
   };
 
   std::optional<DecodeProblem> TakeGateway(const v1::Resource& resource, Decoded& next) const;
-  std::optional<DecodeProblem> TakeSecret(const v1::Resource& resource,
-                                          SecretStore::Secrets& secrets) const;
-  std::optional<DecodeProblem> TakeApi(const v1::Resource& resource, Decoded& next) const;
-  std::optional<DecodeProblem> Take(const v1::Resource& resource, SecretStore::Secrets& secrets,
-                                    Decoded& next) const;
-  // Calls Take for every resource of that kind; a bad one is replaced by what is in use.
-  void TakeAll(v1::Kind kind, const ResourceMap& wanted, SecretStore::Secrets& secrets,
-               Decoded& next, BuildResult& result) const;
-  void AddRefusals(const ResourceMap& in_use, const Decoded& next,
-                   const std::vector<RouteTable::Collision>& collisions, BuildResult& result) const;
+  void TakeGateways(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
+  void TakeSecrets(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
+  void TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
+  // The entry for `resource`: the one before when nothing that it is made from has changed.
+  std::variant<ApiEntry, DecodeProblem> MakeApi(const v1::Resource& resource,
+                                                const ApiEntry* before, const Decoded& next) const;
+  void AddRefusals(const Decoded& next, const std::vector<RouteTable::Collision>& collisions,
+                   BuildResult& result) const;
 
   const BuilderOptions options;
   rotation::Registry& registry;
-  ResourceMap in_use;
   Decoded committed;
   Decoded built;  // by the last Build, waiting for Commit
-  // Since the last time the registry was told, an API has been removed or replaced.
-  bool has_gone = false;
 };
 
 std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& resource,
@@ -132,35 +132,69 @@ std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& res
   return std::nullopt;
 }
 
-std::optional<DecodeProblem> Builder::State::TakeSecret(const v1::Resource& resource,
-                                                        SecretStore::Secrets& secrets) const {
-  const std::string& name = resource.id().name();
-  const auto& known = committed.secrets.secrets();
-  if (const auto found = known.find(name);
-      found != known.end() && found->second->hash == resource.hash()) {
-    secrets[name] = found->second;
-    return std::nullopt;
+void Builder::State::TakeGateways(const ResourceMap& wanted, Decoded& next,
+                                  BuildResult& result) const {
+  // The flags hold also without a Gateway resource.
+  absl::StatusOr<HostRules> hosts =
+      HostRules::Make(options.production_hosts, options.sandbox_hosts);
+  if (hosts.ok()) {
+    next.gateway.hosts = *std::move(hosts);
   }
-  absl::StatusOr<std::shared_ptr<const DecodedSecret>> secret = SecretStore::Decode(resource);
-  if (!secret.ok()) {
-    return DecodeProblem{v1::Rejection::MALFORMED, "", std::string(secret.status().message())};
+  for (auto it = wanted.lower_bound({v1::GATEWAY, ""});
+       it != wanted.end() && it->first.first == v1::GATEWAY; ++it) {
+    const std::optional<DecodeProblem> problem = TakeGateway(it->second, next);
+    if (!problem.has_value()) {
+      next.gateway_resource = it->second;
+      continue;
+    }
+    const std::optional<v1::Resource>& kept = committed.gateway_resource;
+    const bool has_kept = kept.has_value() && kept->id().name() == it->first.second;
+    if (has_kept) {
+      next.gateway = committed.gateway;
+      next.gateway_resource = kept;
+    }
+    result.rejected.push_back(MakeRejection(it->second, has_kept ? kept->hash() : 0, *problem));
   }
-  secrets[name] = *std::move(secret);
-  return std::nullopt;
 }
 
-std::optional<DecodeProblem> Builder::State::TakeApi(const v1::Resource& resource,
-                                                     Decoded& next) const {
-  const std::string& name = resource.id().name();
-  if (const auto found = committed.apis.find(name);
-      found != committed.apis.end() && found->second.first == resource.hash()) {
-    const auto& used = found->second.second->used_secrets;
-    const bool has_same_secrets = std::all_of(used.begin(), used.end(), [&next](const auto& use) {
-      return next.secrets.HashOf(use.first) == use.second;
-    });
+void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
+                                 BuildResult& result) const {
+  const SecretStore::Secrets& before = committed.secrets.secrets();
+  SecretStore::Secrets secrets;
+  for (auto it = wanted.lower_bound({v1::SECRET, ""});
+       it != wanted.end() && it->first.first == v1::SECRET; ++it) {
+    const v1::Resource& resource = it->second;
+    const auto known = before.find(resource.id().name());
+    if (known != before.end() && known->second->hash == resource.hash()) {
+      secrets.insert(*known);
+      continue;
+    }
+    absl::StatusOr<std::shared_ptr<const DecodedSecret>> secret = SecretStore::Decode(resource);
+    if (secret.ok()) {
+      secrets[resource.id().name()] = *std::move(secret);
+      continue;
+    }
+    if (known != before.end()) {
+      secrets.insert(*known);
+    }
+    result.rejected.push_back(
+        MakeRejection(resource, known == before.end() ? 0 : known->second->hash,
+                      {v1::Rejection::MALFORMED, "", std::string(secret.status().message())}));
+  }
+  next.has_other_secrets = secrets != before;
+  next.secrets = SecretStore(std::move(secrets));
+}
+
+std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
+    const v1::Resource& resource, const ApiEntry* before, const Decoded& next) const {
+  if (before != nullptr && before->resource->hash() == resource.hash()) {
+    const auto& used = before->decoded->used_secrets;
+    const bool has_same_secrets =
+        !next.has_other_secrets || std::all_of(used.begin(), used.end(), [&next](const auto& use) {
+          return next.secrets.HashOf(use.first) == use.second;
+        });
     if (has_same_secrets) {
-      next.apis[name] = found->second;
-      return std::nullopt;
+      return *before;
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
@@ -168,74 +202,68 @@ std::optional<DecodeProblem> Builder::State::TakeApi(const v1::Resource& resourc
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }
-  next.apis[name] = {resource.hash(),
-                     std::make_shared<const DecodedApi>(std::get<DecodedApi>(std::move(decoded)))};
-  return std::nullopt;
+  const bool is_known = before != nullptr && before->resource->hash() == resource.hash();
+  return ApiEntry{is_known ? before->resource : std::make_shared<const v1::Resource>(resource),
+                  std::make_shared<const DecodedApi>(std::get<DecodedApi>(std::move(decoded)))};
 }
 
-std::optional<DecodeProblem> Builder::State::Take(const v1::Resource& resource,
-                                                  SecretStore::Secrets& secrets,
-                                                  Decoded& next) const {
-  switch (resource.id().kind()) {
-    case v1::GATEWAY:
-      return TakeGateway(resource, next);
-    case v1::SECRET:
-      return TakeSecret(resource, secrets);
-    case v1::API:
-      return TakeApi(resource, next);
-    default:
-      return DecodeProblem{v1::Rejection::UNSUPPORTED, "",
-                           "this data plane does not know the kind; update it"};
-  }
-}
-
-void Builder::State::TakeAll(v1::Kind kind, const ResourceMap& wanted,
-                             SecretStore::Secrets& secrets, Decoded& next,
-                             BuildResult& result) const {
-  for (auto it = wanted.lower_bound({kind, ""}); it != wanted.end() && it->first.first == kind;
-       ++it) {
+void Builder::State::TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const {
+  next.apis.reserve(committed.apis.size() + 16);
+  auto before = committed.apis.begin();  // both sides are in the order of names
+  for (auto it = wanted.lower_bound({v1::API, ""});
+       it != wanted.end() && it->first.first == v1::API; ++it) {
     const v1::Resource& resource = it->second;
-    const std::optional<DecodeProblem> problem = Take(resource, secrets, next);
-    if (!problem.has_value()) {
-      continue;
+    while (before != committed.apis.end() && before->name() < it->first.second) {
+      ++before;
     }
-    const auto kept = in_use.find(it->first);
-    const bool has_kept = kept != in_use.end() && !Take(kept->second, secrets, next).has_value();
-    result.rejected.push_back(
-        MakeRejection(resource, has_kept ? kept->second.hash() : 0, *problem));
-    if (has_kept) {
-      result.in_use[it->first] = kept->second;
-    } else {
-      result.in_use.erase(it->first);
+    const ApiEntry* known =
+        before != committed.apis.end() && before->name() == it->first.second ? &*before : nullptr;
+    std::variant<ApiEntry, DecodeProblem> made = MakeApi(resource, known, next);
+    if (const auto* problem = std::get_if<DecodeProblem>(&made)) {
+      result.rejected.push_back(
+          MakeRejection(resource, known == nullptr ? 0 : known->resource->hash(), *problem));
+      if (known == nullptr) {
+        continue;
+      }
+      // The old version with the Secrets of today. It was good once, so it is now.
+      made = MakeApi(*known->resource, known, next);
+    }
+    if (auto* entry = std::get_if<ApiEntry>(&made)) {
+      if (known != nullptr && known->decoded != entry->decoded) {
+        CollectChangedCredentials(*known->decoded->api, *entry->decoded->api,
+                                  result.changed_credentials);
+      }
+      next.apis.push_back(std::move(*entry));
     }
   }
 }
 
-void Builder::State::AddRefusals(const ResourceMap& wanted, const Decoded& next,
+void Builder::State::AddRefusals(const Decoded& next,
                                  const std::vector<RouteTable::Collision>& collisions,
                                  BuildResult& result) const {
-  const auto refuse = [&](const std::string& name, const DecodeProblem& problem) {
-    const v1::Resource& resource = wanted.at({v1::API, name});
-    result.refused.push_back(MakeRejection(resource, resource.hash(), problem));
+  const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
+    result.refused.push_back(MakeRejection(*entry.resource, entry.resource->hash(), problem));
   };
-  for (const auto& [name, entry] : next.apis) {
-    const DecodedApi& decoded = *entry.second;
+  for (const ApiEntry& entry : next.apis) {
+    const DecodedApi& decoded = *entry.decoded;
     if (decoded.secured_operations > 0 && !options.allow_unauthenticated) {
-      refuse(name, {v1::Rejection::AUTH_NOT_ENFORCED, "operations",
-                    absl::StrCat(decoded.secured_operations,
-                                 " operations ask for authentication, which this data plane does "
-                                 "not enforce: they are refused. Start it with "
-                                 "--allow-unauthenticated, or set secured: false")});
+      refuse(entry, {v1::Rejection::AUTH_NOT_ENFORCED, "operations",
+                     absl::StrCat(decoded.secured_operations,
+                                  " operations ask for authentication, which this data plane does "
+                                  "not enforce: they are refused. Start it with "
+                                  "--allow-unauthenticated, or set secured: false")});
     }
     for (const DecodeProblem& missing : decoded.missing) {
-      refuse(name, missing);
+      refuse(entry, missing);
     }
   }
   for (const RouteTable::Collision& collision : collisions) {
-    refuse(collision.api->id,
-           {v1::Rejection::INVALID, "base_path",
-            absl::StrCat("API ", collision.owner->id, " has the path ", collision.path,
-                         " already and keeps it; choose another basePath or version")});
+    const auto entry = std::lower_bound(
+        next.apis.begin(), next.apis.end(), collision.api->id,
+        [](const ApiEntry& candidate, const std::string& name) { return candidate.name() < name; });
+    refuse(*entry, {v1::Rejection::INVALID, "base_path",
+                    absl::StrCat("API ", collision.owner->id, " has the path ", collision.path,
+                                 " already and keeps it; choose another basePath or version")});
   }
 }
 
@@ -246,64 +274,52 @@ Builder::~Builder() = default;
 
 BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapshot_hash) {
   BuildResult result;
-  result.in_use = wanted;
   State::Decoded next;
-  SecretStore::Secrets secrets;
-  // The flags hold also without a Gateway resource.
-  absl::StatusOr<HostRules> flag_hosts =
-      HostRules::Make(state_->options.production_hosts, state_->options.sandbox_hosts);
-  if (flag_hosts.ok()) {
-    next.gateway.hosts = *std::move(flag_hosts);
-  }
-  state_->TakeAll(v1::GATEWAY, wanted, secrets, next, result);
-  state_->TakeAll(v1::SECRET, wanted, secrets, next, result);
-  next.secrets = SecretStore(std::move(secrets));
-  SecretStore::Secrets none;
-  state_->TakeAll(v1::API, wanted, none, next, result);
-  for (const auto& [key, resource] : wanted) {
-    if (key.first != v1::GATEWAY && key.first != v1::SECRET && key.first != v1::API) {
-      result.rejected.push_back(MakeRejection(resource, 0, *state_->Take(resource, none, next)));
-      result.in_use.erase(key);
+  state_->TakeGateways(wanted, next, result);
+  state_->TakeSecrets(wanted, next, result);
+  state_->TakeApis(wanted, next, result);
+  const auto reject_unknown = [&result](auto begin, auto end) {
+    for (; begin != end; ++begin) {
+      result.rejected.push_back(MakeRejection(
+          begin->second, 0,
+          {v1::Rejection::UNSUPPORTED, "", "this data plane does not know the kind; update it"}));
     }
-  }
-
+  };
+  reject_unknown(wanted.begin(), wanted.lower_bound({v1::GATEWAY, ""}));
+  reject_unknown(wanted.lower_bound({static_cast<v1::Kind>(v1::SECRET + 1), ""}), wanted.end());
   std::vector<std::shared_ptr<const Api>> apis;
   apis.reserve(next.apis.size());
-  for (const auto& [name, entry] : next.apis) {
-    apis.push_back(entry.second->api);
-    const auto before = state_->committed.apis.find(name);
-    if (before != state_->committed.apis.end() && before->second.second->api != entry.second->api) {
-      CollectChangedCredentials(*before->second.second->api, *entry.second->api,
-                                result.changed_credentials);
-    }
+  for (const State::ApiEntry& entry : next.apis) {
+    apis.push_back(entry.decoded->api);
   }
   std::vector<RouteTable::Collision> collisions;
   result.table = std::make_shared<const RouteTable>(
       RouteTable::Options{next.gateway.hosts, snapshot_hash, next.gateway.allow_local_upstreams},
       std::move(apis), &collisions);
-  state_->AddRefusals(result.in_use, next, collisions, result);
+  state_->AddRefusals(next, collisions, result);
   state_->built = std::move(next);
   return result;
 }
 
-void Builder::Commit(const BuildResult& result) {
-  for (const auto& [name, entry] : state_->committed.apis) {
-    const auto after = state_->built.apis.find(name);
-    if (after == state_->built.apis.end() ||
-        HasLostTargets(*entry.second->api, *after->second.second->api)) {
-      state_->has_gone = true;
+void Builder::Commit(const BuildResult&) {
+  bool has_gone = false;
+  auto after = state_->built.apis.begin();
+  for (const State::ApiEntry& before : state_->committed.apis) {
+    while (after != state_->built.apis.end() && after->name() < before.name()) {
+      ++after;
     }
+    has_gone = has_gone || after == state_->built.apis.end() || after->name() != before.name() ||
+               HasLostTargets(*before.decoded->api, *after->decoded->api);
   }
-  state_->in_use = result.in_use;
   state_->committed = std::move(state_->built);
   state_->built = State::Decoded();
-  if (!std::exchange(state_->has_gone, false)) {
+  if (!has_gone) {
     return;
   }
   std::set<std::string> rotations;
   std::set<std::string> targets;
-  for (const auto& [name, entry] : state_->committed.apis) {
-    for (const std::unique_ptr<BoundRotation>& bound : entry.second->api->rotations) {
+  for (const State::ApiEntry& entry : state_->committed.apis) {
+    for (const std::unique_ptr<BoundRotation>& bound : entry.decoded->api->rotations) {
       const rotation::RotationSpec& spec = bound->rotation->spec();
       rotations.insert(spec.id);
       for (const rotation::TargetSpec& target : spec.targets) {

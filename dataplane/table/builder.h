@@ -43,7 +43,8 @@ class Builder {
  public:
   Builder(BuilderOptions options, rotation::Registry& registry);
   ~Builder();
-  // The table of `wanted`. Does not touch the one in use; calls registry.Resolve for each rotation.
+  // The table of `wanted`, with the version that is in use of each resource that is rejected. Does
+  // not touch the one in use; calls registry.Resolve for each rotation.
   BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash);
   // To be called once the result has been published: forgets what is gone.
   void Commit(const BuildResult& result);

@@ -295,13 +295,44 @@ TEST_F(BuilderTest, ABadResourceIsRejectedAndItsOldVersionStays) {
   EXPECT_EQ(bad.rejected[0].rejected_hash(), wanted_.at({v1::API, "ns/chat"}).hash());
   EXPECT_EQ(bad.rejected[0].field(), "operations[2].target");
   EXPECT_EQ(bad.rejected[1].kept_hash(), 0u);
-  EXPECT_EQ(bad.in_use.at({v1::API, "ns/chat"}).hash(), good_hash);
-  EXPECT_FALSE(bad.in_use.contains({v1::API, "ns/new"}));
   ASSERT_EQ(bad.table->apis().size(), 1u);
   EXPECT_EQ(bad.table->apis()[0], good.table->apis()[0]);
 
   PutApi("ns/chat", kChat);
   EXPECT_EQ(BuildAndCommit().rejected.size(), 1u);
+}
+
+TEST_F(BuilderTest, TheOldVersionOfABadResourceGetsANewCredential) {
+  PutApi("ns/chat", kChat);
+  PutSecret("ns/key", "apiKey", "sk-1");
+  BuildAndCommit();
+
+  PutApi("ns/chat", R"(base_path: "no slash")");
+  PutSecret("ns/key", "apiKey", "sk-2");
+  const BuildResult result = BuildAndCommit();
+
+  EXPECT_EQ(result.rejected.size(), 1u);
+  EXPECT_THAT(result.changed_credentials, UnorderedElementsAre("t1", "t3"));
+  const Match match = result.table->Find("gw", "POST", "/chat/1.0/chat/completions");
+  EXPECT_EQ(match.route->endpoint->credential.value.Reveal(), "Bearer sk-2");
+}
+
+TEST_F(BuilderTest, BadSecretsAndGatewaysKeepTheirOldVersion) {
+  PutApi("ns/chat", kChat);
+  PutSecret("ns/key", "apiKey", "sk-1");
+  Put(v1::GATEWAY, "gw", Parse<v1::Gateway>(R"(sandbox_hosts: "*.dev")").SerializeAsString());
+  const BuildResult good = BuildAndCommit();
+
+  Put(v1::SECRET, "ns/key", "\xFF");
+  Put(v1::GATEWAY, "gw", Parse<v1::Gateway>(R"(sandbox_hosts: "a b")").SerializeAsString());
+  const BuildResult bad = BuildAndCommit();
+
+  ASSERT_EQ(bad.rejected.size(), 2u);
+  EXPECT_NE(bad.rejected[0].kept_hash(), 0u);
+  EXPECT_THAT(bad.rejected[0].message(), HasSubstr("\"a b\""));
+  EXPECT_NE(bad.rejected[1].kept_hash(), 0u);
+  EXPECT_EQ(bad.table->apis(), good.table->apis());
+  EXPECT_EQ(bad.table->EnvironmentOf("x.dev"), Environment::kSandbox);
 }
 
 struct BadApi {
@@ -383,7 +414,7 @@ TEST_F(BuilderTest, BytesThatDoNotDecodeAreRejected) {
   ASSERT_EQ(result.rejected.size(), 4u);
   EXPECT_EQ(result.rejected[0].code(), v1::Rejection::MALFORMED);
   EXPECT_EQ(result.rejected[3].code(), v1::Rejection::UNSUPPORTED);
-  EXPECT_THAT(result.in_use, IsEmpty());
+  EXPECT_THAT(result.table->apis(), IsEmpty());
 }
 
 TEST_F(BuilderTest, GatewayHostsAndFlagsDecideTheEnvironment) {
