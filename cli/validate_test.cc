@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "nlohmann/json.hpp"
+#include "tests/support/paths.h"
 
 namespace rota::cli {
 namespace {
@@ -167,8 +168,7 @@ TEST_F(ValidateTest, SecretsAreNeverPrinted) {
 TEST_F(ValidateTest, SeedFilesPass) {
   const char* const variable = std::getenv("ROTA_SHARED_DIR");
   const std::filesystem::path seeds =
-      std::filesystem::path(variable != nullptr ? variable
-                                                : std::string(ROTA_SOURCE_DIR) + "/../shared") /
+      std::filesystem::path(variable != nullptr ? variable : test::SourceDir() + "/../shared") /
       "inputs/apk";
   if (!std::filesystem::exists(seeds)) {
     GTEST_SKIP() << seeds << " is not there; set ROTA_SHARED_DIR";

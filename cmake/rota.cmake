@@ -67,9 +67,8 @@ function(rota_test)
     set(arg_TIMEOUT 120)
   endif()
   add_executable(${arg_NAME} ${arg_SRCS})
-  target_link_libraries(${arg_NAME} PRIVATE rota_options ${arg_DEPS} GTest::gmock GTest::gtest_main)
-  target_compile_definitions(${arg_NAME} PRIVATE ROTA_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-    ROTA_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  target_link_libraries(${arg_NAME} PRIVATE rota_options ${arg_DEPS} rota_test_paths GTest::gmock
+    GTest::gtest_main)
   add_test(NAME ${arg_NAME} COMMAND ${arg_NAME} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(${arg_NAME} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()

@@ -17,11 +17,12 @@
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
 #include "rota/sync/v1/config.pb.h"
+#include "tests/support/paths.h"
 
 namespace rota::compile {
 namespace {
 
-constexpr const char* kDirectory = ROTA_SOURCE_DIR "/controller/compile/testdata/";
+const std::string kDirectory = test::SourceDir() + "/controller/compile/testdata/";
 
 std::string Show(const resource::Diagnostics& diagnostics) {
   std::string text;

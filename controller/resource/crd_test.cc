@@ -13,6 +13,7 @@
 #include "controller/resource/decode.h"
 #include "controller/resource/testdata_test.h"
 #include "controller/resource/tree.h"
+#include "tests/support/paths.h"
 
 namespace rota::resource {
 namespace {
@@ -97,7 +98,7 @@ void Collect(const Json& schema, const std::string& path, std::map<std::string, 
 }
 
 Json Schema() {
-  const std::string file = std::string(ROTA_SOURCE_DIR) + "/crds/gateway.rota.dev_apis.yaml";
+  const std::string file = test::SourceDir() + "/crds/gateway.rota.dev_apis.yaml";
   Trees trees = ParseTrees(ReadWhole(file), {});
   EXPECT_TRUE(trees.problems.empty());
   return trees.trees.at(0).root.at("spec").at("versions").at(0).at("schema").at("openAPIV3Schema");
@@ -106,7 +107,7 @@ Json Schema() {
 // Field path -> {type, default} of the rows "| `spec.name` | text 1..128 | required | ... |".
 std::map<std::string, std::pair<std::string, std::string>> DocumentedRows() {
   std::map<std::string, std::pair<std::string, std::string>> rows;
-  const std::string text = ReadWhole(std::string(ROTA_SOURCE_DIR) + "/docs/reference/api.md");
+  const std::string text = ReadWhole(test::SourceDir() + "/docs/reference/api.md");
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<std::string> cells = absl::StrSplit(line, " | ");
     if (cells.size() == 4 &&

@@ -9,6 +9,7 @@
 
 #include "controller/resource/document.h"
 #include "controller/resource/testdata_test.h"
+#include "tests/support/paths.h"
 
 namespace rota::resource {
 namespace {
@@ -65,7 +66,7 @@ DecodedApi DecodeText(const std::string& text) {
 std::filesystem::path SharedFile(const std::string& name) {
   const char* const variable = std::getenv("ROTA_SHARED_DIR");
   const std::filesystem::path root =
-      variable != nullptr ? variable : std::string(ROTA_SOURCE_DIR) + "/../shared";
+      variable != nullptr ? variable : test::SourceDir() + "/../shared";
   return root / name;
 }
 
@@ -285,8 +286,8 @@ TEST(DecodeTest, SeveralEndpointsWithoutAPolicyAreReported) {
 }
 
 TEST(DecodeTest, WhatIsNotActedOnIsAWarningThatNamesTheField) {
-  const DecodedApi decoded = DecodeText(
-      ReadWhole(std::string(ROTA_SOURCE_DIR) + "/crds/testdata/valid/not-enforced-yet.yaml"));
+  const DecodedApi decoded =
+      DecodeText(ReadWhole(test::SourceDir() + "/crds/testdata/valid/not-enforced-yet.yaml"));
   ASSERT_TRUE(decoded.api) << ToText(decoded.diagnostics);
   const std::string text = ToText(decoded.diagnostics);
   for (const char* field :
@@ -440,7 +441,7 @@ void Digest(const std::string& text) {
 
 TEST(MutationTest, MutatedBytesNeverCrash) {
   const std::string original =
-      ReadWhole(std::string(ROTA_SOURCE_DIR) + "/crds/testdata/valid/not-enforced-yet.yaml");
+      ReadWhole(test::SourceDir() + "/crds/testdata/valid/not-enforced-yet.yaml");
   constexpr std::string_view kBytes = "{}[]:,-\"'&*!|>%@#?\n\t \\0a\x80\xff";
   std::mt19937 random(20'240'601);
   const auto below = [&](size_t limit) { return static_cast<size_t>(random()) % limit; };
@@ -483,8 +484,7 @@ void MutateEach(Json& root, Json& value, const std::vector<Json>& replacements) 
 }
 
 TEST(MutationTest, EveryValueReplacedByEveryTypeIsDecidedWithoutACrash) {
-  Json spec = ParseFile(ReadWhole(std::string(ROTA_SOURCE_DIR) +
-                                  "/crds/testdata/valid/not-enforced-yet.yaml"))
+  Json spec = ParseFile(ReadWhole(test::SourceDir() + "/crds/testdata/valid/not-enforced-yet.yaml"))
                   .apis.at(0)
                   .spec;
   const std::vector<Json> replacements = {nullptr,

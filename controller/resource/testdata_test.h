@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "controller/resource/diagnostic.h"
+#include "tests/support/paths.h"
 
 namespace rota::resource {
 
@@ -26,8 +27,8 @@ inline std::string ReadWhole(const std::filesystem::path& path) {
 // The YAML files of crds/testdata/<folder>, sorted.
 inline std::vector<std::filesystem::path> TestdataFiles(const std::string& folder) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(std::string(ROTA_SOURCE_DIR) +
-                                                               "/crds/testdata/" + folder)) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(test::SourceDir() + "/crds/testdata/" + folder)) {
     if (entry.path().extension() == ".yaml") {
       files.push_back(entry.path());
     }

@@ -12,6 +12,7 @@
 
 #include "dataplane/provider/reset_time.h"
 #include "gtest/gtest.h"
+#include "tests/support/paths.h"
 
 namespace rota::provider {
 namespace {
@@ -440,7 +441,7 @@ TEST(EvidenceTest, KnowsTheDialectsByTheirNames) {
 TEST(EvidenceTest, ReadsTheRetryDelayOfARecordedGoogleAnswer) {
   const char* shared = std::getenv("ROTA_SHARED_DIR");
   const std::filesystem::path file =
-      std::filesystem::path(shared != nullptr ? shared : ROTA_SOURCE_DIR "/../shared") /
+      std::filesystem::path(shared != nullptr ? shared : test::SourceDir() + "/../shared") /
       "recordings/google/google-429-retry-info.json";
   if (!std::filesystem::exists(file)) {
     GTEST_SKIP() << file << " is not there; set ROTA_SHARED_DIR to the folder of the recordings";

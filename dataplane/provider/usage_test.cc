@@ -7,6 +7,7 @@
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/support/paths.h"
 
 namespace rota::provider {
 namespace {
@@ -89,7 +90,7 @@ struct Recording {
 TEST(UsageTest, ReadsRecordedAnswersAndStreams) {
   const char* shared = std::getenv("ROTA_SHARED_DIR");
   const std::filesystem::path folder =
-      std::filesystem::path(shared != nullptr ? shared : ROTA_SOURCE_DIR "/../shared") /
+      std::filesystem::path(shared != nullptr ? shared : test::SourceDir() + "/../shared") /
       "recordings";
   if (!std::filesystem::exists(folder)) {
     GTEST_SKIP() << folder << " is not there; set ROTA_SHARED_DIR to the folder of the recordings";

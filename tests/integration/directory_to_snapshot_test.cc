@@ -15,6 +15,7 @@
 #include "controller/source/directory_source.h"
 #include "gtest/gtest.h"
 #include "rota/sync/v1/config.pb.h"
+#include "tests/support/paths.h"
 
 namespace rota::reconcile {
 namespace {
@@ -131,7 +132,7 @@ class DirectoryIntegrationTest : public testing::Test {
 
 TEST_F(DirectoryIntegrationTest, CompilesTheSeedApiUnmodified) {
   const char* shared = std::getenv("ROTA_SHARED_DIR");
-  const std::string root = shared != nullptr ? shared : ROTA_SOURCE_DIR "/../shared";
+  const std::string root = shared != nullptr ? shared : test::SourceDir() + "/../shared";
   const auto seed = ReadFile(root + "/inputs/apk/chat-service.apk-conf.yaml");
   if (!seed.ok()) {
     GTEST_SKIP() << "the seed file is not here: set ROTA_SHARED_DIR to the folder of the inputs";

@@ -13,6 +13,7 @@
 #include "controller/source/kube_status.h"
 #include "tests/integration/kube_test_support.h"
 #include "tests/integration/kube_world.h"
+#include "tests/support/paths.h"
 #include "tests/support/real_apiserver.h"
 
 namespace rota::testing {
@@ -67,7 +68,7 @@ class KubeEndToEndTest : public ::testing::Test {
     auto started = RealApiServer::Start(RealApiServer::BinariesDirectory());
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
-    Must({"apply", "-f", std::string(ROTA_SOURCE_DIR) + "/crds/gateway.rota.dev_apis.yaml"});
+    Must({"apply", "-f", test::SourceDir() + "/crds/gateway.rota.dev_apis.yaml"});
     Must({"wait", "--for=condition=Established", "crd/apis.gateway.rota.dev", "--timeout=30s"});
     Must({"create", "namespace", "team"});
     // The server makes the first object of a young definition wait for 2 s: let that pass here.
@@ -215,7 +216,7 @@ TEST_F(KubeEndToEndTest, ARoleInOneNamespaceIsEnoughAndItsAbsenceIsTold) {
 }
 
 TEST_F(KubeEndToEndTest, TheServerAgreesWithTheExamplesOfTheDefinition) {
-  const std::string root = std::string(ROTA_SOURCE_DIR) + "/crds/testdata/";
+  const std::string root = test::SourceDir() + "/crds/testdata/";
   int files = 0;
   for (const char* folder : {"valid", "invalid"}) {
     for (const auto& file : std::filesystem::directory_iterator(root + folder)) {
@@ -231,8 +232,7 @@ TEST_F(KubeEndToEndTest, TheServerAgreesWithTheExamplesOfTheDefinition) {
 
 TEST_F(KubeEndToEndTest, TheSeedApiIsAppliedUnmodified) {
   const char* shared = std::getenv("ROTA_SHARED_DIR");
-  const std::string folder =
-      shared == nullptr ? std::string(ROTA_SOURCE_DIR) + "/../shared" : shared;
+  const std::string folder = shared == nullptr ? test::SourceDir() + "/../shared" : shared;
   const auto seed = ReadFile(folder + "/inputs/apk/chat-service.apk-conf.yaml");
   if (!seed.ok()) {
     GTEST_SKIP() << "no seed API: set ROTA_SHARED_DIR (" << seed.status().message() << ")";

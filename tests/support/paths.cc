@@ -1,0 +1,7 @@
+#include "tests/support/paths.h"
+
+namespace rota::test {
+
+std::string SourceDir() { return ROTA_SOURCE_DIR; }
+
+}  // namespace rota::test
