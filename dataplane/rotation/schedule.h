@@ -3,7 +3,7 @@
 // The order of first picks over one set of targets, and how far it has gone. The order of a short
 // cycle is a table: a pick is one fetch_add. A cycle that is too long for a table (64 random
 // weights repeat after some 300,000 picks) is computed pick by pick under a lock that is held for
-// some 50 ns.
+// some 100 ns.
 //
 // Pick() and the setters are thread-safe; the rest belongs to the rotation that made it.
 
