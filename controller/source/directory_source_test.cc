@@ -54,6 +54,11 @@ class RecordingSink final : public ObjectSink {
     return read();
   }
 
+  // The problems told last; the source tells them again whenever it looks.
+  std::vector<SourceProblem> Problems() {
+    return Get<std::vector<SourceProblem>>([this] { return problems; });
+  }
+
   std::map<std::string, ApiObject> apis;
   std::map<std::string, SecretObject> secrets;
   std::vector<std::string> deleted_apis;
@@ -170,7 +175,7 @@ TEST_F(DirectorySourceTest, TellsWhatIsThereAtTheStartAndThenSyncs) {
   EXPECT_EQ(sink_.apis.count("default/one"), 1U);
   EXPECT_EQ(sink_.apis.count("default/two"), 1U);
   EXPECT_EQ(sink_.apis.count("team/three"), 1U);
-  EXPECT_TRUE(sink_.problems.empty());
+  EXPECT_TRUE(sink_.Problems().empty());
   for (const auto& [name, api] : sink_.apis) {
     EXPECT_EQ(api.bare_apk_conf, name.starts_with("default/chat-")) << name;
     EXPECT_EQ(api.metadata.generation > 0, true);
@@ -286,8 +291,8 @@ TEST_F(DirectorySourceTest, KeepsTheLastGoodObjectsOfABrokenFileAndSaysWhere) {
 
   Replace("a.yaml", Manifest("a", "/a") + "  broken: [\n");
   ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
-  EXPECT_EQ(sink_.problems[0].file, File("a.yaml"));
-  EXPECT_GT(sink_.problems[0].line, 0);
+  EXPECT_EQ(sink_.Problems()[0].file, File("a.yaml"));
+  EXPECT_GT(sink_.Problems()[0].line, 0);
   EXPECT_EQ(sink_.apis.count("default/a"), 1U);
   EXPECT_NE(source_->Health().last_error, "");
 
@@ -304,7 +309,7 @@ TEST_F(DirectorySourceTest, KeepsTheObjectsOfAFileThatWasEmptied) {
   WriteInPlace("a.yaml", "");
 
   ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
-  EXPECT_NE(sink_.problems[0].message.find("empty"), std::string::npos);
+  EXPECT_NE(sink_.Problems()[0].message.find("empty"), std::string::npos);
   EXPECT_TRUE(sink_.deleted_apis.empty());
 }
 
@@ -326,8 +331,8 @@ TEST_F(DirectorySourceTest, ServesTheFirstOfTwoFilesWithOneObjectAndNamesBoth) {
   Replace("a.yaml", Manifest("same", "/a"));
   ASSERT_TRUE(AwaitBasePath("default/same", "/a"));
   ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
-  EXPECT_EQ(sink_.problems[0].file, File("b.yaml"));
-  EXPECT_NE(sink_.problems[0].message.find(File("a.yaml")), std::string::npos);
+  EXPECT_EQ(sink_.Problems()[0].file, File("b.yaml"));
+  EXPECT_NE(sink_.Problems()[0].message.find(File("a.yaml")), std::string::npos);
 
   fs::remove(File("a.yaml"));
   EXPECT_TRUE(AwaitBasePath("default/same", "/b"));
@@ -376,8 +381,8 @@ TEST_F(DirectorySourceTest, ReportsWhatIsNoObjectOfOursAndServesTheRest) {
   Start();
 
   EXPECT_EQ(sink_.apis.size(), 1U);
-  ASSERT_EQ(sink_.problems.size(), 2U);
-  EXPECT_NE(sink_.problems[0].message.find("ConfigMap"), std::string::npos);
+  ASSERT_EQ(sink_.Problems().size(), 2U);
+  EXPECT_NE(sink_.Problems()[0].message.find("ConfigMap"), std::string::npos);
 }
 
 TEST_F(DirectorySourceTest, KeepsEverythingWhenTheDirectoryVanishesAndFindsItWhenItIsBack) {
