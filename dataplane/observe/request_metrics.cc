@@ -110,8 +110,8 @@ const std::array<HistogramKind, 3>& HistogramKinds() {
        "Time from sending a request upstream to the last byte of its answer.", kUpstreamBounds,
        &GroupCell::upstream},
       {"rota_time_to_first_token_seconds",
-       "Time from sending a request upstream to the first body byte of its answer.",
-       kUpstreamBounds, &GroupCell::first_token},
+       "Of streams: time from the request to the first event of its answer.", kUpstreamBounds,
+       &GroupCell::first_token},
   }};
   return kinds;
 }
