@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
+#include "common/pem.h"
 #include "common/status_macros.h"
 #include "rota/sync/v1/sync.grpc.pb.h"
 
@@ -100,19 +100,6 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
  private:
   SyncService& service_;
 };
-
-absl::Status CheckPem(const std::string& option, const std::string& file, std::string_view mark) {
-  const absl::StatusOr<std::string> content = ReadFile(file, 1 << 20);
-  if (!content.ok()) {
-    return absl::Status(content.status().code(),
-                        absl::StrCat(option, ": ", std::string(content.status().message())));
-  }
-  if (content->find(mark) == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(option, ": '", file, "' has no PEM block '", std::string(mark), "'"));
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
     const GrpcServerOptions& options) {

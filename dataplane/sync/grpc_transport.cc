@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
+#include "common/pem.h"
 #include "common/status_macros.h"
 #include "rota/sync/v1/sync.grpc.pb.h"
 
@@ -190,19 +190,6 @@ class GrpcTransport final : public SyncTransport {
   std::shared_ptr<grpc::Channel> channel_;
   std::shared_ptr<grpc::Channel> retired_channel_;
 };
-
-absl::Status CheckPem(const std::string& option, const std::string& file, std::string_view mark) {
-  const absl::StatusOr<std::string> content = ReadFile(file, 1 << 20);
-  if (!content.ok()) {
-    return absl::Status(content.status().code(),
-                        absl::StrCat(option, ": ", std::string(content.status().message())));
-  }
-  if (content->find(mark) == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(option, ": '", file, "' has no PEM block '", std::string(mark), "'"));
-  }
-  return absl::OkStatus();
-}
 
 absl::Status CheckPlaintext(const GrpcTransportOptions& options) {
   for (const HostPort& controller : options.controllers) {
