@@ -10,15 +10,16 @@ from harness.process import BIN, Program
 from harness.wait import until
 
 KEY = "sk-e2e-" + os.urandom(12).hex()
+LOOPBACK = "127.0.0.1"  # where everything listens, unless a test says another
 
 
 class Mock(Program):
     """rota-mock-llm as https://api.openai.com (by --resolve)."""
 
-    def __init__(self, folder, authority, key=KEY, name="mock", arguments=()):
-        certificate, private = authority.issue("api.openai.com", ["api.openai.com"])
+    def __init__(self, folder, authority, key=KEY, name="mock", arguments=(), host=LOOPBACK):
+        certificate, private = authority.issue("api.openai.com", ["api.openai.com"], ["127.0.0.1", "::1"])
         self._trust = http.trust(authority.ca)
-        command = [BIN / "rota-mock-llm", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", private,
+        command = [BIN / "rota-mock-llm", "--listen", f"{host}:0", "--tls-cert", certificate, "--tls-key", private,
                    "--keep-requests", 200, *arguments]
         super().__init__(name, command + (["--require-key", key] if key else []), folder)
         self.address = next(iter(self.ports.values()))
@@ -72,9 +73,9 @@ class Directory:
 
 
 class Controller(Program):
-    def __init__(self, folder, source, *arguments, name="controller", **named):
-        command = [BIN / "rota-controller", "--source", source, "--listen", "127.0.0.1:0",
-                   "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", *arguments]
+    def __init__(self, folder, source, *arguments, name="controller", host=LOOPBACK, **named):
+        command = [BIN / "rota-controller", "--source", source, "--listen", f"{host}:0",
+                   "--admin", f"{host}:0", "--metrics", f"{host}:0", *arguments]
         super().__init__(name, command, folder, **named)
 
     @property
@@ -93,10 +94,10 @@ class Controller(Program):
 
 class DataPlane(Program):
     def __init__(self, folder, controller, mock, authority, *arguments, name="dataplane", threads=2,
-                 unauthenticated=True, **named):
+                 unauthenticated=True, host=LOOPBACK, **named):
         self.state = pathlib.Path(folder) / f"{name}.state"
-        command = [BIN / "rota-dataplane", "--controller", controller, "--http", "127.0.0.1:0",
-                   "--admin", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--node", name, "--threads", threads,
+        command = [BIN / "rota-dataplane", "--controller", controller, "--http", f"{host}:0",
+                   "--admin", f"{host}:0", "--metrics", f"{host}:0", "--node", name, "--threads", threads,
                    "--state-dir", self.state, "--access-log", pathlib.Path(folder) / f"{name}.access.log"]
         if mock is not None:
             command += ["--resolve", f"api.openai.com:443:{mock.address}", "--upstream-ca", authority.ca]
@@ -172,12 +173,22 @@ def security(secret_name="openai-key"):
 URL = "https://api.openai.com/v1"
 
 
+def targets(entries, url=URL, **fields):
+    """Entries of a model list: names, or (name, weight); `fields` for all of them."""
+    pairs = [(entry, 1) if isinstance(entry, str) else entry for entry in entries]
+    return [{"model": model, "endpoint": url, "weight": weight, **fields} for model, weight in pairs]
+
+
+def model_policy(production, sandbox=(), **parameters):
+    """The policy ModelBasedRoundRobin over lists made by targets()."""
+    return {"policyName": "ModelBasedRoundRobin", "policyVersion": "v1",
+            "parameters": {"productionModels": production, **({"sandboxModels": sandbox} if sandbox else {}),
+                           **parameters}}
+
+
 def api(name="assistant", models=("gpt-4o", "gpt-4o-mini"), sandbox=("gpt-4o-mini",), base_path=None, suspend=60,
         url=URL, secret_name="openai-key", parameters=None, operations=None, **fields):
     """An apk-conf API with a rotation. `models`: names, or (name, weight)."""
-    def targets(entries):
-        pairs = [(entry, 1) if isinstance(entry, str) else entry for entry in entries]
-        return [{"model": model, "endpoint": url, "weight": weight} for model, weight in pairs]
     endpoint = {"endpoint": url, **({"endpointSecurity": security(secret_name)} if secret_name else {})}
     return {
         "name": name, "basePath": base_path or f"/{name}", "version": "1.0", "type": "REST",
@@ -185,10 +196,9 @@ def api(name="assistant", models=("gpt-4o", "gpt-4o-mini"), sandbox=("gpt-4o-min
         "endpointConfigurations": {"production": [endpoint], **({"sandbox": [endpoint]} if sandbox else {})},
         "operations": operations or [{"target": "/chat/completions", "verb": "POST"},
                                      {"target": "/models", "verb": "GET"}],
-        "apiPolicies": {"request": [{
-            "policyName": "ModelBasedRoundRobin", "policyVersion": "v1",
-            "parameters": {"onQuotaExceedSuspendDuration": suspend, "productionModels": targets(models),
-                           **({"sandboxModels": targets(sandbox)} if sandbox else {}), **(parameters or {})}}]},
+        "apiPolicies": {"request": [model_policy(
+            targets(models, url), targets(sandbox, url),
+            **{"onQuotaExceedSuspendDuration": suspend, **(parameters or {})})]},
         **fields}
 
 
@@ -212,14 +222,14 @@ class World:
         self.mock_server = self.add(Mock(self.folder, self.authority, **named))
         return self.mock_server
 
-    def serve_directory(self, files, *arguments, key=KEY):
+    def serve_directory(self, files, *arguments, key=KEY, **named):
         """Mock and controller; `files` = {name: content}."""
         if self.mock_server is None:
             self.mock(key=key)
         self.directory = Directory(self.folder / "config")
         for name, content in files.items():
             self.directory.write(name, content)
-        self.controller = self.add(Controller(self.folder, f"dir:{self.directory.path}", *arguments))
+        self.controller = self.add(Controller(self.folder, f"dir:{self.directory.path}", *arguments, **named))
         return self.controller
 
     def plane(self, *arguments, wait=True, controller=None, **named):
