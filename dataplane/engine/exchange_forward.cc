@@ -18,6 +18,7 @@ rotation::FailureKind KindOf(TryResult result) {
     case TryResult::kTls:
       return rotation::FailureKind::kTls;
     case TryResult::kReset:
+    case TryResult::kMalformed:
       return rotation::FailureKind::kReset;
     case TryResult::kTimeout:
       return rotation::FailureKind::kTimeout;
@@ -31,6 +32,7 @@ observe::FailoverReason ReasonOf(TryResult result) {
     case TryResult::kTls:
       return observe::FailoverReason::kTls;
     case TryResult::kReset:
+    case TryResult::kMalformed:
       return observe::FailoverReason::kReset;
     case TryResult::kTimeout:
       return observe::FailoverReason::kTimeout;
@@ -257,6 +259,7 @@ bool Exchange::MayReplay(TryResult result) const {
     case TryResult::kTls:
       return true;
     case TryResult::kReset:
+    case TryResult::kMalformed:
       return IsReplayable();
     case TryResult::kTimeout:
       // While connecting nothing was sent; a request that was may still be worked on.
@@ -380,6 +383,10 @@ Task<void> Exchange::AnswerFailure(TryResult result) {
   }
   if (result == TryResult::kTimeout && request_started_) {
     const GatewayError error{504, "102504", "the upstream did not answer in time", -1, ""};
+    co_await Answer(error);
+  } else if (result == TryResult::kMalformed) {
+    const GatewayError error{502, "upstream_malformed",
+                             "the upstream's answer is not valid HTTP/1.1", -1, ""};
     co_await Answer(error);
   } else {
     const GatewayError error{503, "102503", "the upstream could not be reached", -1, ""};

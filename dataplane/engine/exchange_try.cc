@@ -155,7 +155,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
           ParseResponseHead(input.view().substr(0, response_head_size_), response_);
       if (error != HeadError::kNone || response_.status == 101 || interim > kMaxInterim) {
         failure_ = "the upstream's answer is not valid HTTP/1.1";
-        co_return TryResult::kReset;
+        co_return TryResult::kMalformed;
       }
       if (response_.status >= 200) {
         break;
@@ -168,7 +168,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
     if (found != HeadScanner::Result::kIncomplete ||
         input.view().size() > loop_.limits().head_bytes) {
       failure_ = "the upstream's answer has a malformed or too large head";
-      co_return TryResult::kReset;
+      co_return TryResult::kMalformed;
     }
     if (cancelled_) {
       co_return TryResult::kCancelled;
@@ -179,7 +179,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
     }
     if (input.ended()) {
       failure_ = "the upstream closed the connection before it answered";
-      co_return TryResult::kReset;
+      co_return input.empty() ? TryResult::kReset : TryResult::kMalformed;
     }
     co_await input.More();
   }

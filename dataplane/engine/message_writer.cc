@@ -158,7 +158,10 @@ void AppendClientHead(const ClientAnswer& answer, std::string& out) {
     if (field.kind == FieldKind::kOrigin || !head.IsEndToEnd(field)) {
       continue;
     }
-    if (field.kind == FieldKind::kContentLength && answer.framing != ClientAnswer::Framing::kNone) {
+    // Without a body it says what another request would have got (HEAD, 304); beside 204 it means
+    // nothing.
+    if (field.kind == FieldKind::kContentLength &&
+        (answer.framing != ClientAnswer::Framing::kNone || head.status == 204)) {
       continue;
     }
     has_request_id = has_request_id || field.kind == FieldKind::kRequestId;
