@@ -14,6 +14,16 @@ int HexDigit(char c) {
   return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
+bool IsControl(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t') || byte == 0x7f;
+}
+
+bool IsTokenCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         (c != '\0' && std::strchr("!#$%&'*+-.^_`|~", c) != nullptr);
+}
+
 }  // namespace
 
 BodyDecoder::BodyDecoder(Framing framing, uint64_t length) : framing_(framing), remaining_(length) {
@@ -79,20 +89,54 @@ void BodyDecoder::StepSize(char c) {
     state_ = State::kFailed;
   } else if (c == '\r') {
     state_ = State::kSizeLineFeed;
-  } else if (c == ';' || c == ' ' || c == '\t') {
+  } else if (c == ' ' || c == '\t') {
+    state_ = State::kSizeSpace;
+  } else if (c == ';') {
     state_ = State::kExtension;
   } else {
     state_ = State::kFailed;
   }
 }
 
-void BodyDecoder::StepTrailer(char c) {
-  if (++trailer_bytes_ > kMaxTrailerBytes || c == '\n') {
+void BodyDecoder::StepExtension(char c) {
+  if (++line_bytes_ > kMaxLineBytes) {
     state_ = State::kFailed;
+  } else if (state_ == State::kSizeSpace && c != ' ' && c != '\t') {
+    state_ = c == ';' ? State::kExtension : State::kFailed;
   } else if (c == '\r') {
-    state_ = state_ == State::kTrailerStart ? State::kEndLineFeed : State::kTrailerLineFeed;
+    state_ = State::kSizeLineFeed;
+  } else if (IsControl(c)) {
+    state_ = State::kFailed;
+  }
+}
+
+void BodyDecoder::EndSizeLine(char c) {
+  excess_bytes_ += line_bytes_;
+  excess_bytes_ -= std::min(excess_bytes_, 2 * remaining_);
+  line_bytes_ = 0;
+  digits_ = 0;
+  if (c != '\n' || excess_bytes_ > kMaxExcessBytes) {
+    state_ = State::kFailed;
   } else {
-    state_ = State::kTrailer;
+    state_ = remaining_ == 0 ? State::kTrailerStart : State::kData;
+  }
+}
+
+void BodyDecoder::StepTrailer(char c) {
+  if (++trailer_bytes_ > kMaxTrailerBytes) {
+    state_ = State::kFailed;
+  } else if (state_ == State::kTrailerStart && c == '\r') {
+    state_ = State::kEndLineFeed;
+  } else if (state_ == State::kTrailerValue) {
+    if (c == '\r') {
+      state_ = State::kTrailerLineFeed;
+    } else if (IsControl(c)) {
+      state_ = State::kFailed;
+    }
+  } else if (state_ == State::kTrailerName && c == ':') {
+    state_ = State::kTrailerValue;
+  } else {
+    state_ = IsTokenCharacter(c) ? State::kTrailerName : State::kFailed;
   }
 }
 
@@ -101,21 +145,12 @@ void BodyDecoder::Step(char c) {
     case State::kSize:
       StepSize(c);
       return;
+    case State::kSizeSpace:
     case State::kExtension:
-      if (c == '\n' || ++line_bytes_ > kMaxLineBytes) {
-        state_ = State::kFailed;
-      } else if (c == '\r') {
-        state_ = State::kSizeLineFeed;
-      }
+      StepExtension(c);
       return;
     case State::kSizeLineFeed:
-      line_bytes_ = 0;
-      digits_ = 0;
-      if (c != '\n') {
-        state_ = State::kFailed;
-      } else {
-        state_ = remaining_ == 0 ? State::kTrailerStart : State::kData;
-      }
+      EndSizeLine(c);
       return;
     case State::kDataReturn:
       state_ = c == '\r' ? State::kDataLineFeed : State::kFailed;
@@ -124,7 +159,8 @@ void BodyDecoder::Step(char c) {
       state_ = c == '\n' ? State::kSize : State::kFailed;
       return;
     case State::kTrailerStart:
-    case State::kTrailer:
+    case State::kTrailerName:
+    case State::kTrailerValue:
       StepTrailer(c);
       return;
     case State::kTrailerLineFeed:

@@ -2,7 +2,8 @@
 
 // The framing of an HTTP/1 body: by length, chunked, or up to the end of the connection. Decodes in
 // place: what comes out is one contiguous piece of the buffer that went in. Strict about chunk
-// lines (CRLF only, bounded extensions and trailers, which are dropped). Thread-compatible.
+// lines and trailers (RFC 9112 7.1): CRLF only, no control bytes, bounded. Extensions and trailers
+// are dropped. Thread-compatible.
 
 #include <cstddef>
 #include <cstdint>
@@ -38,30 +39,37 @@ class BodyDecoder {
   enum class State : uint8_t {
     kData,
     kSize,
+    kSizeSpace,  // between the size and ';'
     kExtension,
     kSizeLineFeed,
     kDataReturn,
     kDataLineFeed,
     kTrailerStart,
-    kTrailer,
+    kTrailerName,
+    kTrailerValue,
     kTrailerLineFeed,
     kEndLineFeed,
     kDone,
     kFailed
   };
-  static constexpr size_t kMaxLineBytes = 4096;      // a chunk line with its extensions
+  static constexpr size_t kMaxLineBytes = 4096;  // the extensions of one chunk
+  // Extensions of all chunks, beyond twice what they carry: bytes that cost work and bring nothing.
+  static constexpr uint64_t kMaxExcessBytes = 16384;
   static constexpr size_t kMaxTrailerBytes = 16384;  // all trailers
 
   BodyDecoder(Framing framing, uint64_t length);
   // One byte of chunk framing.
   void Step(char c);
   void StepSize(char c);
+  void StepExtension(char c);
+  void EndSizeLine(char c);
   void StepTrailer(char c);
 
   Framing framing_ = Framing::kNone;
   State state_ = State::kDone;
   uint64_t remaining_ = 0;
   size_t line_bytes_ = 0;
+  uint64_t excess_bytes_ = 0;
   size_t trailer_bytes_ = 0;
   int digits_ = 0;
 };

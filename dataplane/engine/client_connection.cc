@@ -13,6 +13,8 @@ constexpr size_t kLingerBytes = 4 << 20;
 constexpr Duration kLingerTime = std::chrono::seconds(2);
 // Memory that is set aside for a body on the client's word alone.
 constexpr size_t kFirstBodyReserve = 256 << 10;
+// Empty lines in front of a request that are taken for a clumsy client's (RFC 9112 2.2).
+constexpr int kMaxEmptyLines = 4;
 // Reads of a body that does not fit one read.
 constexpr size_t kBodyReadBytes = 64 << 10;
 
@@ -116,15 +118,20 @@ void ClientConnection::OnReadDeadline() {
 }
 
 HeadScanner::Result ClientConnection::ScanHead() {
-  // Empty lines before a request are skipped (RFC 9112 2.2).
-  while (scanner_.size() == 0 && input_.view().starts_with("\r\n")) {
+  while (scanner_.size() == 0 && empty_lines_ < kMaxEmptyLines &&
+         input_.view().starts_with("\r\n")) {
     input_.Consume(2);
+    ++empty_lines_;
+  }
+  if (input_.view() == "\r") {
+    return HeadScanner::Result::kIncomplete;  // half of an empty line, maybe
   }
   return scanner_.Scan(input_.view());
 }
 
 Task<bool> ClientConnection::ReadHead() {
   scanner_.Reset();
+  empty_lines_ = 0;
   too_slow_ = false;
   idle_ = input_.empty();
   if (!idle_ || first_) {

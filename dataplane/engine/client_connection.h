@@ -100,6 +100,7 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   Buffer request_;  // the head, and what came with it
   RequestHead head_;
   HeadScanner scanner_;
+  int empty_lines_ = 0;  // in front of this request
   BodyDecoder decoder_;
   size_t head_size_ = 0;
   bool rest_in_request_ = false;  // bytes behind the head are in request_

@@ -145,7 +145,6 @@ GatewayError ErrorOfHead(HeadError error) {
       answer.code = "http_version_not_supported";
       break;
     case HeadError::kTransferEncoding:
-      answer.status = 501;
       answer.code = "transfer_encoding_not_supported";
       break;
     case HeadError::kExpectation:

@@ -50,6 +50,7 @@ constexpr KnownField kKnownFields[] = {
     {"proxy-authenticate", FieldKind::kHopByHop},
     {"openai-organization", FieldKind::kCredential},
     {"proxy-authorization", FieldKind::kHopByHop},
+    {"proxy-authentication-info", FieldKind::kHopByHop},
     {"x-goog-user-project", FieldKind::kCredential},
     {"x-goog-iam-authorization-token", FieldKind::kCredential},
 };
@@ -97,9 +98,22 @@ class HeadParser final : public http::basic_parser<kIsRequest> {
   int version_ = 11;
 };
 
-HeadError ErrorOf(const error_code& error) {
+// "GET /x HTTP/2.0" has a version, "GET /x y" and "GET /x y HTTP/1.1" have none where it should be.
+bool IsOtherVersion(std::string_view head) {
+  static constexpr std::string_view kVersion = " HTTP/d.d";
+  const std::string_view line = head.substr(0, head.find("\r\n"));
+  if (line.size() < kVersion.size()) {
+    return false;
+  }
+  const std::string_view end = line.substr(line.size() - kVersion.size());
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return end.starts_with(" HTTP/") && is_digit(end[6]) && end[7] == '.' && is_digit(end[8]) &&
+         !end.ends_with("1.1") && !end.ends_with("1.0");
+}
+
+HeadError ErrorOf(const error_code& error, std::string_view head) {
   if (error == http::error::bad_version) {
-    return HeadError::kVersion;
+    return IsOtherVersion(head) ? HeadError::kVersion : HeadError::kMalformed;
   }
   if (error == http::error::bad_content_length || error == http::error::multiple_content_length ||
       error == http::error::bad_transfer_encoding) {
@@ -127,6 +141,67 @@ void ForEachToken(std::string_view list, Each each) {
   }
 }
 
+// RFC 9112 6.2: digits and nothing else. Beast accepts lists of one value, which others read
+// differently.
+bool ParseLength(std::string_view value, uint64_t& length) {
+  length = 0;
+  for (const char c : value) {
+    const auto digit = static_cast<uint64_t>(c - '0');
+    if (c < '0' || c > '9' || length > (INT64_MAX - digit) / 10) {
+      return false;
+    }
+    length = length * 10 + digit;
+  }
+  return !value.empty();
+}
+
+void ReadConnection(std::string_view value, MessageHead& head, bool& closes) {
+  ForEachToken(value, [&head, &closes](std::string_view token) {
+    if (EqualsIgnoringCase(token, "close")) {
+      closes = true;
+    } else if (EqualsIgnoringCase(token, "keep-alive")) {
+      head.keep_alive = true;
+    } else {
+      head.connection_tokens.push_back(token);
+    }
+  });
+}
+
+// What the fields say about the body and the connection.
+HeadError ReadFraming(MessageHead& head) {
+  head.keep_alive = !head.http_1_0;
+  head.chunked = false;
+  head.content_length = std::nullopt;
+  bool closes = false;
+  for (const Field& field : head.fields) {
+    switch (field.kind) {
+      case FieldKind::kConnection:
+        ReadConnection(field.value, head, closes);
+        break;
+      case FieldKind::kContentLength: {
+        uint64_t length = 0;
+        if (head.content_length.has_value() || !ParseLength(field.value, length)) {
+          return HeadError::kLength;
+        }
+        head.content_length = length;
+        break;
+      }
+      case FieldKind::kTransferEncoding:
+        if (head.chunked || !EqualsIgnoringCase(field.value, "chunked")) {
+          return HeadError::kTransferEncoding;
+        }
+        head.chunked = true;
+        break;
+      default:
+        break;
+    }
+  }
+  head.keep_alive = head.keep_alive && !closes;
+  // HTTP/1.0 knows no chunks: who sends them there is not to be trusted about where they end.
+  const bool is_ambiguous = head.chunked && (head.http_1_0 || head.content_length.has_value());
+  return is_ambiguous ? HeadError::kLength : HeadError::kNone;
+}
+
 template <bool kIsRequest, typename Head>
 HeadError ParseCommon(std::string_view bytes, Head& head) {
   head.fields.clear();
@@ -135,52 +210,53 @@ HeadError ParseCommon(std::string_view bytes, Head& head) {
   error_code error;
   parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
   if (error) {
-    return ErrorOf(error);
+    return ErrorOf(error, bytes);
   }
   if (!parser.is_header_done()) {
     return HeadError::kMalformed;
   }
   head.http_1_0 = parser.version() < 11;
-  head.keep_alive = !head.http_1_0;
-  head.chunked = parser.chunked();
-  head.content_length = std::nullopt;
-  if (const boost::optional<std::uint64_t> length = parser.content_length()) {
-    head.content_length = *length;
-  }
-  bool transfer_encoded = false;
-  for (const Field& field : head.fields) {
-    if (field.kind == FieldKind::kConnection) {
-      ForEachToken(field.value, [&head](std::string_view token) {
-        if (EqualsIgnoringCase(token, "close")) {
-          head.keep_alive = false;
-        } else if (EqualsIgnoringCase(token, "keep-alive")) {
-          head.keep_alive = head.keep_alive || head.http_1_0;
-        } else {
-          head.connection_tokens.push_back(token);
-        }
-      });
-    } else if (field.kind == FieldKind::kTransferEncoding) {
-      if (transfer_encoded || !EqualsIgnoringCase(field.value, "chunked")) {
-        return HeadError::kTransferEncoding;
-      }
-      transfer_encoded = true;
-    }
-  }
-  if (transfer_encoded && (head.http_1_0 || head.content_length.has_value() || !head.chunked)) {
-    return HeadError::kLength;
-  }
-  return HeadError::kNone;
+  return ReadFraming(head);
 }
 
 bool IsHostCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::strchr("-._~%!$&'()*+,;=:[]", c) != nullptr;
+         (c != '\0' && std::strchr("-._~%!$&'()*+,;=", c) != nullptr);
 }
 
+bool IsAddressCharacter(char c) {
+  return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' ||
+         c == '.';
+}
+
+// RFC 3986: a name or an address, IPv6 in brackets; a port of digits.
 bool IsValidHost(std::string_view host) {
-  return !host.empty() && host.size() <= 260 && std::all_of(host.begin(), host.end(), [](char c) {
-    return c != '\0' && IsHostCharacter(c);
-  });
+  static constexpr size_t kMaxHostBytes = 260;
+  if (host.size() > kMaxHostBytes) {
+    return false;
+  }
+  std::string_view name;
+  if (host.starts_with('[')) {
+    const size_t end = host.find(']');
+    if (end == std::string_view::npos) {
+      return false;
+    }
+    name = host.substr(1, end - 1);
+    host.remove_prefix(end + 1);
+    if (!std::all_of(name.begin(), name.end(), IsAddressCharacter)) {
+      return false;
+    }
+  } else {
+    name = host.substr(0, host.find(':'));
+    host.remove_prefix(name.size());
+    if (!std::all_of(name.begin(), name.end(), IsHostCharacter)) {
+      return false;
+    }
+  }
+  const bool has_port = host.starts_with(':');
+  host.remove_prefix(has_port ? 1 : 0);
+  return !name.empty() && (has_port || host.empty()) &&
+         std::all_of(host.begin(), host.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // Splits the target into host (absolute form), path and query.
@@ -280,8 +356,8 @@ std::string_view HeadErrorText(HeadError error) {
     case HeadError::kHost:
       return "exactly one well-formed Host header field is required";
     case HeadError::kLength:
-      return "Content-Length is malformed, differs from another one, or stands beside "
-             "Transfer-Encoding; send exactly one of them";
+      return "Content-Length is malformed, stands there twice or beside Transfer-Encoding, or a "
+             "Transfer-Encoding in HTTP/1.0; send one plain number, or chunks in HTTP/1.1";
     case HeadError::kTarget:
       return "the request target must be a path such as /v1/models or an http(s) URL";
     case HeadError::kVersion:
@@ -346,7 +422,9 @@ HeadError ParseRequestHead(std::string_view bytes, RequestHead& head) {
 }
 
 HeadError ParseResponseHead(std::string_view bytes, ResponseHead& head) {
-  return ParseCommon<false>(bytes, head);
+  const HeadError error = ParseCommon<false>(bytes, head);
+  const bool has_status = head.status >= 100 && head.status <= 599;
+  return error == HeadError::kNone && !has_status ? HeadError::kMalformed : error;
 }
 
 }  // namespace rota::engine

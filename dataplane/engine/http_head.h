@@ -2,8 +2,9 @@
 
 // Heads of HTTP/1 requests and responses: where they end, what they say, and what of it may be
 // passed on. Strict where two readers could disagree (request smuggling): bare LF, folded lines,
-// Content-Length with Transfer-Encoding, repeated Host are refused. Views point into the head that
-// was given. Thread-safe (values and pure functions). Boost.Beast parses, in http_head.cc alone.
+// repeated Content-Length or one beside Transfer-Encoding, repeated Host are refused. Views point
+// into the head that was given. Thread-safe (values and pure functions). Boost.Beast parses, in
+// http_head.cc alone.
 
 #include <cstddef>
 #include <cstdint>
@@ -77,10 +78,10 @@ enum class HeadError : uint8_t {
   kBareLineFeed,      // 400
   kFolded,            // 400
   kHost,              // 400: missing, repeated or malformed
-  kLength,            // 400: Content-Length malformed, repeated with another value, or with chunked
+  kLength,            // 400: Content-Length malformed, repeated, or with Transfer-Encoding
   kTarget,            // 400
   kVersion,           // 505
-  kTransferEncoding,  // 501: other than exactly "chunked"
+  kTransferEncoding,  // 400: other than exactly "chunked"
   kExpectation,       // 417: other than 100-continue
 };
 // For the error answer: what is wrong and what to do.
