@@ -13,15 +13,21 @@ class Failure(Exception):
 
 
 class Process:
-    """One program with a log file. Stopped with SIGTERM, then SIGKILL."""
+    """One program with a log file. Stopped with SIGTERM, then SIGKILL, with everything that it has started."""
 
-    def __init__(self, name, command, folder, cpus):
+    def __init__(self, name, command, folder, cpus, nice=0, environment=None):
         self.name = name
         self.log = folder / f"{name}.log"
+
+        def prepare():
+            os.sched_setaffinity(0, cpus)
+            if nice:
+                os.nice(nice)
+
         with open(self.log, "wb") as log:
             self.child = subprocess.Popen(  # pylint: disable=consider-using-with
-                [str(part) for part in command], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+                [str(part) for part in command], stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=folder,
+                env={**os.environ, **(environment or {})}, preexec_fn=prepare, start_new_session=True)
 
     @property
     def pid(self):
@@ -48,8 +54,12 @@ class Process:
             try:
                 self.child.wait(5)
             except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
+                pass
+        try:
+            os.killpg(self.child.pid, signal.SIGKILL)  # the session that it leads; its children may outlive it
+        except (ProcessLookupError, PermissionError):
+            pass
+        self.child.wait()
 
 
 def tree(pid):

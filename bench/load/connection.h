@@ -47,6 +47,7 @@ class Connection {
   const char* error() const { return error_; }
 
   MonotonicTime due{};                    // of the request under way
+  MonotonicTime sent{};                   // of the request under way
   MonotonicTime deadline{};               // of the request under way
   std::unique_ptr<EventScanner> scanner;  // streams only
   bool saw_first_event = false;

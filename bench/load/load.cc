@@ -129,6 +129,7 @@ class Runner {
     epoll_ctl(epoll_, EPOLL_CTL_ADD, timer_, &event);
     start_ = clock_.Now();
     next_due_ = start_;
+    has_started_ = !options_.streams;
     next_tick_ = start_ + kTick;
     for (size_t i = 0; i < options_.connections; ++i) {
       connections_.push_back(
@@ -209,6 +210,7 @@ class Runner {
   void OnIdle(size_t index) {
     if (IsOpenLoop()) {
       idle_.push_back(index);
+      StartStreamsWhenConnected();
       SendWhatIsDue();
     } else {
       SendOn(index, clock_.Now());
@@ -222,6 +224,7 @@ class Runner {
       return;
     }
     connection.due = due;
+    connection.sent = now;
     connection.deadline =
         now + options_.request_time + (options_.streams ? options_.duration : Duration{});
     if (options_.streams) {
@@ -230,7 +233,8 @@ class Runner {
         result_.chunk_delay.Add(clock_.Now().time_since_epoch().count() - sent);
       });
     }
-    Take(index, connection.Send(options_.request));
+    const std::string& request = options_.requests[next_request_++ % options_.requests.size()];
+    Take(index, connection.Send(request));
   }
 
   void OnBody(size_t index, std::string_view piece) {
@@ -255,7 +259,7 @@ class Runner {
       return;
     }
     if (connection.due >= start_ + options_.warmup) {
-      result_.latency.Add((now - connection.due).count());
+      Count(connection, now);
     }
     if (connection.reader().must_close()) {
       connection.Close();
@@ -266,8 +270,25 @@ class Runner {
     }
   }
 
+  void Count(const Connection& connection, MonotonicTime now) {
+    if (connection.reader().status() / 100 != 2) {
+      result_.refusal_latency.Add((now - connection.sent).count());
+      result_.retry_after += connection.reader().has_retry_after() ? 1 : 0;
+      return;
+    }
+    const Duration latency = now - connection.due;
+    result_.latency.Add(latency.count());
+    if (options_.slow > Duration{} && latency > options_.slow) {
+      ++result_.slow_count;
+      if (result_.slow.size() < kMaxSlowAnswers) {
+        result_.slow.push_back({connection.due, latency});
+      }
+    }
+  }
+
   void EndStream(Connection& connection, bool good) {
     ++ended_streams_;
+    StartStreamsWhenConnected();
     if (connection.scanner != nullptr) {
       result_.events += connection.scanner->events();
     }
@@ -294,7 +315,20 @@ class Runner {
   }
 
   // --- Open loop.
+  // Streams with a rate: those that failed to connect count as connected, the others are started.
+  void StartStreamsWhenConnected() {
+    if (options_.streams && IsOpenLoop() && !has_started_ &&
+        idle_.size() + ended_streams_ == options_.connections) {
+      has_started_ = true;
+      next_due_ = clock_.Now();
+      ArmTimer();
+    }
+  }
+
   void SendWhatIsDue() {
+    if (!has_started_) {
+      return;
+    }
     const MonotonicTime now = clock_.Now();
     const Duration step = std::chrono::nanoseconds(static_cast<int64_t>(1e9 / options_.rate));
     while (next_due_ <= now && next_due_ < End() && waiting_.size() < kMaxWaiting) {
@@ -312,7 +346,7 @@ class Runner {
   }
 
   void ArmTimer() const {
-    if (!IsOpenLoop()) {
+    if (!IsOpenLoop() || !has_started_) {
       return;
     }
     const int64_t at = next_due_.time_since_epoch().count();
@@ -356,6 +390,8 @@ class Runner {
   std::deque<MonotonicTime> waiting_;  // open loop: due, without a connection
   size_t connecting_ = 0;
   size_t ended_streams_ = 0;
+  size_t next_request_ = 0;
+  bool has_started_ = false;
   LoadResult result_;
 };
 
@@ -365,8 +401,8 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options, const Clock& cloc
   if (options.connections == 0 || options.connections > 100'000) {
     return absl::InvalidArgumentError("the number of connections must be 1..100000");
   }
-  if (options.streams && options.rate > 0) {
-    return absl::InvalidArgumentError("streams are started at once; they have no rate");
+  if (options.requests.empty()) {
+    return absl::InvalidArgumentError("there is no request to send");
   }
   ASSIGN_OR_RETURN(const Address address, Resolve(options.target));
   ASSIGN_OR_RETURN(Context tls, MakeContext(options));

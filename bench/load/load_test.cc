@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 
@@ -135,9 +136,9 @@ class LoadTest : public testing::Test {
     options.target = server_->address();
     const std::string body = absl::StrCat(R"({"model":"m","stream":)", stream ? "true" : "false",
                                           R"(,"messages":[{}]})");
-    options.request = absl::StrCat(
+    options.requests = {absl::StrCat(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: mock\r\nContent-Length: ", body.size(),
-        "\r\n\r\n", body);
+        "\r\n\r\n", body)};
     options.connections = 8;
     options.duration = std::chrono::milliseconds(300);
     options.streams = stream;
@@ -190,6 +191,58 @@ TEST_F(LoadTest, OpenLoopChargesForWaiting) {
   EXPECT_GT(result->overdue, 10u);
 }
 
+TEST_F(LoadTest, CountsRefusalsApartAndWhetherTheyNameATime) {
+  ServerOptions server;
+  Behavior refuse;
+  refuse.status = 503;
+  refuse.first = 3;
+  refuse.headers = {{"retry-after", "1"}};
+  server.behaviors = {{"m", refuse}};
+  StartServer(std::move(server));
+
+  const auto result = RunLoad(Options(), clock_);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->statuses.at(503), 3u);
+  EXPECT_EQ(result->retry_after, 3u);
+  EXPECT_EQ(result->refusal_latency.count(), 3u);
+  EXPECT_EQ(result->latency.count(), result->requests - 3);
+}
+
+TEST_F(LoadTest, ListsSlowAnswers) {
+  ServerOptions server;
+  Behavior slow;
+  slow.delay = std::chrono::milliseconds(100);
+  slow.first = 2;
+  server.behaviors = {{"m", slow}};
+  StartServer(std::move(server));
+  LoadOptions options = Options();
+  options.slow = std::chrono::milliseconds(90);
+  const MonotonicTime before = clock_.Now();
+
+  const auto result = RunLoad(options, clock_);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_GE(result->slow.size(), 2u);
+  EXPECT_EQ(result->slow_count, result->slow.size());
+  EXPECT_GE(result->slow[0].latency, std::chrono::milliseconds(100));
+  EXPECT_GE(result->slow[0].due, before);
+}
+
+TEST_F(LoadTest, TakesItsRequestsInTurn) {
+  StartServer();
+  LoadOptions options = Options();
+  options.connections = 1;
+  options.requests.push_back("GET /unknown HTTP/1.1\r\nHost: mock\r\n\r\n");
+
+  const auto result = RunLoad(options, clock_);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  const uint64_t good = result->statuses.at(200);
+  const uint64_t unknown = result->statuses.at(404);
+  EXPECT_LE(std::max(good, unknown) - std::min(good, unknown), 1u);
+}
+
 TEST_F(LoadTest, CountsStreamsThatEndAndThoseThatAreCut) {
   ServerOptions server;
   server.answer.stamp_chunks = true;
@@ -206,6 +259,19 @@ TEST_F(LoadTest, CountsStreamsThatEndAndThoseThatAreCut) {
   EXPECT_EQ(result->errors.at("stream"), 3u);
   EXPECT_GT(result->chunk_delay.count(), 5u * 8u);
   EXPECT_LT(result->chunk_delay.Quantile(0.5), 1'000'000'000u);
+}
+
+TEST_F(LoadTest, StreamsWithARateStartWhenAllAreConnected) {
+  StartServer();
+  LoadOptions options = Options(/*stream=*/true);
+  options.rate = 100;
+  const MonotonicTime before = clock_.Now();
+
+  const auto result = RunLoad(options, clock_);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->streams_finished, 8u);
+  EXPECT_GE(clock_.Now() - before, std::chrono::milliseconds(70));  // 8 starts, 10 ms apart
 }
 
 TEST_F(LoadTest, SpeaksTlsAndVerifiesTheName) {

@@ -43,6 +43,7 @@ void ResponseReader::Reset() {
   left_ = 0;
   status_ = 0;
   must_close_ = false;
+  has_retry_after_ = false;
 }
 
 void ResponseReader::Hand(std::string_view piece) const {
@@ -123,6 +124,8 @@ void ResponseReader::ParseHead() {
       framing_ = Framing::kChunked;
     } else if (EqualsIgnoreCase(name, "connection") && EqualsIgnoreCase(value, "close")) {
       must_close_ = true;
+    } else if (EqualsIgnoreCase(name, "retry-after")) {
+      has_retry_after_ = true;
     }
   }
   must_close_ = must_close_ || framing_ == Framing::kUntilEnd;

@@ -28,6 +28,7 @@ class ResponseReader {
   State state() const { return state_; }
   int status() const { return status_; }
   bool must_close() const { return must_close_; }
+  bool has_retry_after() const { return has_retry_after_; }
   bool has_begun() const { return state_ != State::kHead || !head_.empty(); }
 
  private:
@@ -47,6 +48,7 @@ class ResponseReader {
   uint64_t left_ = 0;  // bytes of the body or chunk
   int status_ = 0;
   bool must_close_ = false;
+  bool has_retry_after_ = false;
 };
 
 }  // namespace rota::bench

@@ -1,0 +1,113 @@
+"""Three times what can be served, open loop, over 4,000 connections. There are two ways to have too much. "limit": more
+open requests than `--max-requests-per-thread` allows; the upstream takes 50 ms, the data plane allows 200 at once. "cpu":
+more than the core can do; the proxy shares its core with three busy loops, so that one load generator on the other core
+can offer three times as much. Goodput is what was answered with 200; it is held against the best of a closed loop on the
+same processes."""
+import sys
+import time
+
+from lib.processes import Process, memory_mib
+from lib.stage import CONNECTIONS, Stage, say
+from lib.table import Row, table
+
+LIMIT = 200
+UPSTREAM_SECONDS = "50ms"
+BUSY_LOOPS = 3
+TIMES = 3
+GOODPUT_BAR = 0.9
+REFUSAL_BAR_MS = 20
+FLAT = 1.05  # the second half of the time against the first
+OPEN_LOOP_CONNECTIONS = 4000
+
+
+def offer(stage, engine, rate, seconds):
+    """Three times the best: what came of it, and how the memory went."""
+    child = stage.start_load(engine, "--connections", OPEN_LOOP_CONNECTIONS, "--rate", f"{rate:.0f}", "--duration",
+                             f"{seconds}s", "--warmup", "1s")
+    samples = []
+    while child.poll() is None:
+        samples.append(memory_mib(engine.pid))
+        time.sleep(0.1)
+    result = stage.finish_load(engine, child, strict=False)
+    good = result["statuses"].get("200", 0)
+    refused = result["statuses"].get("503", 0)
+    half = len(samples) // 2
+    return {
+        "offered": rate, "goodput": good / result["seconds"], "refused": refused,
+        "other": result["requests"] - good - refused, "errors": result["errors"], "overdue": result["overdue"],
+        "p99_ms": result["latency_us"]["p99"] / 1000,
+        "refusal_p99_ms": result["refusal_us"]["p99"] / 1000 if refused else None,
+        "with_retry_after": result.get("retry_after", 0),
+        "refusals_counted": result.get("refusal_us", {}).get("count", 0),  # without the warm-up
+        "memory": [max(samples[:half]), max(samples[half:])]}
+
+
+def case(stage, engine, connections, seconds):
+    best = stage.load(engine, "--connections", connections, "--duration", "2s")["per_second"]
+    found = {"best": best} | offer(stage, engine, best * TIMES, seconds)
+    say(f"  best {best:.0f}/s, offered {found['offered']:.0f}/s, good {found['goodput']:.0f}/s, refused "
+        f"{found['refused']}, p99 {found['p99_ms']:.0f} ms, {found['errors']}")
+    return found
+
+
+def measure(options):
+    seconds = 3 if options.short else 10
+    layout = "split" if options.cpus > 1 else "one"
+    say("overload: more open requests than allowed")
+    with Stage(options, layout) as stage:
+        engine = stage.engine("rota", stage.mock(behavior=f"delay={UPSTREAM_SECONDS}"),
+                              flags=("--max-requests-per-thread", LIMIT))
+        found = {"limit": case(stage, engine, LIMIT, seconds)}
+    if options.cpus == 1:
+        return found
+    say("overload: more than the core can do")
+    for name in ("rota", "nginx"):
+        if name not in options.engines:
+            continue
+        with Stage(options, layout) as stage:
+            engine = stage.engine(name, stage.mock())
+            for _ in range(BUSY_LOOPS):
+                stage.started.append(Process("busy", [sys.executable, "-c", "while True: pass"],
+                                             stage.new_folder("busy"), stage.proxy_cpus))
+            found[f"cpu {name}"] = case(stage, engine, CONNECTIONS, seconds)
+    return found
+
+
+def is_good(value):
+    return value["goodput"] >= value["best"] * GOODPUT_BAR and not value["other"]
+
+
+def is_flat(value):
+    return value["memory"][1] <= value["memory"][0] * FLAT
+
+
+def rows(found, _options):
+    limit = found["limit"]
+    immediate = (limit["refused"] > 0 and limit["with_retry_after"] == limit["refusals_counted"] and
+                 limit["refusal_p99_ms"] <= REFUSAL_BAR_MS)
+    made = [
+        Row(f"{TIMES}x of what the limit of open requests allows: goodput", f">= {GOODPUT_BAR:.0%} of the best",
+            {"rota": f"{limit['goodput'] / limit['best']:.0%}"}, is_good(limit)),
+        Row("... refusals", f"503 with Retry-After, p99 <= {REFUSAL_BAR_MS} ms",
+            {"rota": f"{limit['refused']} of 503, {limit['with_retry_after']} of {limit['refusals_counted']} with it, "
+                     f"p99 {limit['refusal_p99_ms'] or float('nan'):.1f} ms"}, immediate,
+            failed=limit["refused"] == 0),
+        Row("... memory, first half / second half (MiB)", f"flat: within {FLAT}x",
+            {"rota": "{:.1f} / {:.1f}".format(*limit["memory"])}, is_flat(limit))]
+    if "cpu rota" in found:
+        beside = {key.split()[1]: value for key, value in found.items() if key.startswith("cpu ")}
+        made.append(Row(
+            f"{TIMES}x of what the core can do: goodput", f">= {GOODPUT_BAR:.0%} of the best, memory flat",
+            {name: f"{value['goodput'] / value['best']:.0%}" for name, value in beside.items()},
+            is_good(beside["rota"]) and is_flat(beside["rota"])))
+    return made
+
+
+def details(found):
+    return table(
+        ["", "best/s", "offered/s", "good/s", "refused", "other answers, errors", "p99 of the good ms",
+         "p99 of refusals ms", "MiB, halves"],
+        [[key, f"{value['best']:.0f}", f"{value['offered']:.0f}", f"{value['goodput']:.0f}", value["refused"],
+          f"{value['other']} {value['errors'] or ''}", f"{value['p99_ms']:.1f}",
+          "" if value["refusal_p99_ms"] is None else f"{value['refusal_p99_ms']:.1f}",
+          "{:.1f} / {:.1f}".format(*value["memory"])] for key, value in found.items()])
