@@ -164,6 +164,7 @@ void BodyDecoder::Step(char c) {
       StepTrailer(c);
       return;
     case State::kTrailerLineFeed:
+      ++trailer_bytes_;
       state_ = c == '\n' ? State::kTrailerStart : State::kFailed;
       return;
     case State::kEndLineFeed:

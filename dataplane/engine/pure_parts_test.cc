@@ -1,10 +1,8 @@
-// The parts of the engine that need no sockets: framing, heads, events, addresses, deadlines.
+// The parts of the engine that need no sockets: ends of heads, events, addresses, deadlines.
 
 #include <map>
 #include <string>
-#include <vector>
 
-#include "dataplane/engine/body_decoder.h"
 #include "dataplane/engine/deadline.h"
 #include "dataplane/engine/engine.h"
 #include "dataplane/engine/error_answer.h"
@@ -21,64 +19,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// --- Bodies
-// -----------------------------------------------------------------------------------------
-
-// Decodes `wire` in pieces of `step` bytes; the rest that is not the body's goes to `rest`.
-std::string DecodeInSteps(BodyDecoder& decoder, std::string wire, size_t step, std::string& rest) {
-  std::string body;
-  size_t at = 0;
-  while (at < wire.size() && !decoder.done() && !decoder.failed()) {
-    const size_t size = std::min(step, wire.size() - at);
-    const BodyDecoder::Result result = decoder.Decode({wire.data() + at, size});
-    body.append(result.decoded);
-    at += result.consumed;
-    if (result.consumed < size) {
-      break;
-    }
-  }
-  rest = wire.substr(at);
-  return body;
-}
-
-TEST(BodyDecoderTest, DecodesChunksHoweverTheyArrive) {
-  const std::string wire = "5\r\nhello\r\n1;a=b\r\n \r\n5\r\nworld\r\n0\r\nT: x\r\n\r\nNEXT";
-  for (size_t step = 1; step <= wire.size(); ++step) {
-    BodyDecoder decoder = BodyDecoder::Chunked();
-    std::string rest;
-    EXPECT_EQ(DecodeInSteps(decoder, wire, step, rest), "hello world") << step;
-    EXPECT_TRUE(decoder.done()) << step;
-    EXPECT_EQ(rest, "NEXT") << step;
-  }
-}
-
-TEST(BodyDecoderTest, RefusesMalformedChunks) {
-  for (const char* wire :
-       {"\r\n", "g\r\n", "-1\r\n", "5\nhello", "5\r\nhello0\r\n", "5\r\nhello\n0\r\n",
-        "0\r\nT: x\n\r\n", "1111111111111111\r\n", "0x5\r\n", "0\r\n\rX"}) {
-    BodyDecoder decoder = BodyDecoder::Chunked();
-    std::string rest;
-    DecodeInSteps(decoder, wire, 1000, rest);
-    EXPECT_TRUE(decoder.failed()) << wire;
-  }
-  BodyDecoder endless = BodyDecoder::Chunked();
-  std::string rest;
-  DecodeInSteps(endless, "5;" + std::string(10000, 'x'), 100, rest);
-  EXPECT_TRUE(endless.failed());
-  BodyDecoder trailers = BodyDecoder::Chunked();
-  DecodeInSteps(trailers, "0\r\n" + std::string(20000, 'x'), 100, rest);
-  EXPECT_TRUE(trailers.failed());
-}
-
-TEST(BodyDecoderTest, StopsAtTheLength) {
-  BodyDecoder decoder = BodyDecoder::Length(3);
-  std::string rest;
-  EXPECT_EQ(DecodeInSteps(decoder, "abcdef", 2, rest), "abc");
-  EXPECT_EQ(rest, "def");
-  EXPECT_TRUE(BodyDecoder::Length(0).done());
-  EXPECT_TRUE(BodyDecoder::None().done());
-}
 
 // --- Heads
 // ------------------------------------------------------------------------------------------

@@ -382,6 +382,18 @@ TEST_F(EngineGoodFramingTest, AnswersPipelinedRequestsInTheirOrder) {
   }
 }
 
+// RFC 9112 9.6
+TEST_F(EngineGoodFramingTest, ServesNothingBehindARequestThatCloses) {
+  Wire wire(Connect(gateway_.port()));
+  Reader reader(wire);
+  const std::string good = Host("Host: a\r\n");
+  wire.Send(good + Host("Host: a\r\nConnection: close\r\n") + good);
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 200);
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 200);
+  EXPECT_EQ(reader.ReadToEnd(), "");
+  EXPECT_EQ(upstream_.requests().size(), 2u);
+}
+
 TEST_F(EngineGoodFramingTest, ServesNothingBehindAMalformedRequestOfAPipeline) {
   Wire wire(Connect(gateway_.port()));
   Reader reader(wire);

@@ -272,6 +272,20 @@ TEST_F(EngineUpstreamFramingTest, DropsAConnectionOnWhichBytesComeUnasked) {
   EXPECT_EQ(upstream.accepted(), 2u);
 }
 
+// RFC 9112 6.1: a client of HTTP/1.0 does not know chunks.
+TEST_F(EngineUpstreamFramingTest, SendsNoChunksToAClientOfHttp10) {
+  for (const char* type : {"application/json", "text/event-stream"}) {
+    AnswerWith(Ok(absl::StrCat("transfer-encoding: chunked\r\ncontent-type: ", type, "\r\n"),
+                  "4\r\n: a\n\r\n1\r\n\n\r\n0\r\n\r\n"));
+    const auto answer =
+        Ask(gateway_.port(), "GET /chat/1.0/files/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    ASSERT_TRUE(answer.has_value()) << type;
+    EXPECT_EQ(answer->Field("transfer-encoding"), "") << type;
+    EXPECT_EQ(answer->Field("connection"), "close") << type;
+    EXPECT_EQ(answer->body, ": a\n\n") << type;
+  }
+}
+
 TEST_F(EngineUpstreamFramingTest, KeepsFieldsOfOneConnectionToItself) {
   AnswerWith(
       Ok("Connection: X-Secret, keep-alive\r\nconnection: x-other\r\nX-Secret: 1\r\nx-other: 2\r\n"
