@@ -9,11 +9,11 @@ from lib.table import median_of, ratios, table, upper_bound
 RATIO_THAT_FAILS = 2.0
 
 
-def per_request(stage, engines, rounds, seconds, label, arguments=(), **keywords):
+def per_request(stage, engines, rounds, seconds, label, connections=CONNECTIONS, **keywords):
     """{key: [per round {us, user_us, per_second, p50_us, p99_us}]}. `engines`: {key: engine}."""
-    fixed = ("--connections", CONNECTIONS, *arguments)
+    fixed = ("--connections", connections)
     for engine in engines.values():  # warm: pools, caches, branch predictors
-        stage.load(engine, *fixed, "--duration", "500ms", **keywords)
+        stage.load(engine, *fixed, "--duration", f"{max(0.5, seconds / 3):.1f}s", **keywords)
     found = {key: [] for key in engines}
     keys = list(engines)
     for number in range(rounds):

@@ -11,7 +11,7 @@ import tempfile
 from lib import peers
 from lib.certificates import Certificates
 from lib.peers.common import Direct, Mock, Setting
-from lib.processes import Failure
+from lib.processes import Failure, Process
 
 CPUS = sorted(os.sched_getaffinity(0))
 FIRST, SECOND = CPUS[0], CPUS[-1]
@@ -33,14 +33,19 @@ class Stage:
         self.proxy_cpus, self.cpus, self.workers = LAYOUTS[layout]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rota-bench-"))
         self.started = []
+        self.loads = []
         self.made_certificates = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for one in reversed(self.started):
-            one.stop()
+        for child in self.loads:
+            if child.poll() is None:
+                child.kill()
+                child.communicate()
+        for process in reversed(self.started):
+            process.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def certificates(self):
@@ -52,20 +57,22 @@ class Stage:
         folder.mkdir()
         return folder
 
+    def start(self, name, command, folder, cpus, **keywords):
+        process = Process(name, command, folder, cpus, **keywords)
+        self.started.append(process)
+        return process
+
     def mock(self, tls=False, **arguments):
-        mock = Mock(self.options.bin, self.new_folder("mock"), self.cpus, threads=len(self.cpus),
+        return Mock(self.start, self.options.bin, self.new_folder("mock"), self.cpus, threads=len(self.cpus),
                     certificates=self.certificates() if tls else None, **arguments)
-        self.started.append(mock)
-        return mock
 
     def engine(self, name, *mocks, weights=(1,), tls=False, asks=True, **arguments):
         """One proxy in front of the mocks. `tls`: towards the client; towards a mock as the mock has it. `asks`: it is
         there when it has answered a request, not only when it listens."""
-        setting = Setting(bin=self.options.bin, folder=self.new_folder(name), cpus=self.proxy_cpus,
-                          workers=self.workers, mocks=mocks, weights=weights, tls=tls,
+        setting = Setting(start=self.start, bin=self.options.bin, folder=self.new_folder(name),
+                          cpus=self.proxy_cpus, workers=self.workers, mocks=mocks, weights=weights, tls=tls,
                           certificates=self.certificates() if tls or mocks[0].tls else None)
         engine = peers.CLASSES[name](setting, **arguments)
-        self.started.append(engine)
         engine.wait()
         if asks:
             engine.ask()
@@ -89,7 +96,8 @@ class Stage:
         if engine.ca:
             command += ["--tls", "--tls-ca", engine.ca, "--host", "localhost:" + engine.address.rsplit(":", 1)[1]]
         command = ["taskset", "-c", ",".join(map(str, sorted(self.cpus))), *map(str, command), *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.loads.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return self.loads[-1]
 
     def finish_load(self, engine, child, strict=True):
         """What rota-load has printed. `strict`: anything but 200 is a failure of the run."""
@@ -99,6 +107,8 @@ class Stage:
         result = json.loads(out)
         if strict and (result["errors"] or set(result["statuses"]) - {"200"}):
             raise Failure(f"{engine.name}: not every request succeeded: {result['statuses']} {result['errors']}")
+        if strict and not result["requests"]:
+            raise Failure(f"{engine.name}: not one request was answered in {result['seconds']:.1f} s")
         return result
 
     def load(self, engine, *arguments, strict=True, **keywords):

@@ -6,7 +6,7 @@ same processes."""
 import sys
 import time
 
-from lib.processes import Process, memory_mib
+from lib.processes import memory_mib
 from lib.stage import CONNECTIONS, Stage, say
 from lib.table import Row, table
 
@@ -18,13 +18,15 @@ GOODPUT_BAR = 0.9
 REFUSAL_BAR_MS = 20
 FLAT = 1.05  # the second half of the time against the first
 OPEN_LOOP_CONNECTIONS = 4000
+WARM_UP_SECONDS = 1
 
 
 def offer(stage, engine, rate, seconds):
     """Three times the best: what came of it, and how the memory went."""
     child = stage.start_load(engine, "--connections", OPEN_LOOP_CONNECTIONS, "--rate", f"{rate:.0f}", "--duration",
-                             f"{seconds}s", "--warmup", "1s")
-    samples = []
+                             f"{seconds}s", "--warmup", f"{WARM_UP_SECONDS}s")
+    time.sleep(WARM_UP_SECONDS)
+    samples = [memory_mib(engine.pid)]
     while child.poll() is None:
         samples.append(memory_mib(engine.pid))
         time.sleep(0.1)
@@ -67,8 +69,8 @@ def measure(options):
         with Stage(options, layout) as stage:
             engine = stage.engine(name, stage.mock())
             for _ in range(BUSY_LOOPS):
-                stage.started.append(Process("busy", [sys.executable, "-c", "while True: pass"],
-                                             stage.new_folder("busy"), stage.proxy_cpus))
+                stage.start("busy", [sys.executable, "-c", "while True: pass"], stage.new_folder("busy"),
+                            stage.proxy_cpus)
             found[f"cpu {name}"] = case(stage, engine, CONNECTIONS, seconds)
     return found
 

@@ -1,5 +1,8 @@
-"""Cost must grow with the work, not with the configuration: CPU time per request at 1, 100 and 5,000 APIs (requests
-spread over all of them) and with 1, 8 and 64 targets in the rotation."""
+"""Cost must grow with the work, not with the configuration: CPU time per request at 1, 100 and 5,000 APIs, of which one
+is asked, or all in turn (then hardly anything of an API is still in the processor's caches), and with 1, 8 and 64
+targets in the rotation."""
+import copy
+
 from lib import cpu_time
 from lib.peers.rota import api
 from lib.stage import Stage, say
@@ -8,6 +11,14 @@ from lib.table import Row, median_of
 APIS = (1, 100, 5000)
 TARGETS = (1, 8, 64)
 FLAT = 1.10
+PATH = "/api-{n}/1.0/chat/completions"
+
+
+def asked(engine, apis):
+    """The engine, of whose APIs so many are asked in turn."""
+    engine = copy.copy(engine)
+    engine.path, engine.paths = PATH, apis
+    return engine
 
 
 def measure(options):
@@ -17,30 +28,30 @@ def measure(options):
     with Stage(options, "one") as stage:
         mock = stage.mock()
         for count in APIS:
-            apis = [api(mock.url)] + [api(mock.url, f"api-{n}") for n in range(count)]
-            found[f"{count:,} APIs"] = spread(stage.engine("rota", mock, apis=apis), count)
+            engine = stage.engine("rota", mock, apis=[api(mock.url)] + [
+                api(mock.url, f"api-{n}") for n in range(count)])
+            found[f"{count:,} APIs, one asked"] = asked(engine, 1)
+            if count > 1:
+                found[f"{count:,} APIs, all asked"] = asked(engine, count)
         for count in TARGETS:
             apis = [api(mock.url)] + [api(mock.url, "api-0", models=[f"model-{n}" for n in range(count)])]
-            found[f"{count} targets"] = spread(stage.engine("rota", mock, apis=apis), 1)
+            found[f"{count} targets"] = asked(stage.engine("rota", mock, apis=apis), 1)
         return cpu_time.per_request(stage, found, rounds, options.seconds, "scale")
 
 
-def spread(engine, count):
-    """Its load goes to so many APIs."""
-    engine.path, engine.paths = "/api-{n}/1.0/chat/completions", count
-    return engine
-
-
-def row(found, what, counts, unit):
-    values = [median_of(found[f"{count:,} {unit}"], "us") for count in counts]
-    flat = max(values) <= values[0] * FLAT
-    return Row(f"CPU per request at {' / '.join(f'{count:,}' for count in counts)} {what} (us)",
-               f"flat: within {FLAT}x of the first", {"rota": " / ".join(f"{value:.1f}" for value in values)}, flat,
+def row(found, what, keys):
+    values = [median_of(found[key], "us") for key in keys]
+    return Row(f"CPU per request at {what} (us)", f"flat: within {FLAT}x of the first",
+               {"rota": " / ".join(f"{value:.1f}" for value in values)}, max(values) <= values[0] * FLAT,
                failed=max(values) > values[0] * 2.5)
 
 
 def rows(found, _options):
-    return [row(found, "APIs", APIS, "APIs"), row(found, "targets", TARGETS, "targets")]
+    apis = " / ".join(f"{count:,}" for count in APIS)
+    first = f"{APIS[0]} APIs, one asked"
+    return [row(found, f"{apis} APIs, {which} asked", [first] + [f"{count:,} APIs, {which} asked" for count in APIS[1:]])
+            for which in ("one", "all")] + [
+        row(found, f"{' / '.join(map(str, TARGETS))} targets", [f"{count} targets" for count in TARGETS])]
 
 
 def details(found):

@@ -6,8 +6,6 @@ import pathlib
 import socket
 import ssl
 
-from lib.processes import Process
-
 PATH = "/v1/chat/completions"
 MODELS = ("gpt-4o", "gpt-4o-mini", "o1-mini")
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ready?"}]})
@@ -17,6 +15,7 @@ BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "
 class Setting:
     """Where and in front of what a proxy is started."""
 
+    start: object  # Stage.start: what it starts is stopped with the stage
     bin: pathlib.Path
     folder: pathlib.Path
     cpus: set
@@ -75,7 +74,7 @@ def answers(address, path, headers=(), ca=None, method="POST", body=BODY):
 class Mock:
     """The upstream. Its streams send an event every 100 ms with the time when it was sent."""
 
-    def __init__(self, programs, folder, cpus, threads=1, chunks=100, name="mock", certificates=None, behavior=None):
+    def __init__(self, start, programs, folder, cpus, threads=1, chunks=100, name="mock", certificates=None, behavior=None):
         ports = folder / "ports.json"
         command = [programs / "rota-mock-llm", "--listen", "127.0.0.1:0", "--ports-file", ports, "--threads", threads,
                    "--keep-requests", 0, "--answer-bytes", 512, "--chunks", chunks, "--chunk-interval", "100ms",
@@ -85,13 +84,10 @@ class Mock:
         if behavior:
             command += ["--behavior", f"*={behavior}"]
         self.tls = certificates is not None
-        self.process = Process("mock", command, folder, cpus)
+        self.process = start("mock", command, folder, cpus)
         self.process.wait_for("its ports file", lambda: ports.exists() and ports.read_text().strip())
         self.address = json.loads(ports.read_text())["listen"]
         self.url = f"{'https' if self.tls else 'http'}://{self.address}/v1"
-
-    def stop(self):
-        self.process.stop()
 
 
 class Engine:
@@ -122,9 +118,6 @@ class Engine:
         """Until it has answered."""
         self.process.wait_for("a 200", lambda: answers(self.address, self.path, self.headers, self.ca) == 200,
                               self.start_seconds)
-
-    def stop(self):
-        self.process.stop()
 
     @classmethod
     def missing(cls):

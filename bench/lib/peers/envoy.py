@@ -3,7 +3,6 @@ import json
 
 from lib.peers.common import Engine
 from lib.peers.installed import Installed, find
-from lib.processes import Process
 
 TYPE = "type.googleapis.com/envoy.extensions"
 
@@ -65,6 +64,6 @@ class Envoy(Installed, Engine):
         super().__init__(setting)
         config = setting.folder / "envoy.json"
         config.write_text(json.dumps(configuration(setting, self.address)))
-        self.process = Process(self.name, [
+        self.process = setting.start(self.name, [
             find(self.name)[0] / "bin/envoy", "-c", config, "--concurrency", setting.workers, "--log-level", "warn",
             "--disable-hot-restart"], setting.folder, setting.cpus)

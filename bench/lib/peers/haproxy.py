@@ -5,7 +5,6 @@ import shutil
 import subprocess
 
 from lib.peers.common import Engine
-from lib.processes import Process
 
 CONFIG = """
 global
@@ -44,7 +43,7 @@ class HAProxy(Engine):
         config.write_text(CONFIG.format(
             workers=setting.workers, address=self.address, servers=servers,
             bind=f" ssl crt {setting.certificates.both}" if setting.tls else ""))
-        self.process = Process(self.name, [program(), "-db", "-f", config], setting.folder, setting.cpus)
+        self.process = setting.start(self.name, [program(), "-db", "-f", config], setting.folder, setting.cpus)
 
     @classmethod
     def missing(cls):

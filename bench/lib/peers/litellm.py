@@ -3,7 +3,6 @@ import json
 
 from lib.peers.common import Engine
 from lib.peers.installed import Installed, find
-from lib.processes import Process
 
 
 class LiteLLM(Installed, Engine):
@@ -24,7 +23,7 @@ class LiteLLM(Installed, Engine):
             "router_settings": {"routing_strategy": "simple-shuffle"}}))
         host, port = self.address.rsplit(":", 1)
         place = find(self.name)[0]
-        self.process = Process(self.name, [
+        self.process = setting.start(self.name, [
             place / "bin/litellm", "--config", config, "--host", host, "--port", port, "--num_workers",
             setting.workers], setting.folder, setting.cpus,
             environment={"PATH": f"{place}/bin:/usr/bin:/bin", "LITELLM_LOG": "ERROR",

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 
 from lib.peers.common import Engine, free_address
-from lib.processes import Process
 
 CONFIG = """
 {user}
@@ -74,7 +73,7 @@ class Nginx(Engine):
             tls=tls.format(c=setting.certificates), scheme="https" if upstream_tls else "http",
             listen=("ssl " if setting.tls else "") + "reuseport backlog=4096",
             address=self.address, stream_address=self.stream_address))
-        self.process = Process(self.name, [program(), "-p", setting.folder, "-c", config], setting.folder,
+        self.process = setting.start(self.name, [program(), "-p", setting.folder, "-c", config], setting.folder,
                                setting.cpus)
 
     @classmethod

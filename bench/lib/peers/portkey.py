@@ -3,7 +3,6 @@ import json
 
 from lib.peers.common import Engine
 from lib.peers.installed import Installed, find
-from lib.processes import Process
 
 
 class Portkey(Installed, Engine):
@@ -20,6 +19,6 @@ class Portkey(Installed, Engine):
              "override_params": {"model": model}} for model, mock, weight in setting.targets()]}
         self.headers = (f"x-portkey-config: {json.dumps(config)}",)
         place = find(self.name)[0] / "node_modules/@portkey-ai/gateway"
-        self.process = Process(self.name, [
+        self.process = setting.start(self.name, [
             "node", place / "build/start-server.js", f"--port={self.address.rsplit(':', 1)[1]}", "--headless"],
             setting.folder, setting.cpus, environment={"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"})

@@ -6,7 +6,6 @@ import subprocess
 import urllib.request
 
 from lib.peers.common import MODELS, Engine, answers
-from lib.processes import Process
 
 
 def api(url, name="bench", models=MODELS):
@@ -50,10 +49,10 @@ class Rota(Engine):
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bench-key"},
             "stringData": {"apiKey": "sk-bench"}})
         self.controller_ports = setting.folder / "controller.json"
-        self.controller = Process("rota-controller", [
+        self.controller = setting.start("rota-controller", [
             setting.bin / "rota-controller", "--source", f"dir:{self.config}", "--listen", "127.0.0.1:0", "--admin",
             "127.0.0.1:0", "--ports-file", self.controller_ports], setting.folder, controller_cpus or setting.cpus,
-            controller_nice)
+            nice=controller_nice)
         self.controller.wait_for("its ports file", lambda: self.ports_of(self.controller_ports))
         self.controller_admin = self.ports_of(self.controller_ports)["admin"]
         self.start_data_plane(setting, flags)
@@ -65,7 +64,7 @@ class Rota(Engine):
         if setting.mocks[0].tls:
             listener += ["--upstream-ca", tls.ca]
         ports = setting.folder / "dataplane.json"
-        self.process = Process("rota-dataplane", [
+        self.process = setting.start("rota-dataplane", [
             setting.bin / "rota-dataplane", "--controller", self.ports_of(self.controller_ports)["listen"], *listener,
             "--admin", "127.0.0.1:0", "--ports-file", ports, "--threads", setting.workers,
             "--state-dir", setting.folder / "state", "--access-log", setting.folder / "access.log",
@@ -89,10 +88,6 @@ class Rota(Engine):
         with urllib.request.urlopen(f"http://{self.controller_admin}/debug/fleet", timeout=5) as answer:
             nodes = json.load(answer)["dataplanes"]
         return (nodes[0]["snapshot"], nodes[0]["apply_seconds"]) if nodes else (None, None)
-
-    def stop(self):
-        self.process.stop()
-        self.controller.stop()
 
     @classmethod
     def version(cls):
