@@ -43,7 +43,7 @@ class Connection {
   int fd() const { return fd_; }
   State state() const { return state_; }
   const ResponseReader& reader() const { return reader_; }
-  // Why it failed: "connect", "tls", "reset", "broken".
+  // Why it failed: "connect", "tls", "reset", "broken", "idle_close".
   const char* error() const { return error_; }
 
   MonotonicTime due{};                    // of the request under way

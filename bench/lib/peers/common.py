@@ -6,6 +6,8 @@ import pathlib
 import socket
 import ssl
 
+# A connection may say nothing for so long: all 5,000 of a measurement are opened before the first one is used.
+PATIENCE_SECONDS = 300
 PATH = "/v1/chat/completions"
 MODELS = ("gpt-4o", "gpt-4o-mini", "o1-mini")
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "ready?"}]})

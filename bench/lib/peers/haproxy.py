@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from lib.peers.common import Engine
+from lib.peers.common import PATIENCE_SECONDS, Engine
 
 CONFIG = """
 global
@@ -15,7 +15,7 @@ defaults
   option http-no-delay
   http-reuse always
   timeout connect 5s
-  timeout client 60s
+  timeout client {patience}s
   timeout server 60s
 frontend front
   bind {address} backlog 4096{bind}
@@ -42,7 +42,7 @@ class HAProxy(Engine):
         config = setting.folder / "haproxy.cfg"
         config.write_text(CONFIG.format(
             workers=setting.workers, address=self.address, servers=servers,
-            bind=f" ssl crt {setting.certificates.both}" if setting.tls else ""))
+            patience=PATIENCE_SECONDS, bind=f" ssl crt {setting.certificates.both}" if setting.tls else ""))
         self.process = setting.start(self.name, [program(), "-db", "-f", config], setting.folder, setting.cpus)
 
     @classmethod

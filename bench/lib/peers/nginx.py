@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from lib.peers.common import Engine, free_address
+from lib.peers.common import PATIENCE_SECONDS, Engine, free_address
 
 CONFIG = """
 {user}
@@ -20,6 +20,8 @@ http {{
   proxy_temp_path {folder}/nginx-proxy;
   client_body_buffer_size 128k;
   keepalive_requests 1000000000;
+  client_header_timeout {patience}s;
+  keepalive_timeout {patience}s;
   tcp_nodelay on;
   upstream mock {{ {servers} keepalive 512; keepalive_requests 1000000000; }}
   proxy_http_version 1.1;
@@ -72,7 +74,7 @@ class Nginx(Engine):
             servers=" ".join(f"server {mock.address} weight={weight};" for mock, weight in setting.weighted()),
             tls=tls.format(c=setting.certificates), scheme="https" if upstream_tls else "http",
             listen=("ssl " if setting.tls else "") + "reuseport backlog=4096",
-            address=self.address, stream_address=self.stream_address))
+            address=self.address, stream_address=self.stream_address, patience=PATIENCE_SECONDS))
         self.process = setting.start(self.name, [program(), "-p", setting.folder, "-c", config], setting.folder,
                                setting.cpus)
 

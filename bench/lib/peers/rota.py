@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import urllib.request
 
-from lib.peers.common import MODELS, Engine, answers
+from lib.peers.common import MODELS, PATIENCE_SECONDS, Engine, answers
 
 
 def api(url, name="bench", models=MODELS):
@@ -68,7 +68,8 @@ class Rota(Engine):
             setting.bin / "rota-dataplane", "--controller", self.ports_of(self.controller_ports)["listen"], *listener,
             "--admin", "127.0.0.1:0", "--ports-file", ports, "--threads", setting.workers,
             "--state-dir", setting.folder / "state", "--access-log", setting.folder / "access.log",
-            "--access-log-sample", "0.01", "--allow-unauthenticated", *flags], setting.folder, setting.cpus)
+            "--access-log-sample", "0.01", "--allow-unauthenticated", "--head-timeout", f"{PATIENCE_SECONDS}s",
+            "--keep-alive-timeout", f"{PATIENCE_SECONDS}s", *flags], setting.folder, setting.cpus)
         self.process.wait_for("its ports file", lambda: self.ports_of(ports))
         self.admin = self.ports_of(ports)["admin"]
 
