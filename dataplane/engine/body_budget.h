@@ -1,10 +1,12 @@
 #pragma once
 
 // The global budget for request bodies that are held in memory (bytes, all loops together).
-// Thread-safe.
+// BodyBudget is thread-safe.
 
 #include <atomic>
 #include <cstddef>
+
+#include "dataplane/observe/request_metrics.h"
 
 namespace rota::engine {
 
@@ -27,11 +29,15 @@ class BodyBudget {
   std::atomic<size_t> used_{0};
 };
 
-// What one request holds of it.
+// What one request holds of it. Single-thread (owner: the loop that `metrics` belong to).
 class BodyShare {
  public:
-  explicit BodyShare(BodyBudget& budget) : budget_(budget) {}
-  ~BodyShare() { budget_.Return(held_); }
+  BodyShare(BodyBudget& budget, observe::LoopMetrics& metrics)
+      : budget_(budget), metrics_(metrics) {}
+  ~BodyShare() {
+    budget_.Return(held_);
+    metrics_.AddHeldBodyBytes(-static_cast<int64_t>(held_));
+  }
   BodyShare(const BodyShare&) = delete;
   BodyShare& operator=(const BodyShare&) = delete;
   // False when the budget is used up.
@@ -40,12 +46,14 @@ class BodyShare {
       return false;
     }
     held_ += bytes;
+    metrics_.AddHeldBodyBytes(static_cast<int64_t>(bytes));
     return true;
   }
   size_t held() const { return held_; }
 
  private:
   BodyBudget& budget_;
+  observe::LoopMetrics& metrics_;
   size_t held_ = 0;
 };
 

@@ -39,7 +39,7 @@ Exchange::Exchange(ClientConnection& client)
     : client_(client),
       loop_(client.loop()),
       head_(client.head()),
-      body_share_(loop_.shared().bodies),
+      body_share_(loop_.shared().bodies, loop_.metrics()),
       upstream_deadline_(
           loop_.wheel(), [](void* self) { static_cast<Exchange*>(self)->OnUpstreamDeadline(); },
           this),

@@ -143,6 +143,19 @@ void AddHistogram(MetricFamily& family, const HistogramKind& kind, const SeriesN
   }
 }
 
+// A counter that is there from the start, one sample per value of `label`.
+template <size_t kCount, typename NameOf>
+MetricFamily Counters(const char* name, const char* help, const char* label,
+                      const std::array<uint64_t, kCount>& counts, NameOf name_of) {
+  MetricFamily family{name, help, MetricType::Counter, {}};
+  for (size_t i = 0; i < kCount; ++i) {
+    ClientMetric& metric = family.metric.emplace_back();
+    metric.label = {{label, std::string(name_of(i))}};
+    metric.counter.value = static_cast<double>(counts[i]);
+  }
+  return family;
+}
+
 MetricFamily Gauge(const char* name, const char* help, int64_t value) {
   MetricFamily family{name, help, MetricType::Gauge, {}};
   family.metric.emplace_back().gauge.value = static_cast<double>(value);
@@ -170,6 +183,11 @@ std::string_view TokenKindName(TokenKind kind) {
   return kNames[Index(kind)];
 }
 
+std::string_view UsageSkippedName(UsageSkipped reason) {
+  static constexpr std::array<std::string_view, 2> kNames = {"coding", "damaged"};
+  return kNames[Index(reason)];
+}
+
 std::string_view LimitName(Limit limit) {
   static constexpr std::array<std::string_view, 8> kNames = {
       "head_size",   "body_size",   "head_time", "body_time",
@@ -193,6 +211,9 @@ void LoopMetrics::CountSuspension(table::SeriesId series, rotation::Reason reaso
 void LoopMetrics::CountTokens(table::SeriesId series, TokenKind kind, uint64_t count) {
   shard_->Cell(series).tokens[Index(kind)].Add(count);
 }
+void LoopMetrics::CountUsageSkipped(UsageSkipped reason) {
+  shard_->usage_skipped[Index(reason)].Add(1);
+}
 void LoopMetrics::CountLimit(Limit limit) { shard_->limits[Index(limit)].Add(1); }
 void LoopMetrics::ObserveOverhead(table::SeriesId series, Duration own_time) {
   shard_->Group(series).overhead.Observe(kOverheadBounds, own_time);
@@ -206,6 +227,7 @@ void LoopMetrics::ObserveTimeToFirstToken(table::SeriesId series, Duration time)
 void LoopMetrics::AddOpenRequests(int delta) { shard_->open_requests.Add(delta); }
 void LoopMetrics::AddOpenConnections(int delta) { shard_->open_connections.Add(delta); }
 void LoopMetrics::AddUpstreamConnections(int delta) { shard_->upstream_connections.Add(delta); }
+void LoopMetrics::AddHeldBodyBytes(int64_t delta) { shard_->held_body_bytes.Add(delta); }
 
 RequestMetrics::RequestMetrics(size_t loops, const Clock& clock)
     : clock_(clock), names_(std::make_unique<SeriesNames>()) {
@@ -277,6 +299,8 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
   Families families;
   std::map<int, uint64_t> unmatched;
   std::array<uint64_t, 8> limits{};
+  std::array<uint64_t, 2> usage_skipped{};
+  int64_t held_body_bytes = 0;
   int64_t open_requests = 0;
   int64_t open_connections = 0;
   int64_t upstream_connections = 0;
@@ -286,6 +310,10 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
     for (size_t i = 0; i < limits.size(); ++i) {
       limits[i] += shard.limits[i].Get();
     }
+    for (size_t i = 0; i < usage_skipped.size(); ++i) {
+      usage_skipped[i] += shard.usage_skipped[i].Get();
+    }
+    held_body_bytes += shard.held_body_bytes.Get();
     open_requests += shard.open_requests.Get();
     open_connections += shard.open_connections.Get();
     upstream_connections += shard.upstream_connections.Get();
@@ -308,20 +336,17 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
   Keep(all, std::move(families.suspensions));
   Keep(all, std::move(families.tokens));
   AddHistograms(all);
-  MetricFamily reached{"rota_limits_reached_total",
-                       "Requests or connections that ran into a limit.",
-                       MetricType::Counter,
-                       {}};
-  for (size_t i = 0; i < limits.size(); ++i) {
-    ClientMetric& metric = reached.metric.emplace_back();
-    metric.label = {{"limit", std::string(LimitName(static_cast<Limit>(i)))}};
-    metric.counter.value = static_cast<double>(limits[i]);
-  }
-  all.push_back(std::move(reached));
+  all.push_back(Counters("rota_limits_reached_total",
+                         "Requests or connections that ran into a limit.", "limit", limits,
+                         [](size_t i) { return LimitName(static_cast<Limit>(i)); }));
+  all.push_back(Counters(
+      "rota_usage_skipped_total", "Compressed answers whose token usage was not read.", "reason",
+      usage_skipped, [](size_t i) { return UsageSkippedName(static_cast<UsageSkipped>(i)); }));
   all.push_back(Gauge("rota_open_requests", "Requests that are being served.", open_requests));
   all.push_back(Gauge("rota_open_connections", "Client connections.", open_connections));
   all.push_back(Gauge("rota_upstream_connections", "Connections to upstreams, idle ones included.",
                       upstream_connections));
+  all.push_back(Gauge("rota_held_body_bytes", "Request bodies in memory.", held_body_bytes));
   return all;
 }
 

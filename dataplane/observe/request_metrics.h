@@ -41,10 +41,17 @@ enum class Limit : uint8_t {
   kConnections
 };
 
-// Label values: "quota", "connect", "server_error"; "prompt"; "head_size".
+// Why the token usage of a compressed answer was not read.
+enum class UsageSkipped : uint8_t {
+  kCoding,   // neither gzip nor identity
+  kDamaged,  // no gzip although it says so, cut short, or too large
+};
+
+// Label values: "quota", "connect", "server_error"; "prompt"; "head_size"; "coding".
 std::string_view FailoverReasonName(FailoverReason reason);
 std::string_view TokenKindName(TokenKind kind);
 std::string_view LimitName(Limit limit);
+std::string_view UsageSkippedName(UsageSkipped reason);
 
 struct Shard;
 class SeriesNames;
@@ -64,6 +71,7 @@ class LoopMetrics {
   void CountFailover(table::SeriesId from, FailoverReason reason);
   void CountSuspension(table::SeriesId series, rotation::Reason reason);
   void CountTokens(table::SeriesId series, TokenKind kind, uint64_t count);
+  void CountUsageSkipped(UsageSkipped reason);
   void CountLimit(Limit limit);
   // Histograms, per api and environment of the series.
   void ObserveOverhead(table::SeriesId series, Duration own_time);
@@ -73,6 +81,7 @@ class LoopMetrics {
   void AddOpenRequests(int delta);
   void AddOpenConnections(int delta);
   void AddUpstreamConnections(int delta);
+  void AddHeldBodyBytes(int64_t delta);
 
  private:
   friend class RequestMetrics;

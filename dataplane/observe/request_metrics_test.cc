@@ -64,6 +64,9 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   loop.CountTokens(series, TokenKind::kCompletion, 42);
   loop.CountUnmatched(404);
   loop.CountLimit(Limit::kBodyMemory);
+  loop.CountUsageSkipped(UsageSkipped::kDamaged);
+  loop.AddHeldBodyBytes(int64_t{6} << 30);
+  loop.AddHeldBodyBytes(-(int64_t{1} << 30));
   loop.AddOpenRequests(3);
   loop.AddOpenRequests(-1);
   metrics_.loop(1).AddOpenConnections(5);
@@ -76,6 +79,9 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   EXPECT_THAT(text,
               HasSubstr("{api=\"\",environment=\"\",model=\"\",target=\"\",code=\"404\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("rota_limits_reached_total{limit=\"body_memory\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"damaged\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"coding\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("rota_held_body_bytes 5368709120\n"));
   EXPECT_THAT(text, HasSubstr("rota_open_requests 2\n"));
   EXPECT_THAT(text, HasSubstr("rota_open_connections 5\n"));
   EXPECT_THAT(text, HasSubstr("rota_upstream_connections 7\n"));

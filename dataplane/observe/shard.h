@@ -190,9 +190,11 @@ struct Shard {
   Chunked<Lazy<GroupCell>> group_cells;
   CodeCounts unmatched;
   std::array<Counter, 8> limits;
+  std::array<Counter, 2> usage_skipped;
   OneWriter<int64_t> open_requests;
   OneWriter<int64_t> open_connections;
   OneWriter<int64_t> upstream_connections;
+  OneWriter<int64_t> held_body_bytes;
 };
 
 }  // namespace rota::observe
