@@ -28,10 +28,10 @@ const std::string kPost = "POST /chat/1.0/files/faulty HTTP/1.1\r\nHost: a\r\n";
 
 GatewayOptions ShortLimits() {
   GatewayOptions options;
-  options.limits.head_time = std::chrono::milliseconds(300);
-  options.limits.body_read_time = std::chrono::milliseconds(300);
-  options.limits.first_byte_time = std::chrono::milliseconds(300);
-  options.limits.between_chunks_time = std::chrono::milliseconds(300);
+  options.limits.head_time = std::chrono::milliseconds(600);
+  options.limits.body_read_time = std::chrono::milliseconds(600);
+  options.limits.first_byte_time = std::chrono::milliseconds(600);
+  options.limits.between_chunks_time = std::chrono::milliseconds(600);
   return options;
 }
 
@@ -77,7 +77,7 @@ bool Reset(Wire& wire) {
 // One byte at a time, until the gateway has had enough.
 bool SendSlowly(Wire& wire, std::string_view bytes) {
   for (const char c : bytes) {
-    if (Eventually([&] { return false; }, std::chrono::milliseconds(30)) || !wire.Send({&c, 1})) {
+    if (Eventually([&] { return false; }, std::chrono::milliseconds(20)) || !wire.Send({&c, 1})) {
       return false;
     }
   }
