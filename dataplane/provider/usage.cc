@@ -1,10 +1,11 @@
 #include "dataplane/provider/usage.h"
 
 #include <algorithm>
-#include <string>
+#include <array>
+#include <charconv>
+#include <cstring>
 
 #include "dataplane/provider/json_scan.h"
-#include "nlohmann/json.hpp"
 
 namespace rota::provider {
 namespace {
@@ -14,68 +15,240 @@ constexpr size_t kMaxUsageObject = 16 << 10;
 // Above it a count is nonsense.
 constexpr uint64_t kMaxTokens = uint64_t{1} << 48;
 
-// The object that begins at `place`; "" when it does not end or is too large.
-std::string_view ObjectAt(std::string_view text, size_t place) {
-  const size_t begin = place;
+// What the providers call their counts.
+enum Name : uint8_t {
+  kPromptTokens,
+  kPromptTokenCount,
+  kInputTokens,
+  kInputTokensBedrock,
+  kCompletionTokens,
+  kOutputTokens,
+  kOutputTokensBedrock,
+  kCandidatesTokenCount,
+  kThoughtsTokenCount,
+  kPromptCachedTokens,
+  kInputCachedTokens,
+  kPromptCacheHitTokens,
+  kCacheRead,
+  kCacheReadBedrock,
+  kCachedContentTokenCount,
+  kCachedTokens,
+  kCacheCreation,
+  kCacheWriteBedrock,
+  kCompletionReasoningTokens,
+  kOutputReasoningTokens,
+  kTotalTokens,
+  kTotalTokensBedrock,
+  kTotalTokenCount,
+  kNameCount
+};
+using Counts = std::array<std::optional<uint64_t>, kNameCount>;
+
+struct KnownName {
+  std::string_view parent;  // "" in the usage object itself
+  std::string_view key;
+  Name name;
+};
+constexpr KnownName kKnownNames[] = {
+    {"", "prompt_tokens", kPromptTokens},
+    {"", "promptTokenCount", kPromptTokenCount},
+    {"", "input_tokens", kInputTokens},
+    {"", "inputTokens", kInputTokensBedrock},
+    {"", "completion_tokens", kCompletionTokens},
+    {"", "output_tokens", kOutputTokens},
+    {"", "outputTokens", kOutputTokensBedrock},
+    {"", "candidatesTokenCount", kCandidatesTokenCount},
+    {"", "thoughtsTokenCount", kThoughtsTokenCount},
+    {"prompt_tokens_details", "cached_tokens", kPromptCachedTokens},
+    {"input_tokens_details", "cached_tokens", kInputCachedTokens},
+    {"", "prompt_cache_hit_tokens", kPromptCacheHitTokens},
+    {"", "cache_read_input_tokens", kCacheRead},
+    {"", "cacheReadInputTokens", kCacheReadBedrock},
+    {"", "cachedContentTokenCount", kCachedContentTokenCount},
+    {"", "cached_tokens", kCachedTokens},
+    {"", "cache_creation_input_tokens", kCacheCreation},
+    {"", "cacheWriteInputTokens", kCacheWriteBedrock},
+    {"completion_tokens_details", "reasoning_tokens", kCompletionReasoningTokens},
+    {"output_tokens_details", "reasoning_tokens", kOutputReasoningTokens},
+    {"", "total_tokens", kTotalTokens},
+    {"", "totalTokens", kTotalTokensBedrock},
+    {"", "totalTokenCount", kTotalTokenCount},
+};
+
+// The object that is the value of the last key "usage" or "usageMetadata"; "" without one. Quotes
+// inside a string are escaped, so that the name between bare quotes and a colon behind it is a key
+// wherever the text begins. Usage stands near the end of an answer: the search begins there, by the
+// letter of the name that is the rarest.
+std::string_view LastUsageObject(std::string_view text) {
+  static constexpr std::string_view kStart = "\"usage";
+  static constexpr size_t kRareLetter = 4;
+  size_t end = text.size();
+  while (const void* found = memrchr(text.data(), kStart[kRareLetter], end)) {
+    end = static_cast<size_t>(static_cast<const char*>(found) - text.data());
+    if (end < kRareLetter || !text.substr(end - kRareLetter).starts_with(kStart)) {
+      continue;
+    }
+    const size_t key = end - kRareLetter;
+    size_t place = key + kStart.size();
+    if (text.substr(place).starts_with("Metadata")) {
+      place += std::strlen("Metadata");
+    }
+    if ((key > 0 && text[key - 1] == '\\') || place >= text.size() || text[place] != '"') {
+      continue;
+    }
+    place = SkipSpace(text, place + 1);
+    if (place < text.size() && text[place] == ':') {
+      place = SkipSpace(text, place + 1);
+      if (place < text.size() && text[place] == '{') {
+        return text.substr(place, kMaxUsageObject);
+      }
+    }
+  }
+  return {};
+}
+
+// Behind the object or list that begins at `place`.
+size_t SkipContainer(std::string_view text, size_t place) {
   size_t depth = 0;
-  while (place < text.size() && place - begin < kMaxUsageObject) {
+  while (place < text.size()) {
     const char c = text[place++];
     if (c == '"') {
       bool has_escape = false;
       place = SkipString(text, place, has_escape);
-      if (place == kBroken) {
-        return {};
-      }
     } else if (c == '{' || c == '[') {
       ++depth;
     } else if ((c == '}' || c == ']') && --depth == 0) {
-      return text.substr(begin, place - begin);
+      return place;
     }
   }
-  return {};
+  return kBroken;
 }
 
-// The last object that is the value of a key called `key`. Quotes inside a string are escaped, so
-// that the name between bare quotes and a colon behind it is a key wherever the text begins.
-std::string_view LastObjectOf(std::string_view text, std::string_view quoted_key) {
-  for (size_t end = text.size(); end > 0;) {
-    const size_t key = text.rfind(quoted_key, end - 1);
-    if (key == std::string_view::npos) {
-      return {};
+// A whole number that makes sense; anything else is no count.
+std::optional<uint64_t> CountOf(std::string_view number) {
+  uint64_t count = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), count);
+  const bool is_whole = error == std::errc() && end == number.data() + number.size();
+  return is_whole && count <= kMaxTokens ? std::optional(count) : std::nullopt;
+}
+
+void Keep(std::string_view parent, std::string_view key, std::optional<uint64_t> count,
+          Counts& counts) {
+  for (const KnownName& known : kKnownNames) {
+    if (known.key == key && known.parent == parent) {
+      counts[known.name] = count;
+      return;
     }
-    size_t place = SkipSpace(text, key + quoted_key.size());
-    if ((key == 0 || text[key - 1] != '\\') && place < text.size() && text[place] == ':') {
-      place = SkipSpace(text, place + 1);
-      if (place < text.size() && text[place] == '{') {
-        return ObjectAt(text, place);
+  }
+}
+
+size_t ReadMembers(std::string_view text, size_t place, std::string_view parent, Counts& counts);
+
+// The value at `place` of the member `key`; returns the place behind it.
+size_t ReadValue(std::string_view text, size_t place, std::string_view parent, std::string_view key,
+                 Counts& counts) {
+  bool has_escape = false;
+  switch (text[place]) {
+    case '{':
+      return parent.empty() ? ReadMembers(text, place, key, counts) : SkipContainer(text, place);
+    case '[':
+      return SkipContainer(text, place);
+    case '"':
+      return SkipString(text, place + 1, has_escape);
+    case 't':
+    case 'f':
+    case 'n':
+      return SkipLiteral(text, place);
+    default: {
+      const size_t end = SkipNumber(text, place);
+      if (end != kBroken) {
+        Keep(parent, key, CountOf(text.substr(place, end - place)), counts);
       }
+      return end;
     }
-    end = key;
   }
-  return {};
 }
 
-std::optional<uint64_t> Count(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number_unsigned()) {
-    return std::nullopt;
+// The members of the object that begins at `place`, and of the objects that are its members.
+// Returns the place behind it.
+size_t ReadMembers(std::string_view text, size_t place, std::string_view parent, Counts& counts) {
+  place = SkipSpace(text, place + 1);
+  if (place < text.size() && text[place] == '}') {
+    return place + 1;
   }
-  const uint64_t count = found->get<uint64_t>();
-  return count <= kMaxTokens ? std::optional(count) : std::nullopt;
+  while (place < text.size() && text[place] == '"') {
+    const size_t begin = place + 1;
+    bool has_escape = false;
+    place = SkipString(text, begin, has_escape);
+    if (place == kBroken) {
+      break;
+    }
+    const std::string_view key = text.substr(begin, place - 1 - begin);
+    place = SkipSpace(text, place);
+    if (place >= text.size() || text[place] != ':') {
+      break;
+    }
+    place = SkipSpace(text, place + 1);
+    if (place >= text.size()) {
+      break;
+    }
+    place = ReadValue(text, place, parent, key, counts);
+    if (place == kBroken) {
+      break;
+    }
+    place = SkipSpace(text, place);
+    if (place < text.size() && text[place] == '}') {
+      return place + 1;
+    }
+    if (place >= text.size() || text[place] != ',') {
+      break;
+    }
+    place = SkipSpace(text, place + 1);
+  }
+  return kBroken;
 }
 
-std::optional<uint64_t> Count(const nlohmann::json& object, const char* inner, const char* key) {
-  const auto found = object.find(inner);
-  return found == object.end() || !found->is_object() ? std::nullopt : Count(*found, key);
-}
-
-std::optional<uint64_t> First(std::initializer_list<std::optional<uint64_t>> counts) {
-  for (const std::optional<uint64_t>& count : counts) {
-    if (count.has_value()) {
-      return count;
+// The first of the names that has a count.
+std::optional<uint64_t> First(const Counts& counts, std::initializer_list<Name> names) {
+  for (const Name name : names) {
+    if (counts[name].has_value()) {
+      return counts[name];
     }
   }
   return std::nullopt;
+}
+
+std::optional<uint64_t> Sum(std::initializer_list<std::optional<uint64_t>> parts) {
+  uint64_t sum = 0;
+  for (const std::optional<uint64_t>& part : parts) {
+    sum += part.value_or(0);
+  }
+  return sum;
+}
+
+std::optional<uint64_t> PromptOf(const Counts& counts) {
+  if (const auto prompt = First(counts, {kPromptTokens, kPromptTokenCount})) {
+    return prompt;
+  }
+  // Anthropic and Bedrock count the cached part of the prompt apart.
+  if (const auto input = counts[kInputTokens]) {
+    return Sum({input, counts[kCacheRead], counts[kCacheCreation]});
+  }
+  if (const auto input = counts[kInputTokensBedrock]) {
+    return Sum({input, counts[kCacheReadBedrock], counts[kCacheWriteBedrock]});
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> CompletionOf(const Counts& counts) {
+  if (const auto output = First(counts, {kCompletionTokens, kOutputTokens, kOutputTokensBedrock})) {
+    return output;
+  }
+  // Gemini's candidates leave the thoughts out.
+  const auto candidates = counts[kCandidatesTokenCount];
+  const auto thoughts = counts[kThoughtsTokenCount];
+  return candidates.has_value() || thoughts.has_value() ? Sum({candidates, thoughts})
+                                                        : std::nullopt;
 }
 
 // Says whether there was anything.
@@ -86,51 +259,17 @@ bool Replace(std::optional<uint64_t>& value, std::optional<uint64_t> other) {
   return other.has_value();
 }
 
-// Anthropic and Bedrock count the cached part of the prompt apart.
-std::optional<uint64_t> WithCache(const nlohmann::json& object, std::optional<uint64_t> input,
-                                  const char* read, const char* write) {
-  const std::optional<uint64_t> read_count = Count(object, read);
-  const std::optional<uint64_t> write_count = Count(object, write);
-  if (!input.has_value()) {
-    return std::nullopt;
-  }
-  return *input + read_count.value_or(0) + write_count.value_or(0);
-}
-
-// Gemini's candidates leave the thoughts out.
-std::optional<uint64_t> GeminiCompletion(const nlohmann::json& object) {
-  const std::optional<uint64_t> candidates = Count(object, "candidatesTokenCount");
-  const std::optional<uint64_t> thoughts = Count(object, "thoughtsTokenCount");
-  if (!candidates.has_value() && !thoughts.has_value()) {
-    return std::nullopt;
-  }
-  return candidates.value_or(0) + thoughts.value_or(0);
-}
-
-bool Merge(const nlohmann::json& object, Usage& usage) {
-  bool found = Replace(
-      usage.prompt, First({Count(object, "prompt_tokens"), Count(object, "promptTokenCount"),
-                           WithCache(object, Count(object, "input_tokens"),
-                                     "cache_read_input_tokens", "cache_creation_input_tokens"),
-                           WithCache(object, Count(object, "inputTokens"), "cacheReadInputTokens",
-                                     "cacheWriteInputTokens")}));
-  found |= Replace(usage.completion,
-                   First({Count(object, "completion_tokens"), Count(object, "output_tokens"),
-                          Count(object, "outputTokens"), GeminiCompletion(object)}));
+bool Merge(const Counts& counts, Usage& usage) {
+  bool found = Replace(usage.prompt, PromptOf(counts));
+  found |= Replace(usage.completion, CompletionOf(counts));
   found |= Replace(
       usage.cached,
-      First({Count(object, "prompt_tokens_details", "cached_tokens"),
-             Count(object, "input_tokens_details", "cached_tokens"),
-             Count(object, "prompt_cache_hit_tokens"), Count(object, "cache_read_input_tokens"),
-             Count(object, "cacheReadInputTokens"), Count(object, "cachedContentTokenCount"),
-             Count(object, "cached_tokens")}));
-  found |= Replace(usage.reasoning,
-                   First({Count(object, "completion_tokens_details", "reasoning_tokens"),
-                          Count(object, "output_tokens_details", "reasoning_tokens"),
-                          Count(object, "thoughtsTokenCount")}));
+      First(counts, {kPromptCachedTokens, kInputCachedTokens, kPromptCacheHitTokens, kCacheRead,
+                     kCacheReadBedrock, kCachedContentTokenCount, kCachedTokens}));
+  found |= Replace(usage.reasoning, First(counts, {kCompletionReasoningTokens,
+                                                   kOutputReasoningTokens, kThoughtsTokenCount}));
   const bool has_total =
-      Replace(usage.total, First({Count(object, "total_tokens"), Count(object, "totalTokens"),
-                                  Count(object, "totalTokenCount")}));
+      Replace(usage.total, First(counts, {kTotalTokens, kTotalTokensBedrock, kTotalTokenCount}));
   if (!has_total && found) {
     usage.total = usage.prompt.value_or(0) + usage.completion.value_or(0);
   }
@@ -142,18 +281,12 @@ bool Merge(const nlohmann::json& object, Usage& usage) {
 bool MayHoldUsage(std::string_view json) { return json.find("\"usage") != std::string_view::npos; }
 
 bool UpdateUsage(std::string_view json, Usage& usage) {
-  std::string_view text = LastObjectOf(json, "\"usage\"");
-  if (text.empty()) {
-    text = LastObjectOf(json, "\"usageMetadata\"");
-  }
-  if (text.empty()) {
+  const std::string_view text = LastUsageObject(json);
+  Counts counts;
+  if (text.empty() || ReadMembers(text, 0, "", counts) == kBroken) {
     return false;
   }
-  const auto object = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (object.is_discarded() || !object.is_object()) {
-    return false;
-  }
-  return Merge(object, usage);
+  return Merge(counts, usage);
 }
 
 }  // namespace rota::provider

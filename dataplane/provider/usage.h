@@ -1,7 +1,8 @@
 #pragma once
 
-// Token usage as an answer or a stream event reports it, found without a DOM: the last object
-// called "usage" (or "usageMetadata") is cut out and only that is parsed.
+// Token usage as an answer or a stream event reports it, found without a DOM: only the last object
+// called "usage" (or "usageMetadata") is read, in place. (With a JSON library this was more than
+// half of the instructions that a request costs.)
 //
 // Pure and thread-safe. Bytes that are not what is expected report nothing.
 

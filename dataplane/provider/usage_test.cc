@@ -70,6 +70,34 @@ TEST(UsageTest, CountsGeminisThoughtsIntoTheCompletion) {
             (Usage{9, 272, {}, 244, 281}));
 }
 
+TEST(UsageTest, ReadsNothingFromABrokenObject) {
+  for (const char* json :
+       {R"({"usage":{"prompt_tokens":1,})", R"({"usage":{"prompt_tokens" 1}})",
+        R"({"usage":{"prompt_tokens":1 "completion_tokens":2}})",
+        R"({"usage":{"prompt_tokens":01}})", R"({"usage":{prompt_tokens:1}})",
+        R"({"usage":{"prompt_tokens":1,"x":"\q"}})", R"({"usage":{"prompt_tokens":1,"x":nul}})",
+        R"({"usage":{"prompt_tokens":1,"x":)", R"({"usage":{"prompt_tokens":)", R"({"usage":{)"}) {
+    EXPECT_EQ(UsageOf(json), Usage()) << json;
+  }
+}
+
+TEST(UsageTest, PassesOverWhatItDoesNotKnow) {
+  EXPECT_EQ(
+      UsageOf(R"({"usage": { "prompt_tokens" : 1 , "cost" : 0.5, "tier":"a\"b", "list":[{"a":[]}],)"
+              R"("ok":true, "none":null, "details":{"prompt_tokens":7,"deep":{"prompt_tokens":8}},)"
+              "\n\"completion_tokens\" : 2 } , \"more\":\"usage\"}"),
+      (Usage{1, 2, {}, {}, 3}));
+  EXPECT_EQ(
+      UsageOf(R"({"usage":{"prompt_tokens":3}, "usages":{"prompt_tokens":4}, "g":"egg"})").prompt,
+      3u);
+  EXPECT_EQ(UsageOf(R"({"usage":{}})"), Usage());
+}
+
+TEST(UsageTest, DoesNotReadAnObjectWithoutAnEndInReach) {
+  const std::string filler(20 << 10, ' ');
+  EXPECT_EQ(UsageOf(R"({"usage":{"prompt_tokens":1)" + filler + "}}"), Usage());
+}
+
 TEST(UsageTest, KeepsATotalThatIsLargerThanItsParts) {
   EXPECT_EQ(
       UsageOf(R"({"usage":{"prompt_tokens":5,"completion_tokens":5,"total_tokens":90}})").total,
