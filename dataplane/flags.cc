@@ -133,6 +133,9 @@ void DeclareLimits(CLI::App& app, Flags& flags) {
   AddDuration(app, "--first-byte-timeout", limits.first_byte_time,
               "Until an upstream's answer begins (504)")
       ->group(group);
+  AddDuration(app, "--first-event-timeout", limits.first_event_time,
+              "A stream's head is held back for its first event (then it is passed on without)")
+      ->group(group);
   AddDuration(app, "--between-chunks-timeout", limits.between_chunks_time,
               "Between two parts of an answer")
       ->group(group);

@@ -35,6 +35,7 @@ struct Limits {
   Duration keep_alive_time = std::chrono::seconds(75);
   Duration connect_time = std::chrono::seconds(5);
   Duration first_byte_time = std::chrono::seconds(300);
+  Duration first_event_time = std::chrono::seconds(10);  // a stream's head is held back for it
   Duration between_chunks_time = std::chrono::seconds(300);
   size_t requests_per_loop = 0;              // 0: min(10,000, (fd limit - 512) / 2 / loops)
   size_t held_body_bytes = size_t{1} << 30;  // whole process

@@ -105,7 +105,9 @@ class Exchange final : public StallGuard {
   Task<void> AnswerFailure(TryResult result);
   Task<void> RelaySaved();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
+  // Error events inside a stream that began with 200.
   void JudgeErrorEvent();
+  provider::Evidence JudgeEvent(const TryPlan& plan, const SseScanner& events) const;
   // Off the rota, if the evidence says so.
   void Suspend(const TryPlan& plan, const provider::Evidence& evidence);
   void ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence);
@@ -120,8 +122,12 @@ class Exchange final : public StallGuard {
   void DropUpstream();
   // The answer has been read: back into the pool if it may be used again.
   void FinishUpstream();
-  // Reads the answer's body into error_body_, up to its end or the limit; true when it is whole.
-  Task<bool> BufferErrorBody();
+  // Reads the answer's body into looked_at_ until `enough` says so, its end, the limit or `time`;
+  // true when the body is whole.
+  Task<bool> LookAtBody(Duration time, bool (*enough)(std::string_view body));
+  Task<bool> LookAtErrorBody();
+  // Holds a stream's head back until it is known whether the stream begins with an error.
+  Task<TryResult> AwaitFirstEvent();
   void OnWriteStalled() override;
   void OnWriteDone() override;
 
@@ -164,13 +170,13 @@ class Exchange final : public StallGuard {
   std::string failure_;           // of the last try, for the log
   bool request_started_ = false;  // bytes of the last try's request may have left
   bool request_sent_ = false;     // all of it has
-  bool is_looking_ = false;  // at an error answer's body: a deadline ends that, not the connection
-  std::string response_bytes_;  // the answer's head, when it has been moved out of the connection
+  bool is_looking_ = false;       // at an answer's body: a deadline ends that, not the connection
+  std::string response_bytes_;    // the answer's head, when it has been moved out of the connection
   bool head_in_connection_ = false;  // it has not
   ResponseHead response_;
   size_t response_head_size_ = 0;
   BodyDecoder response_body_;
-  std::string error_body_;  // decoded prefix of an answer that was looked at before it was relayed
+  std::string looked_at_;  // decoded beginning of a body that was looked at before it was relayed
   struct SavedAnswer {
     std::string head;
     std::string body;
@@ -185,8 +191,9 @@ class Exchange final : public StallGuard {
   ClientAnswer::Framing framing_ = ClientAnswer::Framing::kNone;
   bool is_events_ = false;
   SseScanner events_;
-  std::string held_;      // the beginning of an event that is not whole
-  std::string outgoing_;  // a held event with its rest, while it is being sent
+  bool has_judged_event_ = false;  // the stream's error event has been evidence already
+  std::string held_;               // the beginning of an event that is not whole
+  std::string outgoing_;           // a held event with its rest, while it is being sent
   std::string capture_;
   bool captures_ = false;
   provider::Usage usage_;

@@ -279,18 +279,20 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
     headers.Add(field.name, field.value);
   }
   return provider::Judge(provider::DialectOf(plan.endpoint->provider), response_.status, headers,
-                         error_body_, loop_.clock().WallNow());
+                         looked_at_, loop_.clock().WallNow());
+}
+
+provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, const SseScanner& events) const {
+  return provider::JudgeStreamEvent(provider::DialectOf(plan.endpoint->provider),
+                                    events.error_event(), events.error_data(),
+                                    loop_.clock().WallNow());
 }
 
 // A stream that began well may still say that a quota is used up.
 void Exchange::JudgeErrorEvent() {
-  if (relayed_.target == nullptr) {
-    return;
+  if (relayed_.target != nullptr && !has_judged_event_) {
+    Suspend(relayed_, JudgeEvent(relayed_, events_));
   }
-  const provider::Evidence evidence = provider::JudgeStreamEvent(
-      provider::DialectOf(relayed_.endpoint->provider), events_.error_event(), events_.error_data(),
-      loop_.clock().WallNow());
-  Suspend(relayed_, evidence);
 }
 
 void Exchange::Suspend(const TryPlan& plan, const provider::Evidence& evidence) {
@@ -324,18 +326,32 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
   } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {
     bound.rotation->RecordSuccess(plan.index);
   }
-  ReportProbe(response_.status < 400);
+  ReportProbe(response_.status < 400 && !has_judged_event_);
 }
 
 Task<std::optional<size_t>> Exchange::JudgeAnswer(const TryPlan& plan) {
   bool is_whole = false;
+  has_judged_event_ = false;
+  provider::Evidence evidence;
   if (response_.status >= 400) {
-    is_whole = co_await BufferErrorBody();
+    is_whole = co_await LookAtErrorBody();
     if (cancelled_) {
       co_return std::nullopt;
     }
+    evidence = Judge(plan);
+  } else {
+    evidence = Judge(plan);
+    SseScanner first;
+    if (IsEventStream(response_)) {
+      const size_t whole = SseScanner::WholeEvents(looked_at_);
+      first.Add(std::string_view(looked_at_).substr(0, whole));
+    }
+    if (!first.error_data().empty()) {
+      evidence = JudgeEvent(plan, first);
+      has_judged_event_ = true;
+      is_whole = true;  // nothing follows an error event
+    }
   }
-  const provider::Evidence evidence = Judge(plan);
   ApplyEvidence(plan, evidence);
   if (!MayReplay(evidence)) {
     co_return std::nullopt;
@@ -351,26 +367,26 @@ Task<std::optional<size_t>> Exchange::JudgeAnswer(const TryPlan& plan) {
 // Keeps the answer in case no other comes, and gives its connection back.
 void Exchange::SaveAnswer(bool is_whole) {
   if (is_whole) {
-    saved_.emplace(SavedAnswer{response_bytes_, error_body_, series_, model_, target_name_});
+    saved_.emplace(SavedAnswer{response_bytes_, looked_at_, series_, model_, target_name_});
   }
   FinishUpstream();
 }
 
 Task<void> Exchange::RelaySaved() {
   response_bytes_ = std::move(saved_->head);
-  error_body_ = std::move(saved_->body);
+  looked_at_ = std::move(saved_->body);
   series_ = saved_->series;
   model_ = saved_->model;
   target_name_ = saved_->target;
   ParseResponseHead(response_bytes_, response_);
   // The body is whole: it goes out with its length, whatever its framing was.
-  response_.content_length = error_body_.size();
+  response_.content_length = looked_at_.size();
   response_.chunked = false;
   response_body_ = BodyDecoder::Length(0);
   head_in_connection_ = false;
   std::string head;
   BeginRelay(head);
-  co_await SendPiece(head, error_body_, /*last=*/true);
+  co_await SendPiece(head, looked_at_, /*last=*/true);
 }
 
 Task<void> Exchange::AnswerFailure(TryResult result) {

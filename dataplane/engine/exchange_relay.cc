@@ -14,11 +14,6 @@ constexpr size_t kMaxHeldEvent = 64 << 10;
 // What is kept of an answer's end to look for token usage.
 constexpr size_t kCaptureTail = 64 << 10;
 
-bool IsEventStream(const ResponseHead& head) {
-  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
-         head.Find(FieldKind::kContentType).starts_with("text/event-stream");
-}
-
 bool IsJsonAnswer(const ResponseHead& head) {
   return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
          head.Find(FieldKind::kContentType).starts_with("application/json");
@@ -142,8 +137,8 @@ Task<void> Exchange::StreamBody(std::string& head) {
     input.MarkSeen();
     std::string_view decoded;
     size_t consumed = 0;
-    if (is_first && !error_body_.empty()) {
-      decoded = error_body_;
+    if (is_first && !looked_at_.empty()) {
+      decoded = looked_at_;
     } else if (!input.empty() && !response_body_.done()) {
       const BodyDecoder::Result result = response_body_.Decode(input.span());
       decoded = result.decoded;

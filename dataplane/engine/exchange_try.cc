@@ -9,7 +9,7 @@
 namespace rota::engine {
 namespace {
 
-// An answer that is looked at before it is passed on must not take longer than this to arrive.
+// An error that is looked at before it is passed on must not take longer than this to arrive.
 constexpr Duration kErrorBodyTime = std::chrono::seconds(5);
 // What most heads need; the allocator is fast up to 1 KiB.
 constexpr size_t kHeadReserve = 1000;
@@ -82,6 +82,9 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     DropUpstream();
     request_started_ = false;
     allow_pooled = false;
+  }
+  if (result == TryResult::kAnswer && plan.target != nullptr && IsEventStream(response_)) {
+    result = co_await AwaitFirstEvent();
   }
   upstream_deadline_.Clear();
   if (result != TryResult::kAnswer) {
@@ -185,7 +188,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   }
   upstream_deadline_.Clear();
   head_in_connection_ = true;
-  error_body_.clear();
+  looked_at_.clear();
   const bool has_no_body =
       head_.method == "HEAD" || response_.status == 204 || response_.status == 304;
   if (has_no_body) {
@@ -200,7 +203,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   co_return TryResult::kAnswer;
 }
 
-Task<bool> Exchange::BufferErrorBody() {
+Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view body)) {
   Input& input = upstream_->input();
   // The head moves out of the connection: reading on may move what is there.
   response_bytes_.assign(input.view().substr(0, response_head_size_));
@@ -208,12 +211,13 @@ Task<bool> Exchange::BufferErrorBody() {
   head_in_connection_ = false;
   ParseResponseHead(response_bytes_, response_);
   is_looking_ = true;
-  upstream_deadline_.Set(loop_.Now() + kErrorBodyTime);
-  while (!response_body_.done() && error_body_.size() < provider::kMaxEvidenceBody) {
+  upstream_deadline_.Set(loop_.Now() + time);
+  while (!response_body_.done() && looked_at_.size() < provider::kMaxEvidenceBody &&
+         !enough(looked_at_)) {
     input.MarkSeen();
     if (!input.empty()) {
       const BodyDecoder::Result piece = response_body_.Decode(input.span());
-      error_body_.append(piece.decoded);
+      looked_at_.append(piece.decoded);
       input.Consume(piece.consumed);
       if (response_body_.failed()) {
         break;
@@ -231,6 +235,24 @@ Task<bool> Exchange::BufferErrorBody() {
   const bool ended_by_close = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
                               input.error() == IoError::kEndOfStream;
   co_return response_body_.done() || ended_by_close;
+}
+
+Task<bool> Exchange::LookAtErrorBody() {
+  return LookAtBody(kErrorBodyTime, [](std::string_view) { return false; });
+}
+
+Task<TryResult> Exchange::AwaitFirstEvent() {
+  const Duration limit = loop_.limits().first_event_time;
+  const bool is_whole = co_await LookAtBody(limit, SseScanner::HasBegun);
+  const bool is_cut = response_body_.failed() || (upstream_->input().ended() && !is_whole);
+  if (cancelled_) {
+    co_return TryResult::kCancelled;
+  }
+  if (is_cut && !SseScanner::HasBegun(looked_at_)) {
+    failure_ = "the upstream's stream ended before its first event";
+    co_return TryResult::kReset;
+  }
+  co_return TryResult::kAnswer;
 }
 
 void Exchange::DropUpstream() {

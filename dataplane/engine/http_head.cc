@@ -343,6 +343,11 @@ bool MessageHead::IsEndToEnd(const Field& field) const {
   }
 }
 
+bool IsEventStream(const ResponseHead& head) {
+  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
+         head.Find(FieldKind::kContentType).starts_with("text/event-stream");
+}
+
 std::string_view HeadErrorText(HeadError error) {
   switch (error) {
     case HeadError::kNone:

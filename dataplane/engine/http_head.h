@@ -72,6 +72,9 @@ struct ResponseHead : MessageHead {
   std::string_view reason;
 };
 
+// A stream of server-sent events that can be followed: a success, not compressed.
+bool IsEventStream(const ResponseHead& head);
+
 enum class HeadError : uint8_t {
   kNone,
   kMalformed,         // 400

@@ -57,6 +57,13 @@ size_t SseScanner::WholeEvents(std::string_view bytes) {
   return 0;
 }
 
+bool SseScanner::HasBegun(std::string_view bytes) {
+  const size_t start = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
+  bytes.remove_prefix(start);
+  return (bytes.starts_with(':') && bytes.find_first_of("\r\n") != std::string_view::npos) ||
+         WholeEvents(bytes) > 0;
+}
+
 void SseScanner::Add(std::string_view events) {
   while (!events.empty()) {
     const size_t end = std::min(events.find_first_of("\r\n"), events.size());

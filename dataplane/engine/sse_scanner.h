@@ -17,6 +17,10 @@ class SseScanner {
   // Bytes of `bytes` up to the end of the last whole event in it; 0 when no event ends there.
   static size_t WholeEvents(std::string_view bytes);
 
+  // Whether the beginning of a stream says how it begins: a whole event, or a whole comment line in
+  // front of the first one.
+  static bool HasBegun(std::string_view bytes);
+
   // Whole events, as they have been passed on.
   void Add(std::string_view events);
   // "data: [DONE]", a finish reason, or Anthropic's message_stop has been seen.

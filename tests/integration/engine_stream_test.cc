@@ -43,7 +43,7 @@ TEST(EngineStreamTest, PassesEachEventOnAtOnce) {
   Reader reader(wire);
   wire.Send(ChatRequest());
 
-  // The head comes before the first event does.
+  allowed = 1;
   EXPECT_THAT(reader.ReadUntil("\r\n\r\n"), HasSubstr("text/event-stream"));
   for (int i = 0; i < 5; ++i) {
     allowed = i + 1;
@@ -106,6 +106,89 @@ TEST(EngineStreamTest, SuspendsATargetWhoseStreamReportsAQuotaAndAddsNoErrorOfIt
 
   EXPECT_EQ(answer->body, "data: {\"n\":1}\n\n" + error);
   EXPECT_TRUE(Eventually([&] { return gateway.suspended() == 1; }));
+}
+
+TEST(EngineStreamTest, FailsOverAStreamThatBeginsWithAnError) {
+  const struct {
+    const char* name;
+    std::string body;
+    size_t suspended;
+  } cases[] = {
+      {"quota", "data: {\"error\":{\"message\":\"no\",\"code\":\"insufficient_quota\"}}\n\n", 1},
+      {"named event",
+       "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n", 1},
+      {"behind an event that came with it",
+       "data: {\"n\":0}\n\ndata: {\"error\":{\"code\":\"insufficient_quota\"}}\n\n", 1},
+      {"server error", "data: {\"error\":{\"message\":\"oops\",\"type\":\"server_error\"}}\n\n", 0},
+  };
+  for (const auto& error : cases) {
+    TestUpstream first([&error](const Message&, Wire& wire) {
+      return wire.Send(absl::StrCat(kEvents, Chunk(error.body), "0\r\n\r\n"));
+    });
+    TestUpstream second([](const Message&, Wire& wire) {
+      return wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n"),
+                                    Chunk("data: [DONE]\n\n"), "0\r\n\r\n"));
+    });
+    TestGateway gateway(ChatApi({first.port(), second.port()}));
+    for (int i = 0; i < 2; ++i) {  // whichever is picked first
+      const auto answer = Ask(gateway.port(), ChatRequest());
+      ASSERT_TRUE(answer.has_value()) << error.name;
+      EXPECT_EQ(answer->body, "data: {\"n\":1}\n\ndata: [DONE]\n\n") << error.name;
+    }
+    EXPECT_EQ(first.requests().size(), 1u) << error.name;
+    EXPECT_EQ(gateway.suspended(), error.suspended) << error.name;
+    EXPECT_EQ(gateway.Metric("rota_failovers_total"), 1) << error.name;
+  }
+}
+
+TEST(EngineStreamTest, FailsOverAStreamThatEndsBeforeItsFirstEvent) {
+  for (const std::string& cut : {kEvents, kEvents + Chunk("data: {\"ha"), kEvents + "zz\r\n"}) {
+    TestUpstream first([&cut](const Message&, Wire& wire) {
+      wire.Send(cut);
+      return false;
+    });
+    TestUpstream second(Always(Answer(200, "{}", "content-type: application/json\r\n")));
+    TestGateway gateway(ChatApi({first.port(), second.port()}));
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(Ask(gateway.port(), ChatRequest())->body, "{}") << cut;
+    }
+    EXPECT_EQ(first.requests().size(), 1u) << cut;
+  }
+}
+
+TEST(EngineStreamTest, PassesTheErrorOfTheLastTryOnAndSuspendsOnce) {
+  const std::string error = "data: {\"error\":{\"code\":\"insufficient_quota\"}}\n\n";
+  TestUpstream upstream([&error](const Message&, Wire& wire) {
+    return wire.Send(absl::StrCat(kEvents, Chunk(error), "0\r\n\r\n"));
+  });
+  TestUpstream refuses([](const Message&, Wire&) { return false; });
+  TestGateway gateway(ChatApi({upstream.port(), refuses.port()}));
+  const auto answer = Ask(gateway.port(), ChatRequest());
+  EXPECT_EQ(answer->body, error);
+  EXPECT_TRUE(answer->complete);
+  EXPECT_EQ(gateway.Metric("rota_suspensions_total"), 1);
+}
+
+TEST(EngineStreamTest, ReleasesTheHeadWithACommentLineOrAfterTheTime) {
+  std::atomic<bool> go_on{false};
+  for (const std::string& comment : {std::string(": PROCESSING\n"), std::string()}) {
+    go_on = false;
+    TestUpstream upstream([&](const Message&, Wire& wire) {
+      wire.Send(comment.empty() ? kEvents : kEvents + Chunk(comment));
+      EXPECT_TRUE(Eventually([&go_on] { return go_on.load(); }));
+      return wire.Send(Chunk("\ndata: [DONE]\n\n") + "0\r\n\r\n");
+    });
+    GatewayOptions options;
+    options.limits.first_event_time =
+        comment.empty() ? std::chrono::milliseconds(100) : std::chrono::milliseconds(60'000);
+    TestGateway gateway(ChatApi({upstream.port()}), options);
+    Wire wire(Connect(gateway.port()));
+    Reader reader(wire);
+    wire.Send(ChatRequest());
+    EXPECT_THAT(reader.ReadUntil("\r\n\r\n"), HasSubstr("text/event-stream"));
+    go_on = true;
+    EXPECT_THAT(reader.ReadUntil("0\r\n\r\n"), HasSubstr("data: [DONE]\n\n"));
+  }
 }
 
 TEST(EngineStreamTest, EndsAStalledStreamWithAnErrorEvent) {
