@@ -160,8 +160,9 @@ absl::Status App::State::CreateSyncClient() {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<sync::SyncTransport> transport, TransportOf(flags));
   sync::SyncCallbacks callbacks;
-  callbacks.apply = [this](const sync::ResourceMap& wanted, const std::string& hash) {
-    return configuration->Apply(wanted, hash);
+  callbacks.apply = [this](const sync::ResourceMap& wanted, const sync::ChangedKeys& changed,
+                           const std::string& hash) {
+    return configuration->Apply(wanted, changed, hash);
   };
   callbacks.apply_remote = [this](const auto& items, MonotonicTime now) {
     registry.ApplyRemote(items, now);

@@ -28,12 +28,14 @@ Configuration::Configuration(table::BuilderOptions options, Context context)
 }
 
 sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
+                                       const sync::ChangedKeys& changed,
                                        const std::string& snapshot_hash) {
   const MonotonicTime start = context_.clock->Now();
-  table::BuildResult result = builder_.Build(wanted, snapshot_hash);
+  table::BuildResult result = builder_.Build(wanted, snapshot_hash, changed);
   context_.table->Publish(result.table);
-  builder_.Commit(result);
-  context_.request_metrics->RetainTable(*result.table);
+  if (builder_.Commit(result)) {
+    context_.request_metrics->RetainTable(*result.table);
+  }
   for (const std::string& target : result.changed_credentials) {
     context_.registry->Lift(target, context_.clock->Now());
   }

@@ -31,7 +31,8 @@ class Configuration {
   Configuration(table::BuilderOptions options, Context context);
 
   // A sync::Applier.
-  sync::ApplyResult Apply(const sync::ResourceMap& wanted, const std::string& snapshot_hash);
+  sync::ApplyResult Apply(const sync::ResourceMap& wanted, const sync::ChangedKeys& changed,
+                          const std::string& snapshot_hash);
 
  private:
   const Context context_;

@@ -94,11 +94,17 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
   }
   // What the transaction replaces or removes, for what turns out to be rejected.
   ResourceMap old;
+  ChangedKeys changed;
   if (transaction.commit.full()) {
     old = std::exchange(in_use_, {});
     rejected_.clear();
+  } else if (applied_once_) {
+    changed = transaction.removals;
   }
   for (auto& [key, resource] : transaction.upserts) {
+    if (changed.has_value()) {
+      changed->insert(key);
+    }
     rejected_.erase(key);
     if (auto node = in_use_.extract(key); !node.empty()) {
       old.insert(std::move(node));
@@ -109,7 +115,7 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
     rejected_.erase(key);
     in_use_.erase(key);
   }
-  ApplyResult result = applier(in_use_, transaction.commit.snapshot_hash());
+  ApplyResult result = applier(in_use_, changed, transaction.commit.snapshot_hash());
   for (v1::Rejection& rejection : result.rejected) {
     KeepOld(KeyOf(rejection.id()), old, rejection);
     *ack.add_rejected() = rejection;
@@ -157,7 +163,7 @@ void ResourceStore::Load(ResourceMap resources, const std::string& snapshot_hash
                          const Applier& applier) {
   in_use_ = std::move(resources);
   rejected_.clear();
-  ApplyResult result = applier(in_use_, snapshot_hash);
+  ApplyResult result = applier(in_use_, std::nullopt, snapshot_hash);
   ResourceMap none;
   for (v1::Rejection& rejection : result.rejected) {
     KeepOld(KeyOf(rejection.id()), none, rejection);

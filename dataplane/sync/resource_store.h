@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -45,10 +46,13 @@ struct ApplyResult {
   std::vector<rota::sync::v1::Rejection> refused;
 };
 
+// Which resources may differ from those of the call before, as that one left them; absent: any.
+using ChangedKeys = std::optional<std::set<ResourceKey>>;
+
 // Builds the table of `wanted`, publishes it, and says what it could not take. Called on one
 // thread.
-using Applier =
-    std::function<ApplyResult(const ResourceMap& wanted, const std::string& snapshot_hash)>;
+using Applier = std::function<ApplyResult(const ResourceMap& wanted, const ChangedKeys& changed,
+                                          const std::string& snapshot_hash)>;
 
 // A whole transaction, staged.
 struct Transaction {

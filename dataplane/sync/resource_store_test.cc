@@ -20,20 +20,22 @@ class ResourceStoreTest : public ::testing::Test {
   absl::StatusOr<v1::Ack> Apply(v1::Chunk chunk) {
     Stager stager;
     chunk.set_transaction(1);
-    return store_.Apply(**stager.Add(std::move(chunk)),
-                        [this](const ResourceMap& wanted, const std::string&) {
-                          ++applied_;
-                          wanted_ = wanted;
-                          ApplyResult result;
-                          for (const TestResource& resource : reject_) {
-                            const auto found = wanted.find({resource.kind, resource.name});
-                            if (found != wanted.end() && found->second.hash() == resource.hash) {
-                              result.rejected.push_back(MakeRejection(resource));
-                            }
-                          }
-                          result.refused = refuse_;
-                          return result;
-                        });
+    return store_.Apply(
+        **stager.Add(std::move(chunk)),
+        [this](const ResourceMap& wanted, const ChangedKeys& changed, const std::string&) {
+          ++applied_;
+          wanted_ = wanted;
+          changed_ = changed;
+          ApplyResult result;
+          for (const TestResource& resource : reject_) {
+            const auto found = wanted.find({resource.kind, resource.name});
+            if (found != wanted.end() && found->second.hash() == resource.hash) {
+              result.rejected.push_back(MakeRejection(resource));
+            }
+          }
+          result.refused = refuse_;
+          return result;
+        });
   }
   v1::Hello Hello() {
     v1::Hello hello;
@@ -45,6 +47,7 @@ class ResourceStoreTest : public ::testing::Test {
   std::vector<TestResource> reject_;
   std::vector<v1::Rejection> refuse_;
   ResourceMap wanted_;
+  ChangedKeys changed_;
   int applied_ = 0;
 };
 
@@ -67,6 +70,13 @@ TEST_F(ResourceStoreTest, AWrongCountOrHashChangesNothing) {
   EXPECT_THAT(std::string(hash.status().message()), HasSubstr("another snapshot"));
   EXPECT_EQ(applied_, 1);
   EXPECT_THAT(store_.in_use(), SizeIs(1));
+}
+
+TEST_F(ResourceStoreTest, SaysWhatMayHaveChanged) {
+  ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/a"}, {"ns/b"}}, {{"ns/a"}, {"ns/b"}}, {}, true)).ok());
+  EXPECT_EQ(changed_, std::nullopt) << "everything is new";
+  ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/c"}}, {{"ns/a"}, {"ns/c"}}, {"ns/b"})).ok());
+  EXPECT_EQ(changed_, (std::set<ResourceKey>{{v1::API, "ns/b"}, {v1::API, "ns/c"}}));
 }
 
 TEST_F(ResourceStoreTest, FullReplacesWhatIsNotListed) {

@@ -37,7 +37,7 @@ class SyncClientTest : public ::testing::Test {
 
   void Start(size_t addresses = 1) {
     SyncCallbacks callbacks;
-    callbacks.apply = [this](const ResourceMap& wanted, const std::string&) {
+    callbacks.apply = [this](const ResourceMap& wanted, const ChangedKeys&, const std::string&) {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return !hold_; });
       applied_.push_back(wanted);

@@ -61,18 +61,36 @@ void CollectChangedCredentials(const Api& before, const Api& after,
   }
 }
 
-// Whether the registry has something to forget.
-bool HasLostTargets(const Api& before, const Api& after) {
-  if (&before == &after) {
-    return false;
-  }
-  const auto endpoints = EndpointsByTarget(after);
-  for (const auto& [target, endpoint] : EndpointsByTarget(before)) {
-    if (!endpoints.contains(target)) {
-      return true;
+// What of an API other parts of the process remember: rotations and targets, and metric series.
+struct Remembered {
+  explicit Remembered(const Api& api) {
+    for (const std::unique_ptr<BoundRotation>& bound : api.rotations) {
+      ids.insert(bound->rotation->spec().id);
+      for (size_t i = 0; i < bound->targets.size(); ++i) {
+        ids.insert(bound->rotation->spec().targets[i].id);
+        series.insert(bound->targets[i].series);
+      }
+    }
+    for (const Operation& operation : api.operations) {
+      for (const std::optional<Route>* route : {&operation.production, &operation.sandbox}) {
+        if (route->has_value()) {
+          series.insert((*route)->endpoint_series);
+          series.insert((*route)->gateway_series);
+        }
+      }
     }
   }
-  return before.rotations.size() != after.rotations.size();
+  std::set<std::string_view> ids;
+  std::set<SeriesId> series;
+};
+
+// Whether there is something to forget.
+bool HasLost(const Api& before, const Api& after) {
+  const Remembered then(before);
+  const Remembered now(after);
+  return !std::includes(now.ids.begin(), now.ids.end(), then.ids.begin(), then.ids.end()) ||
+         !std::includes(now.series.begin(), now.series.end(), then.series.begin(),
+                        then.series.end());
 }
 
 }  // namespace
@@ -81,17 +99,24 @@ struct Builder::State {
   State(BuilderOptions builder_options, rotation::Registry& rotation_registry)
       : options(std::move(builder_options)), registry(rotation_registry) {}
 
-  struct ApiEntry {
+  struct KeptApi {
     // Kept for the case that a later version is bad while a Secret changes. Never a Secret's body.
     std::shared_ptr<const v1::Resource> resource;
-    std::shared_ptr<const DecodedApi> decoded;
-    const std::string& name() const { return resource->id().name(); }
+    DecodedApi decoded;
+  };
+  // Thousands of these are copied for each change: what that looks at is in the entry itself.
+  struct ApiEntry {
+    std::shared_ptr<const KeptApi> kept;
+    const Api* api = nullptr;
+    bool is_refused = false;  // in part or whole, see AddRefusals
+    const std::string& name() const { return api->id; }
+    const v1::Resource& resource() const { return *kept->resource; }
   };
   // What one Build has decoded. Unchanged parts are shared with the one before.
   struct Decoded {
     std::optional<v1::Resource> gateway_resource;
     GatewaySettings gateway;
-    SecretStore secrets;
+    std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>();
     bool has_other_secrets = true;  // than what was committed before
     std::vector<ApiEntry> apis;     // by name
   };
@@ -100,16 +125,25 @@ struct Builder::State {
   void TakeGateways(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeSecrets(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
-  // The entry for `resource`: the one before when nothing that it is made from has changed.
+  void TakeChangedApis(const ResourceMap& wanted, const std::set<ResourceKey>& changed,
+                       Decoded& next, BuildResult& result) const;
+  // The entry for `resource` (`known`: the one in use); nothing when it is rejected and new.
+  std::optional<ApiEntry> TakeApi(const v1::Resource& resource, const ApiEntry* known,
+                                  const Decoded& next, BuildResult& result) const;
+  // The one before when nothing that it is made from has changed.
   std::variant<ApiEntry, DecodeProblem> MakeApi(const v1::Resource& resource,
                                                 const ApiEntry* before, const Decoded& next) const;
-  void AddRefusals(const Decoded& next, const std::vector<RouteTable::Collision>& collisions,
+  void AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                    BuildResult& result) const;
+  static void RejectUnknownKinds(const ResourceMap& wanted, BuildResult& result);
+  std::shared_ptr<const RouteTable> MakeTable(const Decoded& next,
+                                              const std::string& snapshot_hash) const;
 
   const BuilderOptions options;
   rotation::Registry& registry;
   Decoded committed;
-  Decoded built;  // by the last Build, waiting for Commit
+  std::shared_ptr<const RouteTable> table;  // of `committed`
+  Decoded built;                            // by the last Build, waiting for Commit
 };
 
 std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& resource,
@@ -159,7 +193,7 @@ void Builder::State::TakeGateways(const ResourceMap& wanted, Decoded& next,
 
 void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
                                  BuildResult& result) const {
-  const SecretStore::Secrets& before = committed.secrets.secrets();
+  const SecretStore::Secrets& before = committed.secrets->secrets();
   SecretStore::Secrets secrets;
   for (auto it = wanted.lower_bound({v1::SECRET, ""});
        it != wanted.end() && it->first.first == v1::SECRET; ++it) {
@@ -182,29 +216,59 @@ void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
                       {v1::Rejection::MALFORMED, "", std::string(secret.status().message())}));
   }
   next.has_other_secrets = secrets != before;
-  next.secrets = SecretStore(std::move(secrets));
+  next.secrets = std::make_shared<const SecretStore>(std::move(secrets));
 }
 
 std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
     const v1::Resource& resource, const ApiEntry* before, const Decoded& next) const {
-  if (before != nullptr && before->resource->hash() == resource.hash()) {
-    const auto& used = before->decoded->used_secrets;
+  const bool is_known = before != nullptr && before->resource().hash() == resource.hash();
+  if (is_known) {
+    const auto& used = before->kept->decoded.used_secrets;
     const bool has_same_secrets =
         !next.has_other_secrets || std::all_of(used.begin(), used.end(), [&next](const auto& use) {
-          return next.secrets.HashOf(use.first) == use.second;
+          return next.secrets->HashOf(use.first) == use.second;
         });
     if (has_same_secrets) {
       return *before;
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(resource, {next.secrets, registry, options.intern_series});
+      DecodeApi(resource, {*next.secrets, registry, options.intern_series});
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }
-  const bool is_known = before != nullptr && before->resource->hash() == resource.hash();
-  return ApiEntry{is_known ? before->resource : std::make_shared<const v1::Resource>(resource),
-                  std::make_shared<const DecodedApi>(std::get<DecodedApi>(std::move(decoded)))};
+  auto kept = std::make_shared<KeptApi>();
+  kept->resource =
+      is_known ? before->kept->resource : std::make_shared<const v1::Resource>(resource);
+  kept->decoded = std::get<DecodedApi>(std::move(decoded));
+  const Api* api = kept->decoded.api.get();
+  const bool is_refused = !kept->decoded.missing.empty() ||
+                          (kept->decoded.secured_operations > 0 && !options.allow_unauthenticated);
+  return ApiEntry{std::move(kept), api, is_refused};
+}
+
+std::optional<Builder::State::ApiEntry> Builder::State::TakeApi(const v1::Resource& resource,
+                                                                const ApiEntry* known,
+                                                                const Decoded& next,
+                                                                BuildResult& result) const {
+  std::variant<ApiEntry, DecodeProblem> made = MakeApi(resource, known, next);
+  if (const auto* problem = std::get_if<DecodeProblem>(&made)) {
+    result.rejected.push_back(
+        MakeRejection(resource, known == nullptr ? 0 : known->resource().hash(), *problem));
+    if (known == nullptr) {
+      return std::nullopt;
+    }
+    // The old version with the Secrets of today. It was good once, so it is now.
+    made = MakeApi(known->resource(), known, next);
+  }
+  auto* entry = std::get_if<ApiEntry>(&made);
+  if (entry == nullptr) {
+    return std::nullopt;
+  }
+  if (known != nullptr && known->api != entry->api) {
+    CollectChangedCredentials(*known->api, *entry->api, result.changed_credentials);
+  }
+  return std::move(*entry);
 }
 
 void Builder::State::TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const {
@@ -212,40 +276,53 @@ void Builder::State::TakeApis(const ResourceMap& wanted, Decoded& next, BuildRes
   auto before = committed.apis.begin();  // both sides are in the order of names
   for (auto it = wanted.lower_bound({v1::API, ""});
        it != wanted.end() && it->first.first == v1::API; ++it) {
-    const v1::Resource& resource = it->second;
     while (before != committed.apis.end() && before->name() < it->first.second) {
       ++before;
     }
     const ApiEntry* known =
         before != committed.apis.end() && before->name() == it->first.second ? &*before : nullptr;
-    std::variant<ApiEntry, DecodeProblem> made = MakeApi(resource, known, next);
-    if (const auto* problem = std::get_if<DecodeProblem>(&made)) {
-      result.rejected.push_back(
-          MakeRejection(resource, known == nullptr ? 0 : known->resource->hash(), *problem));
-      if (known == nullptr) {
-        continue;
-      }
-      // The old version with the Secrets of today. It was good once, so it is now.
-      made = MakeApi(*known->resource, known, next);
-    }
-    if (auto* entry = std::get_if<ApiEntry>(&made)) {
-      if (known != nullptr && known->decoded != entry->decoded) {
-        CollectChangedCredentials(*known->decoded->api, *entry->decoded->api,
-                                  result.changed_credentials);
-      }
-      next.apis.push_back(std::move(*entry));
+    if (std::optional<ApiEntry> entry = TakeApi(it->second, known, next, result)) {
+      next.apis.push_back(*std::move(entry));
     }
   }
 }
 
-void Builder::State::AddRefusals(const Decoded& next,
-                                 const std::vector<RouteTable::Collision>& collisions,
+void Builder::State::TakeChangedApis(const ResourceMap& wanted,
+                                     const std::set<ResourceKey>& changed, Decoded& next,
+                                     BuildResult& result) const {
+  next.apis.reserve(committed.apis.size() + changed.size());
+  auto before = committed.apis.begin();
+  for (const ResourceKey& key : changed) {
+    const auto place = std::lower_bound(
+        before, committed.apis.end(), key.second,
+        [](const ApiEntry& entry, const std::string& name) { return entry.name() < name; });
+    next.apis.insert(next.apis.end(), before, place);
+    before = place;
+    const ApiEntry* known = nullptr;
+    if (place != committed.apis.end() && place->name() == key.second) {
+      known = &*before++;
+    }
+    const auto resource = wanted.find(key);
+    if (resource == wanted.end()) {
+      continue;
+    }
+    if (std::optional<ApiEntry> entry = TakeApi(resource->second, known, next, result)) {
+      next.apis.push_back(*std::move(entry));
+    }
+  }
+  next.apis.insert(next.apis.end(), before, committed.apis.end());
+}
+
+void Builder::State::AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                                  BuildResult& result) const {
   const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
-    result.refused.push_back(MakeRejection(*entry.resource, entry.resource->hash(), problem));
+    result.refused.push_back(MakeRejection(entry.resource(), entry.resource().hash(), problem));
   };
   for (const ApiEntry& entry : next.apis) {
-    const DecodedApi& decoded = *entry.decoded;
+    if (!entry.is_refused) {
+      continue;
+    }
+    const DecodedApi& decoded = entry.kept->decoded;
     if (decoded.secured_operations > 0 && !options.allow_unauthenticated) {
       refuse(entry, {v1::Rejection::AUTH_NOT_ENFORCED, "operations",
                      absl::StrCat(decoded.secured_operations,
@@ -257,7 +334,7 @@ void Builder::State::AddRefusals(const Decoded& next,
       refuse(entry, missing);
     }
   }
-  for (const RouteTable::Collision& collision : collisions) {
+  for (const Collision& collision : collisions) {
     const auto entry = std::lower_bound(
         next.apis.begin(), next.apis.end(), collision.api->id,
         [](const ApiEntry& candidate, const std::string& name) { return candidate.name() < name; });
@@ -272,54 +349,80 @@ Builder::Builder(BuilderOptions options, rotation::Registry& registry)
 
 Builder::~Builder() = default;
 
-BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapshot_hash) {
-  BuildResult result;
-  State::Decoded next;
-  state_->TakeGateways(wanted, next, result);
-  state_->TakeSecrets(wanted, next, result);
-  state_->TakeApis(wanted, next, result);
-  const auto reject_unknown = [&result](auto begin, auto end) {
+void Builder::State::RejectUnknownKinds(const ResourceMap& wanted, BuildResult& result) {
+  const auto reject = [&result](auto begin, auto end) {
     for (; begin != end; ++begin) {
       result.rejected.push_back(MakeRejection(
           begin->second, 0,
           {v1::Rejection::UNSUPPORTED, "", "this data plane does not know the kind; update it"}));
     }
   };
-  reject_unknown(wanted.begin(), wanted.lower_bound({v1::GATEWAY, ""}));
-  reject_unknown(wanted.lower_bound({static_cast<v1::Kind>(v1::SECRET + 1), ""}), wanted.end());
+  reject(wanted.begin(), wanted.lower_bound({v1::GATEWAY, ""}));
+  reject(wanted.lower_bound({static_cast<v1::Kind>(v1::SECRET + 1), ""}), wanted.end());
+}
+
+std::shared_ptr<const RouteTable> Builder::State::MakeTable(
+    const Decoded& next, const std::string& snapshot_hash) const {
   std::vector<std::shared_ptr<const Api>> apis;
   apis.reserve(next.apis.size());
-  for (const State::ApiEntry& entry : next.apis) {
-    apis.push_back(entry.decoded->api);
+  for (const ApiEntry& entry : next.apis) {
+    apis.emplace_back(entry.kept, entry.api);  // one count for both: it is at hand
   }
-  std::vector<RouteTable::Collision> collisions;
-  result.table = std::make_shared<const RouteTable>(
+  return std::make_shared<const RouteTable>(
       RouteTable::Options{next.gateway.hosts, snapshot_hash, next.gateway.allow_local_upstreams},
-      std::move(apis), &collisions);
-  state_->AddRefusals(next, collisions, result);
+      std::move(apis), table.get());
+}
+
+BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapshot_hash,
+                           const ChangedKeys& changed) {
+  BuildResult result;
+  State::Decoded next;
+  const bool only_apis =
+      changed.has_value() && std::all_of(changed->begin(), changed->end(),
+                                         [](const auto& key) { return key.first == v1::API; });
+  if (only_apis) {
+    next.gateway_resource = state_->committed.gateway_resource;
+    next.gateway = state_->committed.gateway;
+    next.secrets = state_->committed.secrets;
+    next.has_other_secrets = false;
+    state_->TakeChangedApis(wanted, *changed, next, result);
+  } else {
+    state_->TakeGateways(wanted, next, result);
+    state_->TakeSecrets(wanted, next, result);
+    state_->TakeApis(wanted, next, result);
+    State::RejectUnknownKinds(wanted, result);
+  }
+  result.table = state_->MakeTable(next, snapshot_hash);
+  state_->AddRefusals(next, result.table->Collisions(), result);
   state_->built = std::move(next);
   return result;
 }
 
-void Builder::Commit(const BuildResult&) {
+bool Builder::Commit(const BuildResult& result) {
   bool has_gone = false;
   auto after = state_->built.apis.begin();
+  const auto end = state_->built.apis.end();
   for (const State::ApiEntry& before : state_->committed.apis) {
-    while (after != state_->built.apis.end() && after->name() < before.name()) {
+    if (after != end && after->api == before.api) {
+      ++after;  // the usual case: nothing of the API itself is looked at
+      continue;
+    }
+    while (after != end && after->name() < before.name()) {
       ++after;
     }
-    has_gone = has_gone || after == state_->built.apis.end() || after->name() != before.name() ||
-               HasLostTargets(*before.decoded->api, *after->decoded->api);
+    has_gone = has_gone || after == end || after->name() != before.name() ||
+               HasLost(*before.api, *after->api);
   }
   state_->committed = std::move(state_->built);
+  state_->table = result.table;
   state_->built = State::Decoded();
   if (!has_gone) {
-    return;
+    return false;
   }
   std::set<std::string> rotations;
   std::set<std::string> targets;
   for (const State::ApiEntry& entry : state_->committed.apis) {
-    for (const std::unique_ptr<BoundRotation>& bound : entry.decoded->api->rotations) {
+    for (const std::unique_ptr<BoundRotation>& bound : entry.api->rotations) {
       const rotation::RotationSpec& spec = bound->rotation->spec();
       rotations.insert(spec.id);
       for (const rotation::TargetSpec& target : spec.targets) {
@@ -328,6 +431,7 @@ void Builder::Commit(const BuildResult&) {
     }
   }
   state_->registry.Retain(rotations, targets);
+  return true;
 }
 
 }  // namespace rota::table

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -25,8 +26,10 @@ struct BuilderOptions {
 };
 
 // A resource as it travels: id, hash and serialised body.
-using ResourceMap =
-    std::map<std::pair<rota::sync::v1::Kind, std::string>, rota::sync::v1::Resource>;
+using ResourceKey = std::pair<rota::sync::v1::Kind, std::string>;
+using ResourceMap = std::map<ResourceKey, rota::sync::v1::Resource>;
+// Which resources may differ from those of the last build that was committed; absent: any.
+using ChangedKeys = std::optional<std::set<ResourceKey>>;
 
 struct BuildResult {
   std::shared_ptr<const RouteTable> table;
@@ -44,10 +47,13 @@ class Builder {
   Builder(BuilderOptions options, rotation::Registry& registry);
   ~Builder();
   // The table of `wanted`, with the version that is in use of each resource that is rejected. Does
-  // not touch the one in use; calls registry.Resolve for each rotation.
-  BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash);
-  // To be called once the result has been published: forgets what is gone.
-  void Commit(const BuildResult& result);
+  // not touch the one in use; calls registry.Resolve for each rotation that is new or changed. When
+  // only APIs have changed the others are not looked at.
+  BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash,
+                    const ChangedKeys& changed = std::nullopt);
+  // To be called once the result has been published: forgets what is gone. True when something is:
+  // a target or a metric series.
+  bool Commit(const BuildResult& result);
 
  private:
   struct State;

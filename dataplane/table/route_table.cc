@@ -7,69 +7,47 @@
 #include "dataplane/table/path.h"
 
 namespace rota::table {
-namespace {
-
-// Mounts with more segments are refused by the builder.
-constexpr size_t kMaxMountSegments = 64;
-
-size_t CountSlashes(std::string_view path) {
-  return static_cast<size_t>(std::count(path.begin(), path.end(), '/'));
-}
-
-}  // namespace
 
 std::string_view EnvironmentName(Environment environment) {
   return environment == Environment::kSandbox ? "sandbox" : "production";
 }
 
 RouteTable::RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
-                       std::vector<Collision>* collisions)
+                       const RouteTable* before)
     : options_(std::move(options)), apis_(std::move(apis)) {
-  mounts_.reserve(apis_.size() * 2);
-  for (const std::shared_ptr<const Api>& api : apis_) {
-    for (const std::string& path : api->mounts) {
-      Mount(path, *api, collisions);
+  static const RouteTable kNone;
+  const RouteTable& previous = before == nullptr ? kNone : *before;
+  // Both lists are in the order of ids, and an API that has not changed is the same object.
+  std::vector<const Api*> removed;
+  std::vector<const Api*> added;
+  auto old = previous.apis_.begin();
+  auto now = apis_.begin();
+  while (old != previous.apis_.end() || now != apis_.end()) {
+    if (old != previous.apis_.end() && now != apis_.end() && *old == *now) {
+      ++old;
+      ++now;
+    } else if (now == apis_.end() || (old != previous.apis_.end() && (*old)->id <= (*now)->id)) {
+      removed.push_back((old++)->get());
+    } else {
+      added.push_back((now++)->get());
     }
   }
-  // Second: "/v1" belongs to version "v1" where there is one, else to the largest "v1.x".
-  std::vector<const Api*> by_minor;
-  for (const std::shared_ptr<const Api>& api : apis_) {
-    if (api->major_mount.has_value()) {
-      by_minor.push_back(api.get());
-    }
-  }
-  std::stable_sort(by_minor.begin(), by_minor.end(),
-                   [](const Api* a, const Api* b) { return a->minor_version > b->minor_version; });
-  for (const Api* api : by_minor) {
-    Mount(*api->major_mount, *api, nullptr);
-  }
-}
-
-bool RouteTable::Mount(const std::string& path, const Api& api,
-                       std::vector<Collision>* collisions) {
-  const auto [place, is_new] = mounts_.emplace(path, &api);
-  if (is_new) {
-    deepest_mount_ = std::max(deepest_mount_, std::min(CountSlashes(path), kMaxMountSegments));
-  } else if (collisions != nullptr && place->second != &api) {
-    collisions->push_back({&api, place->second, path});
-  }
-  return is_new;
+  mounts_ = MountIndex(previous.mounts_, removed, added);
 }
 
 const Api* RouteTable::FindApi(std::string_view path, std::string_view& mount) const {
-  std::array<size_t, kMaxMountSegments + 1> ends;  // of the first segments, one after the other
+  std::array<size_t, MountIndex::kMaxSegments + 1> ends;  // of the first segments, one by one
   size_t count = 0;
   ends[count++] = 0;
-  for (size_t place = 1; count <= deepest_mount_ && place <= path.size();) {
+  for (size_t place = 1; count <= mounts_.deepest() && place <= path.size();) {
     const size_t end = std::min(path.find('/', place), path.size());
     ends[count++] = end;
     place = end + 1;
   }
   while (count-- > 0) {
-    const auto found = mounts_.find(absl::string_view(path.data(), ends[count]));
-    if (found != mounts_.end()) {
+    if (const Api* api = mounts_.Find(path.substr(0, ends[count]))) {
       mount = path.substr(0, ends[count]);
-      return found->second;
+      return api;
     }
   }
   return nullptr;

@@ -14,12 +14,11 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/strings/string_view.h"
 #include "common/clock.h"
 #include "common/secret.h"
 #include "dataplane/rotation/rotation.h"
 #include "dataplane/table/host_rules.h"
+#include "dataplane/table/mount_index.h"
 #include "dataplane/table/operation_index.h"
 #include "rota/sync/v1/config.pb.h"
 
@@ -154,14 +153,10 @@ class RouteTable {
   };
   // The empty table: nothing matches.
   RouteTable() = default;
-  // Where two APIs have the same path the first one keeps it; the other is named in `collisions`.
-  struct Collision {
-    const Api* api = nullptr;
-    const Api* owner = nullptr;
-    std::string path;
-  };
+  // REQUIRES: `apis` in the order of their ids. What is in `before` too (the table in use) costs
+  // next to nothing.
   RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
-             std::vector<Collision>* collisions = nullptr);
+             const RouteTable* before = nullptr);
   RouteTable(const RouteTable&) = delete;  // the index points into the APIs
   RouteTable& operator=(const RouteTable&) = delete;
 
@@ -172,17 +167,16 @@ class RouteTable {
   }
   // APIs that have not changed are shared by the tables of consecutive snapshots.
   const std::vector<std::shared_ptr<const Api>>& apis() const { return apis_; }
+  std::vector<Collision> Collisions() const { return mounts_.Collisions(); }
   const std::string& snapshot_hash() const { return options_.snapshot_hash; }
   bool allow_local_upstreams() const { return options_.allow_local_upstreams; }
 
  private:
-  bool Mount(const std::string& path, const Api& api, std::vector<Collision>* collisions);
   const Api* FindApi(std::string_view path, std::string_view& mount) const;
 
   Options options_;
   std::vector<std::shared_ptr<const Api>> apis_;
-  absl::flat_hash_map<absl::string_view, const Api*> mounts_;  // keys: views into the APIs
-  size_t deepest_mount_ = 0;                                   // in segments
+  MountIndex mounts_;
 };
 
 }  // namespace rota::table

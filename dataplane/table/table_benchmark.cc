@@ -124,7 +124,8 @@ void ChangeOneApi(benchmark::State& state) {
   for (auto _ : state) {
     weight = weight % 9000 + 1;
     Put(world.resources, v1::API, "default/chat-77", ApiBody(77, weight));
-    world.result = world.builder->Build(world.resources, "hash");
+    world.result = world.builder->Build(world.resources, "hash",
+                                        std::set<ResourceKey>{{v1::API, "default/chat-77"}});
     world.builder->Commit(world.result);
   }
 }

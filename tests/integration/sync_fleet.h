@@ -60,7 +60,8 @@ class TestDataPlane {
             static_cast<uint64_t>(clock.WallNow().time_since_epoch().count())) {
     options.node = node;
     sync::SyncCallbacks callbacks;
-    callbacks.apply = [this](const sync::ResourceMap& wanted, const std::string&) {
+    callbacks.apply = [this](const sync::ResourceMap& wanted, const sync::ChangedKeys&,
+                             const std::string&) {
       std::lock_guard guard(mutex_);
       in_use_ = wanted;
       ++applied_;

@@ -1,0 +1,74 @@
+#pragma once
+
+// Which API a path belongs to, by the path that the API is mounted at. The index is cut into
+// buckets that consecutive indexes share: a change of one API of 5,000 makes one or two small
+// buckets anew and copies pointers.
+//
+// Pure. Thread-safe: const after construction. Holds pointers into the APIs: whoever has the index
+// keeps them alive.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rota::table {
+
+struct Api;
+
+// Where two APIs have the same path the one whose id is smaller keeps it.
+struct Collision {
+  const Api* api = nullptr;
+  const Api* owner = nullptr;
+  std::string path;
+};
+
+class MountIndex {
+ public:
+  MountIndex() = default;  // empty
+  // `before` without the mounts of `removed` and with those of `added`. An API that has changed is
+  // in both lists.
+  MountIndex(const MountIndex& before, const std::vector<const Api*>& removed,
+             const std::vector<const Api*>& added);
+
+  // The API that is mounted at exactly that path, null without one.
+  const Api* Find(std::string_view path) const;
+  // At least the number of segments of the longest mount (at most kMaxSegments).
+  size_t deepest() const { return deepest_; }
+  // Every mount that another API has taken already. "/v1" of "v1.2" yields in silence.
+  std::vector<Collision> Collisions() const;
+
+  // Mounts with more segments are refused by the builder.
+  static constexpr size_t kMaxSegments = 64;
+
+ private:
+  // Some 20 mounts in each with 10,000 APIs.
+  static constexpr size_t kBuckets = 1024;
+
+  // One API's wish for one path.
+  struct Claim {
+    std::string_view path;  // into the API
+    const Api* api = nullptr;
+    bool is_major = false;  // "/v1" of version "v1.2"
+  };
+  // In order of paths; the first claim to a path has it.
+  struct Bucket {
+    std::vector<uint32_t> tags;  // hashes of the claims' paths, close together
+    std::vector<Claim> claims;
+    std::vector<Collision> collisions;
+  };
+  struct Change;
+
+  static std::vector<Claim> ClaimsOf(const Api& api);
+  static bool Precedes(const Claim& a, const Claim& b);
+  static std::shared_ptr<const Bucket> Rebuild(const Bucket* before, const Change& change);
+  static void Finish(Bucket& bucket);
+
+  std::array<std::shared_ptr<const Bucket>, kBuckets> buckets_;  // null: empty
+  size_t deepest_ = 0;
+};
+
+}  // namespace rota::table
