@@ -50,10 +50,26 @@ constexpr KnownField kKnownFields[] = {
     {"proxy-authenticate", FieldKind::kHopByHop},
     {"openai-organization", FieldKind::kCredential},
     {"proxy-authorization", FieldKind::kHopByHop},
-    {"proxy-authentication-info", FieldKind::kHopByHop},
     {"x-goog-user-project", FieldKind::kCredential},
+    {"proxy-authentication-info", FieldKind::kHopByHop},
     {"x-goog-iam-authorization-token", FieldKind::kCredential},
 };
+
+// The fields above are in the order of their lengths: those of one length begin at kFieldsOfLength
+// of it and end where the next begin.
+constexpr size_t kLongestField = 30;
+constexpr auto kFieldsOfLength = [] {
+  std::array<uint8_t, kLongestField + 2> starts{};
+  size_t field = 0;
+  for (size_t length = 0; length < starts.size(); ++length) {
+    starts[length] = static_cast<uint8_t>(field);
+    while (field < std::size(kKnownFields) && kKnownFields[field].name.size() == length) {
+      ++field;
+    }
+  }
+  return starts;
+}();
+static_assert(kFieldsOfLength.back() == std::size(kKnownFields), "in the order of lengths");
 
 // Collects what Beast finds. One head per parser; the body is never given to it.
 template <bool kIsRequest>
@@ -294,17 +310,22 @@ HeadError ParseTarget(RequestHead& head) {
 }  // namespace
 
 bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(),
-                                            [](char x, char y) { return Lower(x) == Lower(y); });
+  // Most are equal as they are.
+  return a.size() == b.size() &&
+         (a == b || std::equal(a.begin(), a.end(), b.begin(),
+                               [](char x, char y) { return Lower(x) == Lower(y); }));
 }
 
 FieldKind KindOfField(std::string_view name) {
-  if (name.size() > 6 && EqualsIgnoringCase(name.substr(0, 6), "x-amz-")) {
+  if (name.size() > 6 && Lower(name[0]) == 'x' && EqualsIgnoringCase(name.substr(0, 6), "x-amz-")) {
     return FieldKind::kCredential;
   }
-  for (const KnownField& known : kKnownFields) {
-    if (known.name.size() == name.size() && Lower(name[0]) == known.name[0] &&
-        EqualsIgnoringCase(name, known.name)) {
+  if (name.empty() || name.size() > kLongestField) {
+    return FieldKind::kOther;
+  }
+  for (size_t i = kFieldsOfLength[name.size()]; i < kFieldsOfLength[name.size() + 1]; ++i) {
+    const KnownField& known = kKnownFields[i];
+    if (Lower(name[0]) == known.name[0] && EqualsIgnoringCase(name, known.name)) {
       return known.kind;
     }
   }
