@@ -1,6 +1,7 @@
 """CPU time per request of a proxy's process tree: closed loop, the proxies taking turns within each round."""
 import statistics
 
+from lib import peers
 from lib.processes import cpu_between, cpu_seconds
 from lib.stage import CONNECTIONS, say
 from lib.table import median_of, ratios, table, upper_bound
@@ -54,7 +55,7 @@ def details(found, head):
     """A table of everything."""
     compared = against_nginx(found)
     return table([head, "us/request", "user / system", "requests/s", "p50 / p99 us", "against nginx", "95 % bound"], [
-        [name, f"{median_of(values, 'us'):.1f}",
+        [peers.title(name), f"{median_of(values, 'us'):.1f}",
          f"{median_of(values, 'user_us'):.1f} / {median_of(values, 'us') - median_of(values, 'user_us'):.1f}",
          f"{median_of(values, 'per_second'):.0f}",
          f"{median_of(values, 'p50_us'):.0f} / {median_of(values, 'p99_us'):.0f}",

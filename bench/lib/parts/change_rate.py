@@ -22,13 +22,15 @@ def measure(options):
         engine = stage.engine("rota", mock, apis=apis(mock.url, APIS))
         changer = Changer(engine, mock.url, APIS)
         changer.lone(3, 0.2)
+        usage = Usage(engine)
         lone = changer.lone(20 if options.short else 100, 0.1)
+        cpu_ms = {name: spent * 1000 / len(lone) for name, spent in usage.spent().items()}
         streams = stage.start_load(engine, "--streams", STREAMS, "--duration", f"{seconds + 30}s", stream=True)
         load = stage.start_load(engine, "--connections", CONNECTIONS, "--rate", REQUESTS_PER_SECOND, "--duration",
                                 f"{seconds}s", "--path", "/api-{n}/1.0/chat/completions", "--paths", APIS - 1)
-        before = {name: cpu_seconds(pid) for name, pid in pids(engine).items()}
+        usage = Usage(engine)
         changes = changer.at_rate(RATE, seconds)
-        cores = {name: cpu_between(before[name], cpu_seconds(pid))[0] / seconds for name, pid in pids(engine).items()}
+        cores = {name: spent / seconds for name, spent in usage.spent().items()}
         loaded = stage.finish_load(engine, load, strict=False)
         streamed = stage.finish_load(engine, streams, strict=False)
     failed = sum(count for status, count in loaded["statuses"].items() if status != "200")
@@ -37,7 +39,8 @@ def measure(options):
              "requests": loaded["requests"], "p99_us": loaded["latency_us"]["p99"],
              "failed": failed + sum(loaded["errors"].values()) + changer.failures,
              "streams_lost": STREAMS - streamed["streams_finished"],
-             "stream_p99_us": streamed["chunk_delay_us"]["p99"], "cores": cores}
+             "stream_p99_us": streamed["chunk_delay_us"]["p99"], "cores": cores,
+             "lone_cpu_ms": cpu_ms}
     say(f"  lone: p99 {quantile(found['lone_ms'], 0.99):.1f} ms; at {RATE}/s: p50 "
         f"{quantile(found['rate_ms'], 0.5):.1f}, p99 {quantile(found['rate_ms'], 0.99):.1f} ms; failed "
         f"{found['failed']}, streams lost {found['streams_lost']}, cores {cores['controller']:.2f} + "
@@ -45,8 +48,15 @@ def measure(options):
     return found
 
 
-def pids(engine):
-    return {"controller": engine.controller.pid, "data plane": engine.pid}
+class Usage:
+    """CPU seconds of both programs since it was made."""
+
+    def __init__(self, engine):
+        self.pids = {"controller": engine.controller.pid, "data plane": engine.pid}
+        self.before = {name: cpu_seconds(pid) for name, pid in self.pids.items()}
+
+    def spent(self):
+        return {name: cpu_between(self.before[name], cpu_seconds(pid))[0] for name, pid in self.pids.items()}
 
 
 def rows(found, _options):
@@ -69,4 +79,6 @@ def details(found):
     return lines + ["", f"Meanwhile {found['requests']} requests at {REQUESTS_PER_SECOND} a second over all APIs (p99 "
                     f"{found['p99_us'] / 1000:.1f} ms) and {STREAMS} streams (delay p99 "
                     f"{found['stream_p99_us'] / 1000:.1f} ms). Cores in use: controller "
-                    f"{found['cores']['controller']:.2f}, data plane {found['cores']['data plane']:.2f}."]
+                    f"{found['cores']['controller']:.2f}, data plane {found['cores']['data plane']:.2f}. CPU time of a "
+                    f"lone change, the questions included: controller {found['lone_cpu_ms']['controller']:.1f} ms, "
+                    f"data plane {found['lone_cpu_ms']['data plane']:.1f} ms."]

@@ -1,8 +1,8 @@
 """Three times what can be served, open loop, over 4,000 connections. There are two ways to have too much. "limit": more
-open requests than `--max-requests-per-thread` allows; the upstream takes 50 ms, the data plane allows 200 at once. "cpu":
-more than the core can do; the proxy shares its core with three busy loops, so that one load generator on the other core
-can offer three times as much. Goodput is what was answered with 200; it is held against the best of a closed loop on the
-same processes."""
+open requests than `--max-requests-per-thread` allows; the upstream takes 50 ms, the data plane allows 200 at once.
+"cpu": more than the core can do; the proxy shares its core with three busy loops, so that one load generator on the
+other core can offer three times as much. Goodput is what was answered with 200; it is held against the best of a closed
+loop on the same processes."""
 import sys
 import time
 

@@ -49,8 +49,8 @@ def row(found, what, keys):
 def rows(found, _options):
     apis = " / ".join(f"{count:,}" for count in APIS)
     first = f"{APIS[0]} APIs, one asked"
-    return [row(found, f"{apis} APIs, {which} asked", [first] + [f"{count:,} APIs, {which} asked" for count in APIS[1:]])
-            for which in ("one", "all")] + [
+    more = {which: [f"{count:,} APIs, {which} asked" for count in APIS[1:]] for which in ("one", "all")}
+    return [row(found, f"{apis} APIs, {which} asked", [first] + keys) for which, keys in more.items()] + [
         row(found, f"{' / '.join(map(str, TARGETS))} targets", [f"{count} targets" for count in TARGETS])]
 
 
