@@ -29,6 +29,7 @@
 #include "dataplane/provider/evidence.h"
 #include "dataplane/provider/model_span.h"
 #include "dataplane/provider/usage.h"
+#include "dataplane/provider/usage_decoder.h"
 #include "dataplane/table/route_table.h"
 
 namespace rota::engine {
@@ -142,6 +143,7 @@ class Exchange final : public StallGuard {
   // The answer cannot be completed: an error event in a stream of events, else the connection is
   // cut.
   Task<void> EndCutAnswer(std::string& head);
+  void DecodeUsage();
   void Capture(std::string_view piece, bool is_last);
   void CountUsage();
 
@@ -196,6 +198,7 @@ class Exchange final : public StallGuard {
   std::string outgoing_;           // a held event with its rest, while it is being sent
   std::string capture_;
   bool captures_ = false;
+  std::unique_ptr<provider::UsageDecoder> usage_decoder_;  // only of compressed answers
   provider::Usage usage_;
   bool has_usage_ = false;
   bool head_sent_ = false;

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/upstream_pool.h"
+#include "dataplane/provider/gzip.h"
 
 namespace rota::engine {
 namespace {
@@ -278,8 +279,14 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
   for (const Field& field : response_.fields) {
     headers.Add(field.name, field.value);
   }
+  std::string text;
+  const bool is_gzip =
+      !looked_at_.empty() && provider::IsGzip(response_.Find(FieldKind::kContentEncoding));
+  if (is_gzip) {
+    text = provider::GunzipPrefix(looked_at_, provider::kMaxEvidenceBody);
+  }
   return provider::Judge(provider::DialectOf(plan.endpoint->provider), response_.status, headers,
-                         looked_at_, loop_.clock().WallNow());
+                         is_gzip ? text : looked_at_, loop_.clock().WallNow());
 }
 
 provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, const SseScanner& events) const {

@@ -15,7 +15,7 @@ constexpr size_t kMaxHeldEvent = 64 << 10;
 constexpr size_t kCaptureTail = 64 << 10;
 
 bool IsJsonAnswer(const ResponseHead& head) {
-  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
+  return head.status == 200 && !IsCompressed(head) &&
          head.Find(FieldKind::kContentType).starts_with("application/json");
 }
 
@@ -30,9 +30,12 @@ bool HasTerminalEvent(rota::sync::v1::OperationKind kind) {
 void Exchange::BeginRelay(std::string& head) {
   using Framing = ClientAnswer::Framing;
   status_ = response_.status;
+  const bool has_no_body = response_body_.framing() == BodyDecoder::Framing::kNone;
   is_events_ = IsEventStream(response_);
   captures_ = IsJsonAnswer(response_);
-  const bool has_no_body = response_body_.framing() == BodyDecoder::Framing::kNone;
+  if (IsCompressed(response_) && !has_no_body) {
+    DecodeUsage();
+  }
   if (has_no_body) {
     framing_ = Framing::kNone;
   } else if (response_.content_length.has_value() && !is_events_) {
@@ -219,7 +222,26 @@ Task<void> Exchange::EndCutAnswer(std::string& head) {
   co_await SendPiece(head, event, /*last=*/true);
 }
 
+// A compressed answer goes through as it is; its usage is read beside that, if it can be.
+void Exchange::DecodeUsage() {
+  using Form = provider::UsageDecoder::Form;
+  const std::string_view type = response_.Find(FieldKind::kContentType);
+  const bool has_events = type.starts_with("text/event-stream");
+  if (response_.status != 200 || !(has_events || type.starts_with("application/json"))) {
+    return;
+  }
+  usage_decoder_ = provider::UsageDecoder::Create(response_.Find(FieldKind::kContentEncoding),
+                                                  has_events ? Form::kEvents : Form::kJson);
+  if (usage_decoder_ == nullptr) {
+    loop_.metrics().CountUsageSkipped(observe::UsageSkipped::kCoding);
+  }
+}
+
 void Exchange::Capture(std::string_view piece, bool is_last) {
+  if (usage_decoder_ != nullptr) {
+    usage_decoder_->Add(piece);
+    return;
+  }
   if (!captures_) {
     return;
   }
@@ -240,6 +262,14 @@ void Exchange::CountUsage() {
   if (events_.has_usage()) {
     usage_ = events_.usage();
     has_usage_ = true;
+  }
+  if (usage_decoder_ != nullptr) {
+    usage_decoder_->Finish();
+    if (usage_decoder_->failed()) {
+      loop_.metrics().CountUsageSkipped(observe::UsageSkipped::kDamaged);
+    }
+    usage_ = usage_decoder_->usage();
+    has_usage_ = usage_decoder_->has_usage();
   }
   if (!has_usage_) {
     return;

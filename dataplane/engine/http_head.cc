@@ -364,8 +364,13 @@ bool MessageHead::IsEndToEnd(const Field& field) const {
   }
 }
 
+bool IsCompressed(const ResponseHead& head) {
+  const std::string_view coding = head.Find(FieldKind::kContentEncoding);
+  return !coding.empty() && !EqualsIgnoringCase(coding, "identity");
+}
+
 bool IsEventStream(const ResponseHead& head) {
-  return head.status == 200 && head.Find(FieldKind::kContentEncoding).empty() &&
+  return head.status == 200 && !IsCompressed(head) &&
          head.Find(FieldKind::kContentType).starts_with("text/event-stream");
 }
 

@@ -72,6 +72,8 @@ struct ResponseHead : MessageHead {
   std::string_view reason;
 };
 
+// Its content has a coding other than identity.
+bool IsCompressed(const ResponseHead& head);
 // A stream of server-sent events that can be followed: a success, not compressed.
 bool IsEventStream(const ResponseHead& head);
 

@@ -7,3 +7,5 @@ foreach(name proxy input failover stream tls framing upstream_framing fault)
   rota_test(NAME engine_${name}_test SRCS ${engine_tests}/engine_${name}_test.cc
     DEPS rota::engine_test_support LABEL integration)
 endforeach()
+rota_test(NAME engine_usage_test SRCS ${engine_tests}/engine_usage_test.cc
+  DEPS rota::engine_test_support rota::gzip_text LABEL integration)
