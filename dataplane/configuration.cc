@@ -33,9 +33,7 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   const MonotonicTime start = context_.clock->Now();
   table::BuildResult result = builder_.Build(wanted, snapshot_hash, changed);
   context_.table->Publish(result.table);
-  if (builder_.Commit(result)) {
-    context_.request_metrics->RetainTable(*result.table);
-  }
+  context_.request_metrics->Retire(builder_.Commit(result));
   for (const std::string& target : result.changed_credentials) {
     context_.registry->Lift(target, context_.clock->Now());
   }

@@ -34,10 +34,7 @@ class BodyShare {
  public:
   BodyShare(BodyBudget& budget, observe::LoopMetrics& metrics)
       : budget_(budget), metrics_(metrics) {}
-  ~BodyShare() {
-    budget_.Return(held_);
-    metrics_.AddHeldBodyBytes(-static_cast<int64_t>(held_));
-  }
+  ~BodyShare() { Release(); }
   BodyShare(const BodyShare&) = delete;
   BodyShare& operator=(const BodyShare&) = delete;
   // False when the budget is used up.
@@ -48,6 +45,11 @@ class BodyShare {
     held_ += bytes;
     metrics_.AddHeldBodyBytes(static_cast<int64_t>(bytes));
     return true;
+  }
+  void Release() {
+    budget_.Return(held_);
+    metrics_.AddHeldBodyBytes(-static_cast<int64_t>(held_));
+    held_ = 0;
   }
   size_t held() const { return held_; }
 

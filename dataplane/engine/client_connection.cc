@@ -315,6 +315,13 @@ void ClientConnection::SkipBody() {
   }
 }
 
+void ClientConnection::KeepHeadOnly() {
+  Buffer head;
+  head.Append(request_.view().substr(0, head_size_));
+  request_ = std::move(head);
+  ParseRequestHead(request_.view(), head_);
+}
+
 Task<void> ClientConnection::AnswerAndClose(const GatewayError& error) {
   read_deadline_.Clear();
   std::string answer;

@@ -55,6 +55,9 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   // What is left of an unread body is not worth reading: the connection ends after the answer,
   // unless nothing is left.
   void SkipBody();
+  // Nothing of the request is needed any more but its head: gives the memory of the rest back.
+  // Views into the body end; the head moves, head() with it.
+  void KeepHeadOnly();
   // From here on a client that leaves cancels the exchange.
   void WatchForDeparture() { input_.Start(); }
   // `IoResult result = co_await connection.Write(parts)`.

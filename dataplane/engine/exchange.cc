@@ -205,6 +205,7 @@ Task<void> Exchange::Serve() {
   } else {
     client_.SkipBody();
   }
+  request_bytes_ = body_.size();
   std::optional<GatewayError> error = CheckBody();
   if (error.has_value()) {
     co_await Answer(*error);
@@ -315,7 +316,7 @@ void Exchange::WriteAccessRecord(MonotonicTime now) {
   record.target = target_name_;
   record.status = status_;
   record.tries = tries_;
-  record.request_bytes = body_.size();
+  record.request_bytes = request_bytes_;
   record.response_bytes = response_bytes_sent_;
   record.total = now - start_;
   record.upstream = upstream_time_;

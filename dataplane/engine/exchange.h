@@ -135,6 +135,8 @@ class Exchange final : public StallGuard {
   // exchange_relay.cc
   Task<void> Relay();
   void BeginRelay(std::string& head);
+  // A stream may stay for minutes: what was kept for another try is given back.
+  void ReleaseRequest();
   // Sends `piece` (decoded) with what frames it; `last` ends the body. Clears `head`.
   Task<bool> SendPiece(std::string& head, std::string_view piece, bool last);
   std::string_view Releasable(std::string_view piece);
@@ -155,6 +157,7 @@ class Exchange final : public StallGuard {
   BodyShare body_share_;
   std::string body_storage_;
   std::string_view body_;
+  size_t request_bytes_ = 0;  // of the body
   provider::ModelSpan span_;
   std::string request_id_;
   bool rotated_ = false;

@@ -64,6 +64,9 @@ void Exchange::BeginRelay(std::string& head) {
 Task<void> Exchange::Relay() {
   std::string head;
   BeginRelay(head);
+  if (is_events_) {
+    ReleaseRequest();
+  }
   co_await StreamBody(head);
   if (cancelled_ || client_.gone()) {
     upstream_time_ += loop_.Now() - upstream_start_;
@@ -72,6 +75,13 @@ Task<void> Exchange::Relay() {
     FinishUpstream();
   }
   CountUsage();
+}
+
+void Exchange::ReleaseRequest() {
+  body_ = {};
+  std::string().swap(body_storage_);
+  body_share_.Release();
+  client_.KeepHeadOnly();
 }
 
 Task<bool> Exchange::SendPiece(std::string& head, std::string_view piece, bool last) {

@@ -254,30 +254,8 @@ table::SeriesLabels RequestMetrics::LabelsOf(table::SeriesId series) const {
   return names_->LabelsOf(series);
 }
 
-void RequestMetrics::RetainTable(const table::RouteTable& table) {
-  std::vector<bool> live;  // a bitmap: this runs after every change of the configuration
-  const auto mark = [&live](table::SeriesId id) {
-    if (id >= live.size()) {
-      live.resize(size_t{id} + 1);
-    }
-    live[id] = true;
-  };
-  for (const std::shared_ptr<const table::Api>& api : table.apis()) {
-    for (const std::unique_ptr<table::BoundRotation>& rotation : api->rotations) {
-      for (const table::Target& target : rotation->targets) {
-        mark(target.series);
-      }
-    }
-    for (const table::Operation& operation : api->operations) {
-      for (const std::optional<table::Route>* route : {&operation.production, &operation.sandbox}) {
-        if (route->has_value()) {
-          mark((*route)->endpoint_series);
-          mark((*route)->gateway_series);
-        }
-      }
-    }
-  }
-  const SeriesNames::Freed freed = names_->Retain(live, clock_.Now());
+void RequestMetrics::Retire(const std::vector<table::SeriesId>& series) {
+  const SeriesNames::Freed freed = names_->Retire(series, clock_.Now());
   // Nobody has counted on these for kReuseAfter: zeros from this thread disturb no loop.
   for (const std::unique_ptr<LoopMetrics>& loop : loops_) {
     for (const uint32_t id : freed.series) {

@@ -109,8 +109,8 @@ class RequestMetrics final : public prometheus::Collectable {
   // wants.
   table::SeriesId Intern(const table::SeriesLabels& labels);
   table::SeriesLabels LabelsOf(table::SeriesId series) const;
-  // To be called once `table` is published: series that it does not use leave the output.
-  void RetainTable(const table::RouteTable& table);
+  // Series that the published table no longer uses: they leave the output.
+  void Retire(const std::vector<table::SeriesId>& series);
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 

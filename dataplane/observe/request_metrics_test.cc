@@ -15,19 +15,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// A table of one API whose only rotation has these series.
-table::RouteTable TableOf(const std::vector<table::SeriesId>& series) {
-  auto api = std::make_shared<table::Api>();
-  auto rotation = std::make_unique<table::BoundRotation>();
-  for (const table::SeriesId id : series) {
-    table::Target target;
-    target.series = id;
-    rotation->targets.push_back(target);
-  }
-  api->rotations.push_back(std::move(rotation));
-  return table::RouteTable({}, {std::move(api)});
-}
-
 class RequestMetricsTest : public testing::Test {
  protected:
   std::string Scrape() const {
@@ -125,7 +112,7 @@ TEST_F(RequestMetricsTest, SeriesNoLongerConfiguredLeaveAndComeBackWithTheirCoun
   metrics_.loop(0).CountRequest(stays, 200);
   metrics_.loop(0).CountRequest(leaves, 200);
 
-  metrics_.RetainTable(TableOf({stays}));
+  metrics_.Retire({leaves});
   EXPECT_THAT(Scrape(), Not(HasSubstr("leaves")));
   EXPECT_THAT(Scrape(), HasSubstr("stays"));
 
@@ -138,13 +125,13 @@ TEST_F(RequestMetricsTest, AnIdIsReusedOnlyAfterTheOldOneIsForgottenAndStartsAtZ
   const table::SeriesId old = metrics_.Intern({"default/old", "production", "m", "t"});
   metrics_.loop(0).CountRequest(old, 200);
   metrics_.loop(0).ObserveUpstream(old, std::chrono::seconds(1));
-  metrics_.RetainTable(TableOf({}));
+  metrics_.Retire({old});
 
   const table::SeriesId early = metrics_.Intern(Labels("early"));
   EXPECT_NE(early, old);
 
   clock_.Advance(RequestMetrics::kReuseAfter);
-  metrics_.RetainTable(TableOf({early}));
+  metrics_.Retire({});
   const table::SeriesId late = metrics_.Intern({"default/late", "production", "m", "t"});
   EXPECT_EQ(late, old);
   EXPECT_THAT(Scrape(), Not(HasSubstr("default/old")));
@@ -175,7 +162,7 @@ TEST_F(RequestMetricsTest, LoopsCountWhileOthersScrapeAndReconfigure) {
   });
   std::jthread configurer([&] {
     for (int i = 0; !done; ++i) {
-      metrics_.RetainTable(TableOf({series, metrics_.Intern(Labels(std::to_string(i % 50)))}));
+      metrics_.Retire({metrics_.Intern(Labels(std::to_string(i % 50)))});
     }
   });
   {

@@ -169,25 +169,23 @@ void SeriesNames::Free(uint32_t id, Freed& freed) {
   freed.series.push_back(id);
 }
 
-SeriesNames::Freed SeriesNames::Retain(const std::vector<bool>& live, MonotonicTime now) {
+SeriesNames::Freed SeriesNames::Retire(const std::vector<table::SeriesId>& gone,
+                                       MonotonicTime now) {
   std::lock_guard guard(mutex_);
-  Freed freed;
-  for (uint32_t id = 1; id < series_.size(); ++id) {
-    Series& series = series_[id];
-    if (series.labels == nullptr) {
-      continue;
+  for (const table::SeriesId id : gone) {
+    if (id != 0 && id < series_.size() && series_[id].live) {
+      series_[id].live = false;
+      series_[id].removed_at = now;
+      retired_.emplace_back(now, id);
     }
-    if (id < live.size() && live[id]) {
-      series.live = true;
-      series.removed_at = MonotonicTime{};
-    } else if (series.removed_at == MonotonicTime{}) {
-      series.live = false;
-      series.removed_at = now;
-    } else {
-      series.live = false;
-      if (now - series.removed_at >= RequestMetrics::kReuseAfter) {
-        Free(id, freed);
-      }
+  }
+  Freed freed;
+  while (!retired_.empty() && now - retired_.front().first >= RequestMetrics::kReuseAfter) {
+    const auto [removed_at, id] = retired_.front();
+    retired_.pop_front();
+    const Series& series = series_[id];
+    if (series.labels != nullptr && !series.live && series.removed_at == removed_at) {
+      Free(id, freed);
     }
   }
   return freed;

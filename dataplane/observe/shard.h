@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -151,8 +152,7 @@ class SeriesNames {
   table::SeriesId Intern(const table::SeriesLabels& labels);
   table::SeriesLabels LabelsOf(table::SeriesId series) const;
   uint32_t GroupOf(table::SeriesId series) const;
-  // `live` by id; ids beyond it are not live.
-  Freed Retain(const std::vector<bool>& live, MonotonicTime now);
+  Freed Retire(const std::vector<table::SeriesId>& gone, MonotonicTime now);
   std::vector<Listed> ListLive() const;
   std::vector<ListedGroup> ListLiveGroups() const;
 
@@ -173,6 +173,8 @@ class SeriesNames {
   mutable std::mutex mutex_;
   std::vector<Series> series_;
   std::map<table::SeriesLabels, uint32_t> ids_;
+  // In the order in which they went. One that has come back meanwhile has another time of its own.
+  std::deque<std::pair<MonotonicTime, uint32_t>> retired_;
   std::vector<uint32_t> free_ids_;
   std::vector<GroupEntry> groups_;
   std::map<Group, uint32_t> group_ids_;

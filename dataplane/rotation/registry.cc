@@ -54,18 +54,17 @@ std::shared_ptr<Rotation> Registry::Resolve(const RotationSpec& spec) {
   return rotation;
 }
 
-void Registry::Retain(const std::set<std::string>& rotation_ids,
-                      const std::set<std::string>& target_ids) {
+void Registry::Forget(const std::vector<std::string>& rotation_ids,
+                      const std::vector<std::string>& target_ids) {
   std::lock_guard guard(state_->mutex);
-  for (auto it = state_->rotations.begin(); it != state_->rotations.end();) {
-    if (rotation_ids.contains(it->first)) {
-      ++it;
-      continue;
+  for (const std::string& id : rotation_ids) {
+    const auto found = state_->rotations.find(id);
+    if (found != state_->rotations.end()) {
+      state_->book->Detach(found->second.rotation->spec());
+      state_->rotations.erase(found);
     }
-    state_->book->Detach(it->second.rotation->spec());
-    it = state_->rotations.erase(it);
   }
-  state_->book->Retain(target_ids);
+  state_->book->Forget(target_ids);
 }
 
 void Registry::ApplyRemote(const std::vector<RemoteSuspension>& items, MonotonicTime now) {

@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -32,8 +31,9 @@ class Registry {
   // The rotation of that id. An unchanged spec gives the same object, position and all; a changed
   // one a new object in which the surviving targets keep their suspensions and failure counts.
   std::shared_ptr<Rotation> Resolve(const RotationSpec& spec);
-  // Forgets the rotations and targets that the published table no longer has.
-  void Retain(const std::set<std::string>& rotation_ids, const std::set<std::string>& target_ids);
+  // Forgets rotations and targets that the published table no longer has.
+  void Forget(const std::vector<std::string>& rotation_ids,
+              const std::vector<std::string>& target_ids);
 
   // What other data planes know, by way of the controller. Idempotent, in any order. `lifted` ends
   // every suspension of the target. A target that is not (yet) configured is remembered until it

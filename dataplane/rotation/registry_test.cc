@@ -222,14 +222,14 @@ TEST_F(RegistryTest, OwnIsWhatThisProcessDecidedAndHasNotEnded) {
   EXPECT_EQ(registry_.Active(clock_.Now()).size(), 1u);
 }
 
-TEST_F(RegistryTest, RetainForgetsWhatIsGoneAndKeepsWhatIsNotConfiguredYet) {
+TEST_F(RegistryTest, ForgetsWhatIsGoneAndKeepsWhatIsNotConfiguredYet) {
   registry_.Resolve(Spec("r", {"a", "b"}));
   registry_.Resolve(Spec("s", {"c"}));
   Apply(Remote("a", "x", 1, 30));
   Apply(Remote("c", "x", 1, 30));
   Apply(Remote("future", "x", 1, 30));
 
-  registry_.Retain({"r"}, {"a", "b"});
+  registry_.Forget({"s", "never"}, {"c", "a", "never"});
 
   EXPECT_EQ(Remaining("a"), 30);
   EXPECT_EQ(Remaining("c"), 0);
@@ -240,7 +240,7 @@ TEST_F(RegistryTest, ARotationThatIsGoneStillServesTheRequestsThatHoldIt) {
   const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
   rotation->RecordFailures({{0, FailureKind::kConnect}}, clock_.Now());
   rotation->PickFirst(clock_.Now());
-  registry_.Retain({}, {});
+  registry_.Forget({"r"}, {"a", "b"});
 
   rotation->RecordSuccess(0);
   rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
@@ -293,7 +293,7 @@ TEST(RegistryThreadTest, EveryCallMayRunWhileAnyOtherDoes) {
       registry.Active(time(i));
       registry.Own(time(i));
       registry.Resolve(spec(1))->Inspect(time(i));
-      registry.Retain({"r"}, {"a", "b", "c"});
+      registry.Forget({"other"}, {"a", "b", "c"});
     }
   });
   threads.clear();

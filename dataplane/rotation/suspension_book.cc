@@ -177,12 +177,14 @@ std::optional<Suspension> SuspensionBook::ActiveOf(const TargetRecord& record,
   return AsSuspension(record, *longest);
 }
 
-void SuspensionBook::Retain(const std::set<std::string>& targets) {
+void SuspensionBook::Forget(const std::vector<std::string>& targets) {
   std::lock_guard guard(mutex_);
-  absl::erase_if(records_, [&](const auto& entry) {
-    return entry.second->was_attached_ && !targets.contains(entry.first) &&
-           !attached_.contains(entry.first);
-  });
+  for (const std::string& target : targets) {
+    const auto found = records_.find(target);
+    if (found != records_.end() && found->second->was_attached_ && !attached_.contains(target)) {
+      records_.erase(found);
+    }
+  }
 }
 
 TargetRecord& SuspensionBook::RecordOf(const std::string& target,

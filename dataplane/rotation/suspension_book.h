@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -93,8 +92,8 @@ class SuspensionBook {
   std::vector<Suspension> Active(MonotonicTime now) const;
   std::vector<Suspension> Own(MonotonicTime now) const;
   std::optional<Suspension> ActiveOf(const TargetRecord& record, MonotonicTime now) const;
-  // Forgets the records of targets that were configured once and are not in `targets` any more.
-  void Retain(const std::set<std::string>& targets);
+  // Forgets the records of targets that are not configured any more.
+  void Forget(const std::vector<std::string>& targets);
 
  private:
   TargetRecord& RecordOf(const std::string& target, const std::shared_ptr<ChangeSignal>& signal);

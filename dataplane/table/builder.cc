@@ -1,6 +1,7 @@
 #include "dataplane/table/builder.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -61,13 +62,19 @@ void CollectChangedCredentials(const Api& before, const Api& after,
   }
 }
 
-// What of an API other parts of the process remember: rotations and targets, and metric series.
+// What other parts of the process remember of APIs.
 struct Remembered {
-  explicit Remembered(const Api& api) {
+  explicit Remembered(const std::vector<const Api*>& apis) {
+    for (const Api* api : apis) {
+      Add(*api);
+    }
+  }
+  void Add(const Api& api) {
     for (const std::unique_ptr<BoundRotation>& bound : api.rotations) {
-      ids.insert(bound->rotation->spec().id);
+      const rotation::RotationSpec& spec = bound->rotation->spec();
+      rotations.insert(spec.id);
       for (size_t i = 0; i < bound->targets.size(); ++i) {
-        ids.insert(bound->rotation->spec().targets[i].id);
+        targets.insert(spec.targets[i].id);
         series.insert(bound->targets[i].series);
       }
     }
@@ -80,17 +87,17 @@ struct Remembered {
       }
     }
   }
-  std::set<std::string_view> ids;
+  std::set<std::string> rotations;
+  std::set<std::string> targets;
   std::set<SeriesId> series;
 };
 
-// Whether there is something to forget.
-bool HasLost(const Api& before, const Api& after) {
-  const Remembered then(before);
-  const Remembered now(after);
-  return !std::includes(now.ids.begin(), now.ids.end(), then.ids.begin(), then.ids.end()) ||
-         !std::includes(now.series.begin(), now.series.end(), then.series.begin(),
-                        then.series.end());
+template <typename T>
+std::vector<T> Difference(const std::set<T>& before, const std::set<T>& after) {
+  std::vector<T> gone;
+  std::set_difference(before.begin(), before.end(), after.begin(), after.end(),
+                      std::back_inserter(gone));
+  return gone;
 }
 
 }  // namespace
@@ -142,8 +149,8 @@ struct Builder::State {
   const BuilderOptions options;
   rotation::Registry& registry;
   Decoded committed;
-  std::shared_ptr<const RouteTable> table;  // of `committed`
-  Decoded built;                            // by the last Build, waiting for Commit
+  std::shared_ptr<const RouteTable> table = std::make_shared<const RouteTable>();  // of `committed`
+  Decoded built;  // by the last Build, waiting for Commit
 };
 
 std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& resource,
@@ -398,40 +405,16 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
   return result;
 }
 
-bool Builder::Commit(const BuildResult& result) {
-  bool has_gone = false;
-  auto after = state_->built.apis.begin();
-  const auto end = state_->built.apis.end();
-  for (const State::ApiEntry& before : state_->committed.apis) {
-    if (after != end && after->api == before.api) {
-      ++after;  // the usual case: nothing of the API itself is looked at
-      continue;
-    }
-    while (after != end && after->name() < before.name()) {
-      ++after;
-    }
-    has_gone = has_gone || after == end || after->name() != before.name() ||
-               HasLost(*before.api, *after->api);
-  }
+std::vector<SeriesId> Builder::Commit(const BuildResult& result) {
+  const ApiChanges changes = ChangesBetween(state_->table->apis(), result.table->apis());
+  const Remembered before(changes.removed);
+  const Remembered after(changes.added);
   state_->committed = std::move(state_->built);
-  state_->table = result.table;
   state_->built = State::Decoded();
-  if (!has_gone) {
-    return false;
-  }
-  std::set<std::string> rotations;
-  std::set<std::string> targets;
-  for (const State::ApiEntry& entry : state_->committed.apis) {
-    for (const std::unique_ptr<BoundRotation>& bound : entry.api->rotations) {
-      const rotation::RotationSpec& spec = bound->rotation->spec();
-      rotations.insert(spec.id);
-      for (const rotation::TargetSpec& target : spec.targets) {
-        targets.insert(target.id);
-      }
-    }
-  }
-  state_->registry.Retain(rotations, targets);
-  return true;
+  state_->table = result.table;
+  state_->registry.Forget(Difference(before.rotations, after.rotations),
+                          Difference(before.targets, after.targets));
+  return Difference(before.series, after.series);
 }
 
 }  // namespace rota::table

@@ -51,9 +51,9 @@ class Builder {
   // only APIs have changed the others are not looked at.
   BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash,
                     const ChangedKeys& changed = std::nullopt);
-  // To be called once the result has been published: forgets what is gone. True when something is:
-  // a target or a metric series.
-  bool Commit(const BuildResult& result);
+  // To be called once the result has been published: lets the registry forget what is gone. Returns
+  // the metric series that nothing uses any more.
+  std::vector<SeriesId> Commit(const BuildResult& result);
 
  private:
   struct State;

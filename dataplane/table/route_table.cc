@@ -12,27 +12,31 @@ std::string_view EnvironmentName(Environment environment) {
   return environment == Environment::kSandbox ? "sandbox" : "production";
 }
 
+ApiChanges ChangesBetween(const std::vector<std::shared_ptr<const Api>>& before,
+                          const std::vector<std::shared_ptr<const Api>>& after) {
+  ApiChanges changes;
+  auto old = before.begin();
+  auto now = after.begin();
+  while (old != before.end() || now != after.end()) {
+    if (old != before.end() && now != after.end() && *old == *now) {
+      ++old;
+      ++now;
+    } else if (now == after.end() || (old != before.end() && (*old)->id <= (*now)->id)) {
+      changes.removed.push_back((old++)->get());
+    } else {
+      changes.added.push_back((now++)->get());
+    }
+  }
+  return changes;
+}
+
 RouteTable::RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
                        const RouteTable* before)
     : options_(std::move(options)), apis_(std::move(apis)) {
   static const RouteTable kNone;
   const RouteTable& previous = before == nullptr ? kNone : *before;
-  // Both lists are in the order of ids, and an API that has not changed is the same object.
-  std::vector<const Api*> removed;
-  std::vector<const Api*> added;
-  auto old = previous.apis_.begin();
-  auto now = apis_.begin();
-  while (old != previous.apis_.end() || now != apis_.end()) {
-    if (old != previous.apis_.end() && now != apis_.end() && *old == *now) {
-      ++old;
-      ++now;
-    } else if (now == apis_.end() || (old != previous.apis_.end() && (*old)->id <= (*now)->id)) {
-      removed.push_back((old++)->get());
-    } else {
-      added.push_back((now++)->get());
-    }
-  }
-  mounts_ = MountIndex(previous.mounts_, removed, added);
+  const ApiChanges changes = ChangesBetween(previous.apis_, apis_);
+  mounts_ = MountIndex(previous.mounts_, changes.removed, changes.added);
 }
 
 const Api* RouteTable::FindApi(std::string_view path, std::string_view& mount) const {

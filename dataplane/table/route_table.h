@@ -144,6 +144,15 @@ struct Match {
   std::string allow;  // 405: "GET, POST"
 };
 
+// What one list of APIs has that another has not. An API that has changed is in both lists.
+struct ApiChanges {
+  std::vector<const Api*> removed;
+  std::vector<const Api*> added;
+};
+// REQUIRES: both in the order of ids. An API that has not changed is the same object in both.
+ApiChanges ChangesBetween(const std::vector<std::shared_ptr<const Api>>& before,
+                          const std::vector<std::shared_ptr<const Api>>& after);
+
 class RouteTable {
  public:
   struct Options {

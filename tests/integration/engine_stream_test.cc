@@ -191,6 +191,30 @@ TEST(EngineStreamTest, ReleasesTheHeadWithACommentLineOrAfterTheTime) {
   }
 }
 
+TEST(EngineStreamTest, HoldsNoRequestBodyWhileItStreams) {
+  std::atomic<bool> go_on{false};
+  TestUpstream upstream([&go_on](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
+    EXPECT_TRUE(Eventually([&go_on] { return go_on.load(); }));
+    return wire.Send(Chunk("data: [DONE]\n\n") + "0\r\n\r\n");
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  const std::string large =
+      absl::StrCat("{\"model\":\"x\",\"messages\":[\"", std::string(100'000, 'x'), "\"]}");
+  Wire wire(Connect(gateway.port()));
+  Reader reader(wire);
+  for (const std::string& body : {std::string(R"({"model":"x","messages":[]})"), large}) {
+    go_on = false;
+    wire.Send(ChatRequest(body));
+    reader.ReadUntil("data: {\"n\":1}\n\n");
+    EXPECT_EQ(gateway.Metric("rota_held_body_bytes"), 0);
+    wire.Send(ChatRequest());  // pipelined behind the stream
+    go_on = true;
+    reader.ReadUntil("0\r\n\r\n");
+    EXPECT_THAT(reader.ReadUntil("0\r\n\r\n"), HasSubstr("data: {\"n\":1}\n\n"));
+  }
+}
+
 TEST(EngineStreamTest, EndsAStalledStreamWithAnErrorEvent) {
   TestUpstream upstream([](const Message&, Wire& wire) {
     wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n")));
