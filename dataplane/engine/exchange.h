@@ -23,6 +23,7 @@
 #include "dataplane/engine/message_writer.h"
 #include "dataplane/engine/sse_scanner.h"
 #include "dataplane/engine/task.h"
+#include "dataplane/engine/try_plan.h"
 #include "dataplane/engine/upstream_connection.h"
 #include "dataplane/engine/waiting_room.h"
 #include "dataplane/observe/request_metrics.h"
@@ -33,25 +34,6 @@
 #include "dataplane/table/route_table.h"
 
 namespace rota::engine {
-
-// How one try ended.
-enum class TryResult : uint8_t {
-  kAnswer,  // upstream_ and response_ hold the head of an answer
-  kConnect,
-  kTls,
-  kReset,      // after the request was sent
-  kMalformed,  // what came back is no valid HTTP/1.1
-  kTimeout,    // no first byte in time, or connecting took too long
-  kCancelled,
-};
-
-// One try: where to, and with which model.
-struct TryPlan {
-  const table::Endpoint* endpoint = nullptr;
-  const table::Target* target = nullptr;  // null: without a pick, the body as it came
-  size_t index = 0;                       // of the target
-  table::SeriesId series = 0;
-};
 
 class Exchange final : public StallGuard {
  public:

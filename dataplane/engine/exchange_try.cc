@@ -250,7 +250,7 @@ Task<TryResult> Exchange::AwaitFirstEvent() {
   }
   if (is_cut && !SseScanner::HasBegun(looked_at_)) {
     failure_ = "the upstream's stream ended before its first event";
-    co_return TryResult::kReset;
+    co_return response_body_.failed() ? TryResult::kMalformed : TryResult::kReset;
   }
   co_return TryResult::kAnswer;
 }

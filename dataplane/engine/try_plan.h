@@ -1,0 +1,31 @@
+#pragma once
+
+// One try of a request: where it goes, and how it ended. Values without behaviour.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/table/route_table.h"
+
+namespace rota::engine {
+
+// How one try ended.
+enum class TryResult : uint8_t {
+  kAnswer,  // upstream_ and response_ hold the head of an answer
+  kConnect,
+  kTls,
+  kReset,      // after the request was sent
+  kMalformed,  // what came back is no valid HTTP/1.1
+  kTimeout,    // no first byte in time, or connecting took too long
+  kCancelled,
+};
+
+// One try: where to, and with which model.
+struct TryPlan {
+  const table::Endpoint* endpoint = nullptr;
+  const table::Target* target = nullptr;  // null: without a pick, the body as it came
+  size_t index = 0;                       // of the target
+  table::SeriesId series = 0;
+};
+
+}  // namespace rota::engine
