@@ -146,6 +146,13 @@ void TlsStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
   read_size_ = size;
   read_waiter_ = &waiter;
   IoResult result;
+  // Nothing of an earlier read is left: the usual case between two messages. Trying the socket
+  // first would be a call in vain; what is in it already makes the wait return at once.
+  if (socket_.is_open() && !broken_ && SSL_has_pending(ssl_) == 0) {
+    wants_ = SSL_ERROR_WANT_READ;
+    ContinueRead();
+    return;
+  }
   if (ReadStep(result)) {
     asio::post(socket_.get_executor(),
                [this, result] { std::exchange(read_waiter_, nullptr)->OnIo(result); });
@@ -154,7 +161,7 @@ void TlsStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
   ContinueRead();
 }
 
-// REQUIRES: ReadStep has said that it must wait.
+// REQUIRES: `wants_` says what there is to wait for.
 void TlsStream::ContinueRead() {
   Await(wants_, [this](const error_code& error) {
     IoResult result{ErrorOf(error), 0};
