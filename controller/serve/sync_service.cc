@@ -177,9 +177,10 @@ SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStr
     : id_(id),
       service_(service),
       stream_(&stream),
-      session_(id, std::move(peer),
-               {service.options_.session, service.snapshots_, service.deltas_, service.hub_}, now) {
-}
+      session_(std::move(peer),
+               {service.options_.session, service.snapshots_, service.deltas_, service.hub_,
+                service.places_},
+               now) {}
 
 void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
   const MonotonicTime now = service_.clock_.Now();

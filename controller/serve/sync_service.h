@@ -97,6 +97,7 @@ class SyncService {
   const Published<compile::Snapshot>& snapshots_;
   Clock& clock_;
   SuspensionHub hub_;
+  PlaceBook places_;
   Fleet fleet_;
   DeltaCache deltas_;
 

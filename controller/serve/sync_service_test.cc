@@ -144,6 +144,23 @@ TEST_F(SyncServiceTest, RefusesABurstOfNewStreamsAndRecovers) {
   Open("node-5");
 }
 
+TEST_F(SyncServiceTest, EveryDataPlaneHasAPlaceWhileItsStreamLasts) {
+  const auto place = [](Peer& peer) {
+    return peer.stream.Drain(*peer.connection).at(0).welcome().rotation_phase();
+  };
+  EXPECT_EQ(place(Open("node-0")), 0u);
+  Peer& second = Open("node-1");
+  EXPECT_EQ(place(second), 1u);
+  EXPECT_EQ(place(Open("node-2")), 2u);
+
+  second.connection->OnDone();
+  second.connection.reset();
+  std::erase_if(peers_, [](const auto& peer) { return peer->connection == nullptr; });
+
+  EXPECT_EQ(place(Open("node-3")), 1u);
+  EXPECT_EQ(place(Open("node-4")), 3u);
+}
+
 TEST_F(SyncServiceTest, ASlowReaderHasOneWriteInFlightAndGetsTheNewestAfterIt) {
   Peer& peer = Open("node");
   peer.stream.Drain(*peer.connection);

@@ -18,8 +18,6 @@ constexpr size_t kMaxMessageBytes = 1024;
 // Beyond this many suspensions to tell, all of them are told anew instead.
 constexpr size_t kMaxPendingSuspensions = 8192;
 constexpr size_t kSuspensionsPerMessage = 1024;
-// 2^32 / golden ratio: consecutive streams get phases that are far apart.
-constexpr uint32_t kPhaseStep = 2654435769U;
 
 std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
 
@@ -53,9 +51,8 @@ bool Allows(const std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-SyncSession::SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now)
-    : stream_(stream),
-      peer_(std::move(peer)),
+SyncSession::SyncSession(PeerIdentity peer, Shared shared, MonotonicTime now)
+    : peer_(std::move(peer)),
       shared_(shared),
       opened_(now),
       last_received_(now),
@@ -266,7 +263,7 @@ void SyncSession::StartTransaction() {
   transaction_.emplace(++transactions_, std::move(delta));
 }
 
-v1::ServerMessage SyncSession::MakeWelcome() const {
+v1::ServerMessage SyncSession::MakeWelcome() {
   v1::ServerMessage message;
   v1::Welcome& welcome = *message.mutable_welcome();
   welcome.set_server(shared_.options.server);
@@ -274,7 +271,8 @@ v1::ServerMessage SyncSession::MakeWelcome() const {
   welcome.mutable_heartbeat_interval()->set_seconds(interval / 1'000'000'000);
   welcome.mutable_heartbeat_interval()->set_nanos(static_cast<int32_t>(interval % 1'000'000'000));
   welcome.set_max_chunk_bytes(static_cast<uint32_t>(shared_.options.chunk_bytes));
-  welcome.set_rotation_phase(static_cast<uint32_t>(stream_) * kPhaseStep);
+  place_.emplace(shared_.places);
+  welcome.set_rotation_phase(place_->number());
   return message;
 }
 

@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "common/published.h"
 #include "controller/serve/fleet.h"
+#include "controller/serve/place_book.h"
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/transaction_plan.h"
 #include "rota/sync/v1/sync.pb.h"
@@ -65,9 +66,10 @@ class SyncSession {
     const Published<compile::Snapshot>& snapshots;
     DeltaCache& deltas;
     SuspensionHub& hub;
+    const PlaceBook& places;
   };
 
-  SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now);
+  SyncSession(PeerIdentity peer, Shared shared, MonotonicTime now);
 
   // An error ends the stream with that status.
   absl::Status OnMessage(const rota::sync::v1::ClientMessage& message, MonotonicTime now,
@@ -96,13 +98,13 @@ class SyncSession {
                         SessionEffects& effects);
   void StartTransaction();
   void ForgetResent(const SnapshotDelta& delta);
-  rota::sync::v1::ServerMessage MakeWelcome() const;
+  rota::sync::v1::ServerMessage MakeWelcome();
   rota::sync::v1::ServerMessage MakeSuspensions(MonotonicTime now);
 
-  const uint64_t stream_;
   const PeerIdentity peer_;
   const Shared shared_;
   NodeReport report_;
+  std::optional<PlaceBook::Place> place_;  // from Welcome on
 
   bool registered_ = false;
   bool welcomed_ = false;

@@ -52,7 +52,8 @@ void Reject(v1::ClientMessage& ack, const std::string& name, uint64_t rejected, 
 class SyncSessionTest : public ::testing::Test {
  protected:
   void Open(const v1::ClientMessage& hello, PeerIdentity peer = {}) {
-    session_.emplace(1, std::move(peer), SyncSession::Shared{options_, snapshots_, deltas_, hub_},
+    session_.emplace(std::move(peer),
+                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_},
                      clock_.Now());
     ASSERT_TRUE(Receive(hello).ok());
     ASSERT_TRUE(session_->NextMessage(clock_.Now())->has_welcome());
@@ -77,6 +78,7 @@ class SyncSessionTest : public ::testing::Test {
   Published<compile::Snapshot> snapshots_{MakeSnapshot({{"ns/a", 1}, {"ns/b", 1}})};
   DeltaCache deltas_;
   SuspensionHub hub_;
+  PlaceBook places_;
   std::optional<SyncSession> session_;
   SessionEffects effects_;
 };
@@ -272,8 +274,8 @@ TEST_F(SyncSessionTest, RefusalsAreReplacedByEveryAck) {
 }
 
 TEST_F(SyncSessionTest, ProtocolErrorsSayWhatIsWrong) {
-  session_.emplace(1, PeerIdentity{}, SyncSession::Shared{options_, snapshots_, deltas_, hub_},
-                   clock_.Now());
+  session_.emplace(PeerIdentity{},
+                   SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_}, clock_.Now());
   EXPECT_THAT(std::string(Receive(Ack(1)).message()), HasSubstr("must be Hello"));
   v1::ClientMessage wrong_gateway = Hello();
   wrong_gateway.mutable_hello()->set_gateway("other/gateway");
@@ -305,8 +307,9 @@ TEST_F(SyncSessionTest, AnAckBeforeTheCommitIsAnError) {
 
 TEST_F(SyncSessionTest, ACertificateThatNamesANodeOrGatewayIsGoodForThatOnly) {
   const auto try_with = [&](const std::vector<std::string>& uris) {
-    session_.emplace(1, PeerIdentity{"", true, uris},
-                     SyncSession::Shared{options_, snapshots_, deltas_, hub_}, clock_.Now());
+    session_.emplace(PeerIdentity{"", true, uris},
+                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_},
+                     clock_.Now());
     return Receive(Hello("node-1")).code();
   };
   EXPECT_EQ(try_with({"spiffe://cluster/ns/x/sa/y"}), absl::StatusCode::kOk);

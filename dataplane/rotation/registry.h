@@ -25,8 +25,8 @@ class Registry {
   explicit Registry(std::string node, Listener listener = nullptr, uint64_t first_epoch = 0);
   ~Registry();
 
-  // Where the order of rotations that are made from now on starts: another number per data plane
-  // spreads the first picks of a fleet that starts at once (Welcome.rotation_phase).
+  // The rhythm of rotations that are made from now on. Data planes that are numbered 0, 1, 2 ...
+  // (Welcome.rotation_phase) pick so that their sum stays near the exact share.
   void SetPhase(uint64_t phase);
   // The rotation of that id. An unchanged spec gives the same object, position and all; a changed
   // one a new object in which the surviving targets keep their suspensions and failure counts.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dataplane/rotation/order.h"
 #include "dataplane/rotation/pin.h"
 #include "dataplane/rotation/schedule.h"
 #include "dataplane/rotation/sequencer.h"
@@ -11,17 +12,13 @@
 namespace rota::rotation {
 namespace {
 
-constexpr int64_t kOnePick = int64_t{1} << 32;
 // Orders for tries after a failure that are remembered, one per set of targets left to try.
 constexpr size_t kMaxNextSchedules = 16;
-// The start of a fleet's members differs by at most so many picks.
+// How far ahead a member of a fleet may begin where the order is too long for a table.
 constexpr uint64_t kMaxStart = 256;
-
-// `picks` * weight / total picks, in kOnePick.
-int64_t ShareOf(uint64_t picks, uint64_t weight, uint64_t total) {
-  return static_cast<int64_t>(static_cast<double>(picks * weight) / static_cast<double>(total) *
-                              static_cast<double>(kOnePick));
-}
+// A target's pace may be off by less than one pick either way, and its lead is one at most.
+constexpr int64_t kLeastLead = -kOnePick;
+constexpr int64_t kMostLead = 2 * kOnePick;
 
 }  // namespace
 
@@ -45,15 +42,15 @@ struct Rotation::NextSchedule {
 
 Rotation::Rotation(RotationSpec spec, std::shared_ptr<SuspensionBook> book,
                    std::shared_ptr<ChangeSignal> signal,
-                   std::shared_ptr<const SuspensionListener> listener, uint64_t start)
+                   std::shared_ptr<const SuspensionListener> listener, uint64_t place)
     : spec_(std::move(spec)),
       book_(std::move(book)),
       signal_(std::move(signal)),
       listener_(std::move(listener)),
       records_(std::min(spec_.targets.size(), kMaxTargets)),
       settled_picks_(records_.size()),
-      credit_(records_.size()),
-      start_(start) {}
+      leads_(EvenLeads(records_.size())),
+      place_(place) {}
 
 Rotation::~Rotation() { delete schedule_.load(std::memory_order_relaxed); }
 
@@ -93,10 +90,10 @@ PickResult Rotation::PickNext(MonotonicTime now, const TargetSet& tried) {
   Sequencer& sequencer = ScheduleOverRest(rest).sequencer;
   const uint32_t target = sequencer.Next();
   for (const Sequencer::Item& item : sequencer.items()) {
-    int64_t& credit = next_credit_[item.target];
-    credit += ShareOf(1, item.weight, sequencer.cycle_length());
-    credit -= item.target == target ? kOnePick : 0;
-    credit = std::clamp(credit, -kOnePick, kOnePick);
+    int64_t& lead = next_leads_[item.target];
+    lead += ShareOf(1, item.weight, sequencer.cycle_length());
+    lead -= item.target == target ? kOnePick : 0;
+    lead = std::clamp(lead, kLeastLead, kMostLead);
   }
   return {Pick{target, 0, 0}, {}};
 }
@@ -246,7 +243,7 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
     return;
   }
   if (current != nullptr) {
-    SettleCredit(*current);
+    SettleLeads(*current);
   }
   std::unique_ptr<Schedule> next = MakeSchedule(eligible.active);
   next->SetCurrent(signal, eligible.next_return);
@@ -258,52 +255,62 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
 }
 
 std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
-  std::vector<Sequencer::Item> items = ItemsInOrder(active, credit_);
-  if (schedules_made_ == 0 && start_ > 0 && !items.empty()) {
-    // As if so many picks had been made already.
-    Sequencer sequencer(items);
-    for (uint64_t i = start_ % std::min(sequencer.cycle_length(), kMaxStart); i > 0; --i) {
-      sequencer.Next();
-    }
-    const uint32_t first = sequencer.Next();
-    std::stable_partition(items.begin(), items.end(),
-                          [first](const Sequencer::Item& item) { return item.target == first; });
+  if (schedules_made_ == 0 && place_ > 0 && active.any()) {
+    StartInPlace(active);
   }
   ++schedules_made_;
-  return std::make_unique<Schedule>(schedules_made_, active, std::move(items));
+  return std::make_unique<Schedule>(schedules_made_, active, ItemsInOrder(active, leads_));
 }
 
-// The target that is owed most comes first, and wins where two are due alike: that is all that a
-// change carries over, so that frequent changes favour nobody and a return brings no burst.
+// As if the picks that a data plane of this place is ahead by had been made already.
+void Rotation::StartInPlace(const TargetSet& active) {
+  Sequencer sequencer(ItemsInOrder(active, leads_));
+  const std::vector<Sequencer::Item>& items = sequencer.items();
+  const uint64_t total = sequencer.cycle_length();
+  const bool has_table = Schedule::FitsTable(total, items.size());
+  const uint64_t start = FleetStart(place_, items, has_table ? total : kMaxStart);
+  const std::vector<uint8_t> order = has_table ? MakeOrder(items) : std::vector<uint8_t>{};
+  for (uint64_t i = 0; i < start; ++i) {
+    leads_[has_table ? order[i] : sequencer.Next()] -= kOnePick;
+  }
+  for (const Sequencer::Item& item : items) {
+    leads_[item.target] += ShareOf(start, item.weight, total);
+  }
+}
+
+Rotation::Leads Rotation::EvenLeads(size_t count) {
+  Leads leads(count);
+  for (size_t i = 0; i < count; ++i) {
+    leads[i] = EvenLead(i, count);
+  }
+  return leads;
+}
+
+// The target whose next pick is due first comes first. All that a change of the set carries over
+// is what of its next pick each target has earned, so that frequent changes favour nobody, a return
+// brings no burst, and a fleet's data planes keep their different rhythms.
 std::vector<Sequencer::Item> Rotation::ItemsInOrder(const TargetSet& targets,
-                                                    const Credit& credit) const {
-  uint64_t total = 0;
+                                                    const Leads& leads) const {
   std::vector<Sequencer::Item> items;
   for (uint32_t i = 0; i < records_.size(); ++i) {
     if (targets.test(i)) {
-      items.push_back({i, std::min(spec_.targets[i].weight, Sequencer::kMaxWeight)});
-      total += items.back().weight;
+      items.push_back({i, std::min(spec_.targets[i].weight, Sequencer::kMaxWeight), leads[i]});
     }
   }
-  const auto owed = [&credit, total](const Sequencer::Item& item) {
-    return credit[item.target] + ShareOf(1, item.weight, total);
-  };
   std::stable_sort(
       items.begin(), items.end(),
-      [&owed](const Sequencer::Item& a, const Sequencer::Item& b) { return owed(a) > owed(b); });
+      [](const Sequencer::Item& a, const Sequencer::Item& b) { return WishesEarlier(a, 1, b, 1); });
   return items;
 }
 
-void Rotation::SettleCredit(const Schedule& schedule) {
+void Rotation::SettleLeads(const Schedule& schedule) {
   const Schedule::Progress progress = schedule.MeasureProgress();
-  Credit settled(credit_.size());
   for (const Schedule::Share& share : progress.shares) {
-    const int64_t credit = credit_[share.target] +
-                           ShareOf(progress.picks_in_cycle, share.weight, progress.cycle_length) -
-                           static_cast<int64_t>(share.picks_in_cycle) * kOnePick;
-    settled[share.target] = std::clamp(credit, -kOnePick, kOnePick);
+    int64_t& lead = leads_[share.target];
+    lead += ShareOf(progress.picks_in_cycle, share.weight, progress.cycle_length) -
+            static_cast<int64_t>(share.picks_in_cycle) * kOnePick;
+    lead = std::clamp(lead, kLeastLead, kMostLead);
   }
-  credit_ = std::move(settled);
 }
 
 void Rotation::FreeRetired() {
@@ -321,7 +328,7 @@ void Rotation::FreeRetired() {
 Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {
   if (next_schedules_ == nullptr) {
     next_schedules_ = std::make_unique<std::vector<NextSchedule>>();
-    next_credit_.resize(records_.size());
+    next_leads_ = EvenLeads(records_.size());
   }
   std::vector<NextSchedule>& schedules = *next_schedules_;
   const auto found =
@@ -333,7 +340,7 @@ Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {
   if (schedules.size() == kMaxNextSchedules) {
     schedules.erase(schedules.begin());
   }
-  schedules.push_back({rest, Sequencer(ItemsInOrder(rest, next_credit_))});
+  schedules.push_back({rest, Sequencer(ItemsInOrder(rest, next_leads_))});
   return schedules.back();
 }
 

@@ -96,12 +96,12 @@ using SuspensionListener = std::function<void(const Suspension&)>;
 // make the order longer than a table can be, an uncontended one). Made by Registry.
 class Rotation {
  public:
-  // `book` and `signal` are shared with the other objects of the same id; `start` spreads the first
-  // picks of a fleet. Targets beyond kMaxTargets are ignored: whoever decodes a configuration
-  // refuses them.
+  // `book` and `signal` are shared with the other objects of the same id; `place` is the number of
+  // this data plane in its fleet, which picks in a rhythm of its own. Targets beyond kMaxTargets
+  // are ignored: whoever decodes a configuration refuses them.
   Rotation(RotationSpec spec, std::shared_ptr<SuspensionBook> book,
            std::shared_ptr<ChangeSignal> signal, std::shared_ptr<const SuspensionListener> listener,
-           uint64_t start);
+           uint64_t place);
   ~Rotation();
   Rotation(const Rotation&) = delete;
   Rotation& operator=(const Rotation&) = delete;
@@ -140,17 +140,19 @@ class Rotation {
     TargetSet active;                                  // of the lowest tier that has one
     MonotonicTime next_return = MonotonicTime::max();  // max: nobody is going to return
   };
-  // Shares that are still owed to the targets, in 1/2^32 picks; between -1 and 1 pick.
-  using Credit = std::vector<int64_t>;
+  // What of its next pick each target has earned already, in kOnePick; see order.h.
+  using Leads = std::vector<int64_t>;
   struct NextSchedule;
 
   // All of these need `mutex_`.
   Eligible FindEligible(MonotonicTime now);
   TargetSet LowestTier(const TargetSet& targets) const;
-  std::vector<Sequencer::Item> ItemsInOrder(const TargetSet& targets, const Credit& credit) const;
+  static Leads EvenLeads(size_t count);
+  std::vector<Sequencer::Item> ItemsInOrder(const TargetSet& targets, const Leads& leads) const;
   std::unique_ptr<Schedule> MakeSchedule(const TargetSet& active);
+  void StartInPlace(const TargetSet& active);
   void RefreshSchedule(MonotonicTime now);
-  void SettleCredit(const Schedule& schedule);
+  void SettleLeads(const Schedule& schedule);
   void FreeRetired();
   NextSchedule& ScheduleOverRest(const TargetSet& rest);
   bool SuspendForFailures(size_t target, MonotonicTime now, std::vector<Suspension>& told);
@@ -168,12 +170,12 @@ class Rotation {
   std::vector<std::shared_ptr<TargetRecord>> held_records_;  // keep `records_` alive
   std::vector<std::unique_ptr<Schedule>> retired_;           // some thread may still pick from them
   std::vector<uint64_t> settled_picks_;  // first picks on schedules that are gone
-  Credit credit_;
-  uint64_t start_;
+  Leads leads_;
+  const uint64_t place_;
   uint64_t schedules_made_ = 0;
   MonotonicTime latest_now_;
   std::unique_ptr<std::vector<NextSchedule>> next_schedules_;
-  Credit next_credit_;
+  Leads next_leads_;
 };
 
 }  // namespace rota::rotation

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -11,14 +12,18 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "dataplane/rotation/order.h"
 #include "dataplane/rotation/registry.h"
 #include "dataplane/rotation/rotation.h"
+#include "dataplane/rotation/schedule.h"
 #include "dataplane/rotation/sequencer.h"
+#include "dataplane/rotation/test_rotations.h"
 #include "gtest/gtest.h"
 
 namespace rota::rotation {
 namespace {
 
+using namespace testing_rotations;  // NOLINT: test helpers
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
@@ -53,15 +58,6 @@ class PrefixChecker {
   uint64_t n_ = 0;
 };
 
-RotationSpec SpecOf(const std::vector<uint32_t>& weights) {
-  RotationSpec spec;
-  spec.id = "rotation";
-  for (size_t i = 0; i < weights.size(); ++i) {
-    spec.targets.push_back({.id = "target-" + std::to_string(i), .weight = weights[i]});
-  }
-  return spec;
-}
-
 std::vector<uint32_t> RandomWeights(std::mt19937_64& random) {
   const size_t count = 1 + random() % (random() % 4 == 0 ? kMaxTargets : 6);
   const uint32_t largest = std::vector<uint32_t>{1, 3, 10, 100, 10000}[random() % 5];
@@ -75,33 +71,28 @@ std::vector<uint32_t> RandomWeights(std::mt19937_64& random) {
   return weights;
 }
 
-TEST(SequencerPropertyTest, EveryPrefixIsExactForEverySmallCaseAndEveryFirstTarget) {
-  // All weights 1..6 of up to four targets, each order: the first item is picked first whatever it
-  // is.
+void ForEverySmallCase(uint32_t largest, const std::function<void(const Weights&)>& check) {
   for (size_t count = 1; count <= 4; ++count) {
-    std::vector<uint32_t> weights(count, 1);
-    for (;;) {
-      std::vector<Sequencer::Item> items;
-      for (uint32_t i = 0; i < count; ++i) {
-        items.push_back({i, weights[i]});
-      }
-      Sequencer sequencer(items);
-      PrefixChecker checker({weights.begin(), weights.end()});
-      const uint64_t length = sequencer.cycle_length();
-      for (uint64_t n = 0; n < 2 * length + 1; ++n) {
-        const uint32_t target = sequencer.Next();
-        ASSERT_TRUE(n > 0 || target == 0);
-        ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights);
-      }
-      size_t digit = 0;
-      while (digit < count && ++weights[digit] == 7) {
-        weights[digit++] = 1;
-      }
-      if (digit == count) {
-        break;
-      }
-    }
+    ForEveryWeights(count, 1, largest, check);
   }
+}
+
+TEST(SequencerPropertyTest, EveryPrefixIsExactForEverySmallCaseAndEveryFirstTarget) {
+  // In every order: the first item is picked first whatever it is.
+  ForEverySmallCase(6, [](const Weights& weights) {
+    std::vector<Sequencer::Item> items;
+    for (uint32_t i = 0; i < weights.size(); ++i) {
+      items.push_back({i, weights[i]});
+    }
+    Sequencer sequencer(items);
+    PrefixChecker checker({weights.begin(), weights.end()});
+    const uint64_t length = sequencer.cycle_length();
+    for (uint64_t n = 0; n < 2 * length + 1; ++n) {
+      const uint32_t target = sequencer.Next();
+      ASSERT_TRUE(n > 0 || target == 0);
+      ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights);
+    }
+  });
 }
 
 TEST(SequencerPropertyTest, EveryPrefixIsExactForRandomWeights) {
@@ -120,6 +111,53 @@ TEST(SequencerPropertyTest, EveryPrefixIsExactForRandomWeights) {
     PrefixChecker checker(weights);
     for (uint64_t n = 0; n < std::min<uint64_t>(2 * sequencer.cycle_length() + 1, 4000); ++n) {
       ASSERT_TRUE(checker.Add(sequencer.Next())) << testing::PrintToString(weights);
+    }
+  }
+}
+
+// Leads decide who comes first and how targets follow each other; never whether a share is exact.
+TEST(OrderPropertyTest, EveryPrefixIsExactForEverySmallCaseAndManyLeads) {
+  const std::vector<int64_t> leads = {-kOnePick, 0, kOnePick / 3, kOnePick, 2 * kOnePick};
+  ForEverySmallCase(4, [&](const Weights& weights) {
+    uint64_t combinations = 1;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      combinations *= leads.size();
+    }
+    for (uint64_t combination = 0; combination < combinations; ++combination) {
+      std::vector<Sequencer::Item> items;
+      uint64_t rest = combination;
+      for (uint32_t i = 0; i < weights.size(); ++i) {
+        items.push_back({i, weights[i], leads[rest % leads.size()]});
+        rest /= leads.size();
+      }
+      items = Sequencer(items).items();
+      PrefixChecker checker({weights.begin(), weights.end()});
+      for (const uint8_t target : MakeOrder(items)) {
+        ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights) << " " << combination;
+      }
+    }
+  });
+}
+
+TEST(OrderPropertyTest, EveryPrefixIsExactForRandomWeightsAndLeads) {
+  std::mt19937_64 random(20261126);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Sequencer::Item> items;
+    std::vector<uint64_t> weights;
+    for (const uint32_t weight : RandomWeights(random)) {
+      if (weight > 0) {
+        const auto lead = static_cast<int64_t>(random() % (3 * kOnePick)) - kOnePick;
+        items.push_back({static_cast<uint32_t>(items.size()), weight, lead});
+        weights.push_back(weight);
+      }
+    }
+    const Sequencer sequencer(items);
+    if (!Schedule::FitsTable(sequencer.cycle_length(), items.size())) {
+      continue;
+    }
+    PrefixChecker checker(weights);
+    for (const uint8_t target : MakeOrder(sequencer.items())) {
+      ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights);
     }
   }
 }
@@ -257,60 +295,112 @@ TEST(RotationPropertyTest, TheCheckItselfRefusesAnOrderThatIsNotExact) {
   EXPECT_FALSE(IsExactForSomeSet({{0, 1}}, {1, 0}));
 }
 
-// Threads pick while one of them suspends, lifts and lets time pass; the picks are put into their
-// serial order afterwards and every prefix of every schedule is checked.
-TEST(RotationPropertyTest, ThePicksOfManyThreadsFormExactPrefixesBetweenChanges) {
-  std::mt19937_64 random(4711);
-  for (size_t threads = 1; threads <= 8; ++threads) {
-    for (const bool has_table : {true, false}) {
-      const std::vector<uint32_t> weights =
-          has_table ? std::vector<uint32_t>{5, 3, 2, 0, 7}
-                    : std::vector<uint32_t>{9973, 9967, 9949, 0, 9941, 9931};
-      const RotationSpec spec = SpecOf(weights);
-      Registry registry("node");
-      const std::shared_ptr<Rotation> rotation = registry.Resolve(spec);
-      std::atomic<int64_t> now{1'000'000};
-      std::vector<std::vector<Pick>> picks(threads);
-      std::vector<std::jthread> workers;
-      for (size_t t = 0; t < threads; ++t) {
-        workers.emplace_back([&, t, seed = random()] {
-          std::mt19937_64 own(seed);
-          for (int i = 0; i < 4000; ++i) {
-            const MonotonicTime time{Duration(now.load())};
-            if (t == 0 && own() % 64 == 0) {
-              const size_t target = own() % weights.size();
-              rotation->Suspend(target, Reason::kQuota, time, time + Duration(own() % 200));
-            } else if (t == 0 && own() % 64 == 1) {
-              registry.Lift(spec.targets[own() % weights.size()].id, time);
-            } else if (t == 0 && own() % 8 == 0) {
-              now.fetch_add(10);
-            }
-            const PickResult result = rotation->PickFirst(time);
-            if (result.pick.has_value()) {
-              picks[t].push_back(*result.pick);
-            }
-          }
-        });
-      }
-      workers.clear();
-      std::map<uint64_t, std::map<uint64_t, size_t>> schedules;
-      std::vector<uint64_t> totals(weights.size());
-      for (const std::vector<Pick>& of_thread : picks) {
-        for (const Pick& pick : of_thread) {
-          ASSERT_TRUE(schedules[pick.schedule].emplace(pick.position, pick.target).second);
-          ++totals[pick.target];
-        }
-      }
-      for (const auto& [number, order] : schedules) {
-        // Every position was handed out, and once.
-        ASSERT_EQ(order.rbegin()->first + 1, order.size());
-        ASSERT_TRUE(IsExactForSomeSet(order, weights)) << "schedule " << number;
-      }
-      const std::vector<Rotation::TargetState> states = rotation->Inspect(MonotonicTime{});
-      for (size_t i = 0; i < weights.size(); ++i) {
-        EXPECT_EQ(states[i].first_picks, totals[i]);
+// What the threads of one round share. Snapshots are published by number, as a table is.
+struct Shared {
+  Registry registry{"node"};
+  std::vector<std::shared_ptr<Rotation>> snapshots;  // constant while the threads run
+  std::atomic<size_t> current{0};
+  std::atomic<int64_t> now{1'000'000};
+};
+
+// One thread: picks, and for the first one also suspends, lifts, lets time pass and publishes.
+std::vector<std::pair<size_t, Pick>> PickAndDisturb(Shared& shared, bool disturbs, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<std::pair<size_t, Pick>> picks;
+  for (int i = 0; i < 4000; ++i) {
+    const size_t snapshot = shared.current.load();
+    Rotation& rotation = *shared.snapshots[snapshot];
+    const MonotonicTime time{Duration(shared.now.load())};
+    if (disturbs) {
+      const size_t target = random() % rotation.spec().targets.size();
+      switch (random() % 64) {
+        case 0:
+          rotation.Suspend(target, Reason::kQuota, time, time + Duration(random() % 200));
+          break;
+        case 1:
+          shared.registry.Lift(rotation.spec().targets[target].id, time);
+          break;
+        case 2:
+          // Requests that hold the old one go on with it.
+          shared.current.store(random() % shared.snapshots.size());
+          break;
+        case 3:
+        case 4:
+        case 5:
+        case 6:
+          shared.now.fetch_add(20);
+          break;
+        default:
+          break;
       }
     }
+    const PickResult result = rotation.PickFirst(time);
+    if (result.pick.has_value()) {
+      picks.emplace_back(snapshot, *result.pick);
+    }
+  }
+  return picks;
+}
+
+// Puts the picks of all threads into their serial order and checks every prefix of every schedule.
+void CheckSerialOrder(const Shared& shared,
+                      const std::vector<std::vector<std::pair<size_t, Pick>>>& picks) {
+  std::map<std::pair<size_t, uint64_t>, std::map<uint64_t, size_t>> schedules;
+  std::vector<std::vector<uint64_t>> totals(shared.snapshots.size());
+  for (const auto& of_thread : picks) {
+    for (const auto& [snapshot, pick] : of_thread) {
+      std::map<uint64_t, size_t>& order = schedules[std::pair(snapshot, pick.schedule)];
+      ASSERT_TRUE(order.emplace(pick.position, pick.target).second);
+      totals[snapshot].resize(shared.snapshots[snapshot]->spec().targets.size());
+      ++totals[snapshot][pick.target];
+    }
+  }
+  for (const auto& [key, order] : schedules) {
+    std::vector<uint32_t> weights;
+    for (const TargetSpec& target : shared.snapshots[key.first]->spec().targets) {
+      weights.push_back(target.weight);
+    }
+    // Every position was handed out, and once.
+    ASSERT_EQ(order.rbegin()->first + 1, order.size());
+    ASSERT_TRUE(IsExactForSomeSet(order, weights))
+        << testing::PrintToString(weights) << " schedule " << key.second;
+  }
+  for (size_t snapshot = 0; snapshot < totals.size(); ++snapshot) {
+    const auto states = shared.snapshots[snapshot]->Inspect(MonotonicTime{});
+    for (size_t i = 0; i < totals[snapshot].size(); ++i) {
+      EXPECT_EQ(states[i].first_picks, totals[snapshot][i]);
+    }
+  }
+}
+
+TEST(RotationPropertyTest, ThePicksOfManyThreadsFormExactPrefixesBetweenChanges) {
+  std::mt19937_64 random(4711);
+  for (int round = 0; round < 24; ++round) {
+    const size_t threads = 1 + static_cast<size_t>(round) % 8;
+    Shared shared;
+    shared.registry.SetPhase(random() % 16);
+    // Three snapshots of the same targets, with other weights: tables and long orders.
+    const uint32_t largest = std::vector<uint32_t>{3, 10, 10000}[random() % 3];
+    const size_t count = 1 + random() % 6;
+    for (int i = 0; i < 3; ++i) {
+      std::vector<uint32_t> weights(count);
+      for (uint32_t& weight : weights) {
+        weight = static_cast<uint32_t>(random() % (largest + 1));
+      }
+      std::shared_ptr<Rotation> rotation = shared.registry.Resolve(SpecOf(weights));
+      if (shared.snapshots.empty() || shared.snapshots.back() != rotation) {
+        shared.snapshots.push_back(std::move(rotation));
+      }
+    }
+    std::vector<std::vector<std::pair<size_t, Pick>>> picks(threads);
+    std::vector<std::jthread> workers;
+    for (size_t t = 0; t < threads; ++t) {
+      workers.emplace_back([&picks, &shared, t, seed = random()] {
+        picks[t] = PickAndDisturb(shared, t == 0, seed);
+      });
+    }
+    workers.clear();
+    CheckSerialOrder(shared, picks);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "dataplane/rotation/order.h"
+
 namespace rota::rotation {
 
 Schedule::Schedule(uint64_t number, const TargetSet& targets, std::vector<Sequencer::Item> items)
@@ -12,14 +14,11 @@ Schedule::Schedule(uint64_t number, const TargetSet& targets, std::vector<Sequen
   auto sequencer = std::make_unique<Sequencer>(std::move(items));
   cycle_length_ = sequencer->cycle_length();
   items_ = sequencer->items();
-  if (cycle_length_ > kMaxTableLength || cycle_length_ * items_.size() > kMaxTableWork) {
+  if (!FitsTable(cycle_length_, items_.size())) {
     sequencer_ = std::move(sequencer);
     return;
   }
-  table_.reserve(cycle_length_);
-  for (uint64_t i = 0; i < cycle_length_; ++i) {
-    table_.push_back(static_cast<uint8_t>(sequencer->Next()));
-  }
+  table_ = MakeOrder(items_);
 }
 
 Pick Schedule::NextFromSequencer() {

@@ -20,11 +20,14 @@ namespace rota::rotation {
 
 class Schedule {
  public:
-  // A table costs about (length * targets) ns to compute and `length` bytes to keep.
+  // A table costs 2 to 8 ns * length * targets to compute and `length` bytes to keep.
   static constexpr uint64_t kMaxTableLength = 16384;
   static constexpr uint64_t kMaxTableWork = 65536;
+  static constexpr bool FitsTable(uint64_t cycle_length, size_t targets) {
+    return cycle_length <= kMaxTableLength && cycle_length * targets <= kMaxTableWork;
+  }
 
-  // `items` in order of preference; empty when nothing is eligible.
+  // `items` in order of preference, with their leads; empty when nothing is eligible.
   Schedule(uint64_t number, const TargetSet& targets, std::vector<Sequencer::Item> items);
 
   // One pick of the serial order. REQUIRES: !targets().none().
