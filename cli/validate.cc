@@ -15,6 +15,7 @@
 #include "controller/compile/compile_api.h"
 #include "controller/resource/decode.h"
 #include "controller/resource/document.h"
+#include "controller/source/directory_scan.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::cli {
@@ -24,6 +25,7 @@ using resource::ObjectName;
 
 constexpr size_t kMaxBytes = 32 << 20;  // of one file
 constexpr size_t kMaxFiles = 20'000;
+constexpr size_t kMaxPlaces = 10;  // that the summary names of what was passed over
 
 enum class Level { kNote, kWarning, kError };
 
@@ -55,12 +57,14 @@ struct CheckedSecret {
 
 class Validator {
  public:
-  void AddFile(const std::string& file, const std::string& text) {
+  // `is_named`: the user named this file, and not only its directory.
+  void AddFile(const std::string& file, const std::string& text, bool is_named) {
     ++files_;
     resource::ParsedFile parsed = resource::ParseFile(text, {.max_bytes = kMaxBytes});
     for (const resource::DocumentProblem& problem : parsed.problems) {
       Add({file, problem.line, Level::kError, "Unreadable", "", "", problem.message});
     }
+    TakeForeign(file, is_named, parsed);
     for (const resource::PolicyFragment& fragment : parsed.fragments) {
       CheckFragment(file, fragment);
     }
@@ -140,6 +144,10 @@ class Validator {
         << Counted(secrets_.size(), "Secret") << ", " << Counted(fragments_, "policy fragment")
         << ": " << Counted(Count(Level::kError), "error") << ", "
         << Counted(Count(Level::kWarning), "warning") << "\n";
+    if (!passed_over_.empty()) {
+      out << Counted(passed_over_.size(), "document")
+          << " passed over (no API, Secret or apk-conf file): " << PassedOverPlaces() << "\n";
+    }
   }
 
   void PrintJson(std::ostream& out) {
@@ -154,12 +162,19 @@ class Validator {
                           {"field", finding.field},
                           {"message", finding.message}});
     }
+    nlohmann::json passed_over = nlohmann::json::array();
+    for (const Finding& finding : passed_over_) {
+      passed_over.push_back(
+          {{"file", finding.file}, {"line", finding.line}, {"message", finding.message}});
+    }
     const nlohmann::json report = {{"findings", std::move(findings)},
+                                   {"passedOver", std::move(passed_over)},
                                    {"summary",
                                     {{"files", files_},
                                      {"apis", apis_.size()},
                                      {"secrets", secrets_.size()},
                                      {"fragments", fragments_},
+                                     {"passedOver", passed_over_.size()},
                                      {"errors", Count(Level::kError)},
                                      {"warnings", Count(Level::kWarning)}}}};
     // File names may hold any bytes.
@@ -182,6 +197,27 @@ class Validator {
       AddOne(api, diagnostic,
              diagnostic.severity == resource::Severity::kError ? Level::kError : Level::kWarning);
     }
+  }
+
+  // A file that was named and holds nothing of ours is a mistake; among others it is none.
+  void TakeForeign(const std::string& file, bool is_named, const resource::ParsedFile& parsed) {
+    const bool is_mistake = is_named && parsed.apis.empty() && parsed.secrets.empty() &&
+                            parsed.fragments.empty() && parsed.problems.empty();
+    for (const resource::ForeignDocument& document : parsed.foreign) {
+      (is_mistake ? findings_ : passed_over_)
+          .push_back({file, document.line, Level::kError, "Foreign", "", "", document.message});
+    }
+  }
+
+  std::string PassedOverPlaces() const {
+    std::string places;
+    for (size_t i = 0; i < std::min(passed_over_.size(), kMaxPlaces); ++i) {
+      absl::StrAppend(&places, i == 0 ? "" : ", ", passed_over_[i].file, ":", passed_over_[i].line);
+    }
+    if (passed_over_.size() > kMaxPlaces) {
+      absl::StrAppend(&places, " and ", passed_over_.size() - kMaxPlaces, " more");
+    }
+    return places;
   }
 
   void AddDuplicate(const char* kind, const ObjectName& name, const std::string& file, int line,
@@ -239,26 +275,18 @@ class Validator {
   std::map<ObjectName, CheckedApi> apis_;
   std::map<ObjectName, CheckedSecret> secrets_;
   std::vector<Finding> findings_;
+  std::vector<Finding> passed_over_;
 };
 
-bool IsWanted(const std::filesystem::path& path) {
-  const std::string extension = path.extension().string();
-  return path.filename().string().front() != '.' &&
-         (extension == ".yaml" || extension == ".yml" || extension == ".json");
-}
-
-// The files that `path` means, or nothing and a message. Not recursive, as the controller's
-// directory source.
+// The files of the directory that the controller would read, or nothing and a message.
 std::optional<std::vector<std::string>> FilesOf(const std::string& path, std::ostream& err) {
   std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) {
-    return std::vector<std::string>{path};
-  }
   std::vector<std::string> files;
   for (std::filesystem::directory_iterator at(path, error), end; !error && at != end;
        at.increment(error)) {
     std::error_code ignored;
-    if (IsWanted(at->path()) && !at->is_directory(ignored)) {
+    if (source::IsConfigurationFile(at->path().filename().string()) &&
+        at->is_regular_file(ignored)) {
       files.push_back(at->path().string());
     }
     if (files.size() > kMaxFiles) {
@@ -298,8 +326,10 @@ int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out
   Validator validator;
   for (const std::string& path : options.paths) {
     const bool is_stdin = path == "-";
+    std::error_code ignored;
+    const bool is_named = is_stdin || !std::filesystem::is_directory(path, ignored);
     const std::optional<std::vector<std::string>> files =
-        is_stdin ? std::vector<std::string>{path} : FilesOf(path, err);
+        is_named ? std::vector<std::string>{path} : FilesOf(path, err);
     if (!files) {
       return kExitUsage;
     }
@@ -309,7 +339,7 @@ int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out
         err << "rotactl: " << std::string(text.status().message()) << "\n";
         return kExitUsage;
       }
-      validator.AddFile(is_stdin ? "<stdin>" : file, *text);
+      validator.AddFile(is_stdin ? "<stdin>" : file, *text, is_named);
       WipeString(*text);  // it may hold Secrets
     }
   }

@@ -118,6 +118,58 @@ TEST_F(ValidateTest, DirectoriesAreReadWithoutHiddenAndForeignFiles) {
   EXPECT_THAT(out_, HasSubstr("1 file, 1 API"));
 }
 
+TEST_F(ValidateTest, WhatIsNothingOfOursInADirectoryIsPassedOverAndSaid) {
+  Write("api.yaml", std::string(kApi) + "---\napiVersion: v1\nkind: ConfigMap\ndata: {}\n");
+  Write("package.json", R"({"name": "left-pad", "version": "1.0.0"})");
+  Write("list.json", "[1, 2]");
+  EXPECT_EQ(Run({folder_.string()}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("3 files, 1 API, 0 Secrets, 0 policy fragments: 0 errors"));
+  EXPECT_THAT(out_, HasSubstr("3 documents passed over (no API, Secret or apk-conf file): " +
+                              (folder_ / "api.yaml").string() + ":14, "));
+  EXPECT_THAT(out_, HasSubstr((folder_ / "package.json").string() + ":1"));
+  EXPECT_EQ(Run({folder_.string()}, true), kExitOk);
+  const nlohmann::json report = nlohmann::json::parse(out_, nullptr, false);
+  EXPECT_EQ(report["summary"]["passedOver"], 3);
+  EXPECT_EQ(report["passedOver"][1]["file"], (folder_ / "list.json").string());
+  EXPECT_TRUE(report["findings"].empty() || report["findings"][0]["severity"] == "note");
+}
+
+TEST_F(ValidateTest, ManyThatArePassedOverAreCountedAndNotAllNamed) {
+  Write("a.yaml", kApi);
+  for (int i = 0; i < 12; ++i) {
+    Write("z" + std::to_string(i) + ".json", "{}");
+  }
+  EXPECT_EQ(Run({folder_.string()}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("12 documents passed over"));
+  EXPECT_THAT(out_, HasSubstr(" and 2 more\n"));
+}
+
+TEST_F(ValidateTest, AFileThatIsNamedAndHoldsNothingOfOursIsAnError) {
+  const std::string file = Write("package.json", R"({"name": "left-pad", "version": "1.0.0"})");
+  EXPECT_EQ(Run({file}), kExitFindings);
+  EXPECT_THAT(out_, HasSubstr(file + ":1: error: neither an apk-conf API"));
+  const std::string mixed =
+      Write("mixed.yaml", std::string(kApi) + "---\napiVersion: v1\nkind: Pod\n");
+  EXPECT_EQ(Run({mixed}), kExitOk);
+  EXPECT_THAT(out_, HasSubstr("1 document passed over"));
+}
+
+TEST_F(ValidateTest, WhatIsMeantAsOursAndUnreadableFilesAreErrorsInADirectoryToo) {
+  Write("api.yaml", kApi);
+  Write("typo.yaml", "apiVersion: gateway.rota.dev/v1\nkind: API\nmetadata: {name: a}\n");
+  Write("unreadable.json", "{\"a\": [");
+  EXPECT_EQ(Run({folder_.string()}), kExitFindings);
+  EXPECT_THAT(out_, HasSubstr("typo.yaml:1: error: "));
+  EXPECT_THAT(out_, HasSubstr("unreadable.json:"));
+  EXPECT_THAT(out_, HasSubstr("2 errors"));
+}
+
+TEST_F(ValidateTest, ADirectoryWithNothingOfOursHasNothingToCheck) {
+  Write("package.json", "{}");
+  EXPECT_EQ(Run({folder_.string()}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("nothing to check"));
+}
+
 TEST_F(ValidateTest, StandardInputIsRead) {
   EXPECT_EQ(Run({"-"}, false, std::string(kApi) + "---\n" + kSecret), kExitOk);
   EXPECT_THAT(out_, HasSubstr("1 file, 1 API, 1 Secret"));

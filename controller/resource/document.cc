@@ -20,9 +20,10 @@ using Json = nlohmann::json;
 constexpr std::string_view kApiVersion = "gateway.rota.dev/v1alpha1";
 constexpr size_t kMaxSecretBytes = 1 << 20;  // as Kubernetes
 
-// Fields that make a file without apiVersion and kind an apk-conf file.
-constexpr std::array<std::string_view, 6> kApkConfFields = {
-    "name", "basePath", "version", "operations", "endpointConfigurations", "aiProvider"};
+// Fields that make a document without apiVersion and kind an apk-conf file. `name` and `version`
+// are not among them: half of all JSON files have these.
+constexpr std::array<std::string_view, 4> kApkConfFields = {"basePath", "operations",
+                                                            "endpointConfigurations", "aiProvider"};
 
 // Wipes the text in a JSON value that held a Secret.
 void WipeText(Json& value) {
@@ -50,7 +51,7 @@ class FileReader {
   // `pointer` leads from the document's root to `value` ("/items/3" inside a List).
   void Take(Json& value, LineMap& lines, const std::string& pointer) {
     if (!value.is_object()) {
-      Problem(lines, pointer,
+      Foreign(lines, pointer, false,
               "this is not an object; write `name: ...` or `apiVersion: ...` lines");
       return;
     }
@@ -66,6 +67,10 @@ class FileReader {
     file_.problems.push_back({LineOf(lines, pointer), 0, std::move(message)});
   }
 
+  void Foreign(LineMap& lines, const std::string& pointer, bool has_kind, std::string message) {
+    file_.foreign.push_back({LineOf(lines, pointer), has_kind, std::move(message)});
+  }
+
   void TakeObject(Json& value, LineMap& lines, const std::string& pointer) {
     const std::string api_version = TextOf(value, "apiVersion");
     const std::string kind = TextOf(value, "kind");
@@ -79,11 +84,22 @@ class FileReader {
     } else if (kind == "APIList" && api_version == kApiVersion) {
       TakeList(value, lines, pointer);
     } else {
-      Problem(lines, pointer,
-              absl::StrCat("apiVersion '", Printable(api_version), "', kind '", Printable(kind),
-                           "' is not known here; an API has apiVersion ", std::string(kApiVersion),
-                           ", a Secret has v1, an apk-conf file has neither"));
+      std::string message =
+          absl::StrCat("apiVersion '", Printable(api_version), "', kind '", Printable(kind),
+                       "' is not known here; an API has apiVersion ", std::string(kApiVersion),
+                       ", a Secret has v1, an apk-conf file has neither");
+      if (IsMeantAsOurs(api_version, kind)) {
+        Problem(lines, pointer, std::move(message));
+      } else {
+        Foreign(lines, pointer, true, std::move(message));
+      }
     }
+  }
+
+  // A misspelt or outdated header of one of our kinds.
+  static bool IsMeantAsOurs(const std::string& api_version, const std::string& kind) {
+    return api_version.empty() || kind.empty() || kind == "API" || kind == "APIList" ||
+           kind == "Secret" || api_version.starts_with("gateway.rota.dev/");
   }
 
   void TakeList(Json& value, LineMap& lines, const std::string& pointer) {
@@ -177,18 +193,20 @@ class FileReader {
   }
 
   void TakeApkConf(Json& value, LineMap& lines, const std::string& pointer) {
-    const bool is_api = std::any_of(kApkConfFields.begin(), kApkConfFields.end(),
+    const bool has_policies = value.contains("apiPolicies") || value.contains("operationPolicies");
+    const bool is_named = value.contains("name") || value.contains("version");
+    const bool is_api = (has_policies && is_named) ||
+                        std::any_of(kApkConfFields.begin(), kApkConfFields.end(),
                                     [&](std::string_view field) { return value.contains(field); });
-    if (!is_api && (value.contains("apiPolicies") || value.contains("operationPolicies"))) {
+    if (!is_api && has_policies) {
       const int line = LineOf(lines, pointer);
       file_.fragments.push_back({std::move(value), Below(lines, pointer), line});
       return;
     }
     if (!is_api) {
-      Problem(lines, pointer,
-              "neither an apk-conf API (name, basePath, version, operations ...) nor a Kubernetes "
-              "object "
-              "(apiVersion, kind); add what is missing, or move the file away");
+      Foreign(lines, pointer, false,
+              "neither an apk-conf API (basePath, operations, endpointConfigurations ...) nor a "
+              "Kubernetes object (apiVersion, kind); add what is missing, or move the file away");
       return;
     }
     ApiManifest api;

@@ -73,12 +73,20 @@ struct DocumentProblem {
   friend bool operator==(const DocumentProblem&, const DocumentProblem&) = default;
 };
 
+// A document that is nothing of ours: to be passed over, and mentioned.
+struct ForeignDocument {
+  int line = 0;
+  bool has_kind = false;  // a Kubernetes object of another kind, and no unfinished one of ours
+  std::string message;    // what it is, and what would make it ours
+};
+
 struct ParsedFile {
   std::vector<ApiManifest> apis;
   std::vector<SecretManifest> secrets;
   std::vector<PolicyFragment> fragments;
-  // What could not be read or is none of the above. The objects before an unreadable document are
-  // there.
+  std::vector<ForeignDocument> foreign;
+  // What could not be read, or is meant to be one of ours and is not. The objects before an
+  // unreadable document are there.
   std::vector<DocumentProblem> problems;
 };
 

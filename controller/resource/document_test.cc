@@ -289,17 +289,38 @@ TEST(DocumentTest, ListsAreFlattenedWithTheirLines) {
   EXPECT_EQ(file.apis[0].lines.at("/spec/name"), 8);
   EXPECT_EQ(file.apis[0].line, 4);
   EXPECT_THAT(file.secrets, SizeIs(1));
-  ASSERT_THAT(file.problems, SizeIs(1));
-  EXPECT_EQ(file.problems[0].line, 12);
+  EXPECT_THAT(file.problems, IsEmpty());
+  ASSERT_THAT(file.foreign, SizeIs(1));
+  EXPECT_EQ(file.foreign[0].line, 12);
 }
 
-TEST(DocumentTest, AnythingElseIsAProblemThatNamesIt) {
+TEST(DocumentTest, WhatIsNothingOfOursIsToldApart) {
+  for (const char* text :
+       {"apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n",
+        R"({"name": "left-pad", "version": "1.0.0", "scripts": {}})", "foo: 1\n", "- 1\n", "7\n"}) {
+    const ParsedFile file = ParseFile(text);
+    EXPECT_THAT(file.problems, IsEmpty()) << text;
+    EXPECT_THAT(file.apis, IsEmpty()) << text;
+    ASSERT_THAT(file.foreign, SizeIs(1)) << text;
+    EXPECT_EQ(file.foreign[0].line, 1) << text;
+    EXPECT_EQ(file.foreign[0].has_kind, std::string_view(text).starts_with("apiVersion")) << text;
+  }
+  EXPECT_THAT(ParseFile("foo: 1\n").foreign[0].message, HasSubstr("neither an apk-conf API"));
+  EXPECT_THAT(ParseFile("- 1\n").foreign[0].message, HasSubstr("not an object"));
+}
+
+TEST(DocumentTest, AnObjectThatIsMeantAsOursAndIsNotIsAProblemThatNamesIt) {
+  for (const char* text :
+       {"apiVersion: gateway.rota.dev/v2\nkind: API\n", "kind: API\nmetadata: {name: a}\n",
+        "apiVersion: gateway.rota.dev/v1alpha1\nkind: Api\n", "apiVersion: v2\nkind: Secret\n",
+        "apiVersion: gateway.rota.dev/v1alpha1\n"}) {
+    EXPECT_THAT(ParseFile(text).problems, SizeIs(1)) << text;
+    EXPECT_THAT(ParseFile(text).foreign, IsEmpty()) << text;
+  }
   EXPECT_THAT(ParseFile("apiVersion: dp.wso2.com/v1\nkind: API\n").problems[0].message,
               HasSubstr("apiVersion 'dp.wso2.com/v1', kind 'API'"));
   EXPECT_THAT(ParseFile("apiVersion: gateway.rota.dev/v1alpha1\nkind: API\n").problems[0].message,
               HasSubstr("`metadata` is missing"));
-  EXPECT_THAT(ParseFile("foo: 1\n").problems[0].message, HasSubstr("neither an apk-conf API"));
-  EXPECT_THAT(ParseFile("- 1\n").problems[0].message, HasSubstr("not an object"));
   EXPECT_THAT(
       ParseFile("kind: API\napiVersion: gateway.rota.dev/v1alpha1\nmetadata: {name: Not_Good}\n")
           .problems[0]

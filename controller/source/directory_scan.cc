@@ -176,7 +176,11 @@ void DirectoryScan::ReadOne(const std::string& name, int64_t size) {
 void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) {
   FileContent& content = contents_[name];
   content.problems.clear();
-  if (!parsed.problems.empty()) {
+  // An API that is half written looks like something foreign; another kind of object does not.
+  const bool is_unfinished =
+      std::any_of(parsed.foreign.begin(), parsed.foreign.end(),
+                  [](const resource::ForeignDocument& document) { return !document.has_kind; });
+  if (!parsed.problems.empty() || is_unfinished) {
     KeepMissing(content.apis, parsed.apis);
     KeepMissing(content.secrets, parsed.secrets);
   }
@@ -186,6 +190,9 @@ void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) 
     const std::string place =
         problem.column > 0 ? absl::StrCat("column ", problem.column, ": ") : "";
     Report(name, problem.line, place + problem.message);
+  }
+  for (const resource::ForeignDocument& document : parsed.foreign) {
+    Report(name, document.line, "passed over: " + document.message);
   }
   for (const resource::PolicyFragment& fragment : parsed.fragments) {
     Report(name, fragment.line,

@@ -385,6 +385,28 @@ TEST_F(DirectorySourceTest, ReportsWhatIsNoObjectOfOursAndServesTheRest) {
   EXPECT_NE(sink_.Problems()[0].message.find("ConfigMap"), std::string::npos);
 }
 
+TEST_F(DirectorySourceTest, AnApiThatLeavesAFileGoesWhateverElseIsInIt) {
+  const std::string other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
+  Replace("a.yaml", Manifest("a", "/a") + "---\n" + other);
+  Start();
+  ASSERT_EQ(sink_.apis.size(), 1U);
+
+  Replace("a.yaml", other);
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.deleted_apis.size() == 1; }));
+}
+
+TEST_F(DirectorySourceTest, AHalfWrittenApiKeepsTheLastGoodOne) {
+  Replace("a.yaml", Manifest("a", "/a"));
+  Start();
+
+  Replace("a.yaml", "name: a\n");
+
+  ASSERT_TRUE(sink_.Await([&] { return sink_.problems.size() == 1; }));
+  EXPECT_NE(sink_.Problems()[0].message.find("passed over"), std::string::npos);
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
 TEST_F(DirectorySourceTest, KeepsEverythingWhenTheDirectoryVanishesAndFindsItWhenItIsBack) {
   Replace("a.yaml", Manifest("a", "/a"));
   options_.rescan_interval = std::chrono::milliseconds(20);
