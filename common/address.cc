@@ -46,6 +46,12 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   return HostPort{host, static_cast<uint16_t>(port)};
 }
 
+bool IsAddress(const std::string& host) {
+  in6_addr address;
+  return inet_pton(AF_INET, host.c_str(), &address) == 1 ||
+         inet_pton(AF_INET6, host.c_str(), &address) == 1;
+}
+
 bool IsLoopbackHost(std::string_view host) {
   const std::string text(host);
   in_addr v4;

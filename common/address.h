@@ -23,6 +23,9 @@ struct HostPort {
 // text and the form that is wanted.
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 
+// True for an IPv4 or IPv6 address (without brackets), false for a name.
+bool IsAddress(const std::string& host);
+
 // True for 127.0.0.0/8, ::1 and the name "localhost": a peer there is on this machine.
 bool IsLoopbackHost(std::string_view host);
 

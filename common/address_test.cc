@@ -28,6 +28,15 @@ TEST(AddressTest, RefusesEverythingElseAndNamesIt) {
   }
 }
 
+TEST(AddressTest, TellsAddressesFromNames) {
+  for (const char* address : {"127.0.0.1", "10.0.0.1", "::1", "fe80::1"}) {
+    EXPECT_TRUE(IsAddress(address)) << address;
+  }
+  for (const char* name : {"", "localhost", "127.0.0.1.example.org", "256.0.0.1", "[::1]"}) {
+    EXPECT_FALSE(IsAddress(name)) << name;
+  }
+}
+
 TEST(AddressTest, KnowsLoopback) {
   EXPECT_TRUE(IsLoopbackHost("127.0.0.1"));
   EXPECT_TRUE(IsLoopbackHost("127.8.9.1"));

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/status.hpp>
 #include <boost/beast/http/string_body.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/hex.h"
 
 namespace rota {
 namespace {
@@ -23,53 +25,16 @@ ParsedRequest Bad(int status, const char* message) {
   return parsed;
 }
 
-std::string_view Reason(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 411:
-      return "Length Required";
-    case 413:
-      return "Payload Too Large";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Status";
-  }
+std::string_view ReasonOf(int status) {
+  const auto reason = http::obsolete_reason(http::int_to_status(static_cast<unsigned>(status)));
+  return {reason.data(), reason.size()};
 }
 
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
+// Of a query: '+' is a space.
 std::string Decode(std::string_view text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexValue(text[i + 1]) >= 0 &&
-        HexValue(text[i + 2]) >= 0) {
-      decoded.push_back(static_cast<char>(HexValue(text[i + 1]) * 16 + HexValue(text[i + 2])));
-      i += 2;
-    } else {
-      decoded.push_back(text[i] == '+' ? ' ' : text[i]);
-    }
-  }
-  return decoded;
+  std::string spaced(text);
+  std::replace(spaced.begin(), spaced.end(), '+', ' ');
+  return PercentDecoded(spaced);
 }
 
 ParsedRequest BadBecause(const boost::beast::error_code& error) {
@@ -137,7 +102,7 @@ ParsedRequest ParseAdminRequest(std::string_view bytes) {
 std::string FormatAdminResponse(const AdminResponse& response, bool keep_alive, bool with_body,
                                 const std::string& allow) {
   return absl::StrCat(
-      "HTTP/1.1 ", response.status, " ", Absl(Reason(response.status)),
+      "HTTP/1.1 ", response.status, " ", Absl(ReasonOf(response.status)),
       "\r\nContent-Type: ", response.content_type, "\r\nContent-Length: ", response.body.size(),
       "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: ",
       keep_alive ? "keep-alive" : "close", allow.empty() ? "" : "\r\nAllow: ", allow, "\r\n\r\n",

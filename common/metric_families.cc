@@ -13,9 +13,20 @@ void MetricFamilies::Gauge(const std::string& name, const std::string& help, dou
 
 void MetricFamilies::Counter(const std::string& name, const std::string& help, uint64_t value,
                              Labels labels) {
+  Counter(name, help, static_cast<double>(value), std::move(labels));
+}
+
+void MetricFamilies::Counter(const std::string& name, const std::string& help, double value,
+                             Labels labels) {
   prometheus::ClientMetric metric;
-  metric.counter.value = static_cast<double>(value);
+  metric.counter.value = value;
   Add(name, help, prometheus::MetricType::Counter, std::move(metric), std::move(labels));
+}
+
+void MetricFamilies::Add(prometheus::MetricFamily family) {
+  if (!family.metric.empty()) {
+    families_.push_back(std::move(family));
+  }
 }
 
 void MetricFamilies::Add(const std::string& name, const std::string& help,

@@ -20,6 +20,10 @@ class MetricFamilies {
   void Gauge(const std::string& name, const std::string& help, double value, Labels labels = {});
   void Counter(const std::string& name, const std::string& help, uint64_t value,
                Labels labels = {});
+  void Counter(const std::string& name, const std::string& help, double value, Labels labels = {});
+  // One that is put together elsewhere, a histogram for instance. Left out without a sample: its
+  // # HELP alone says nothing.
+  void Add(prometheus::MetricFamily family);
   std::vector<prometheus::MetricFamily> Take() { return std::move(families_); }
 
  private:

@@ -9,20 +9,11 @@
 #include <string>
 
 #include "common/file.h"
+#include "common/metric_families.h"
 #include "common/version.h"
 
 namespace rota {
 namespace {
-
-using prometheus::MetricFamily;
-using prometheus::MetricType;
-
-MetricFamily One(const char* name, const char* help, MetricType type, double value) {
-  MetricFamily family{name, help, type, {}};
-  prometheus::ClientMetric& metric = family.metric.emplace_back();
-  (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
-  return family;
-}
 
 // The fields of /proc/self/stat that follow the command in parentheses; [0] is the state. Empty on
 // failure.
@@ -61,37 +52,31 @@ double OpenDescriptors() {
 
 }  // namespace
 
-std::vector<MetricFamily> ProcessMetrics::Collect() const {
-  std::vector<MetricFamily> all;
-  MetricFamily build{"rota_build_info", "The version that runs; always 1.", MetricType::Gauge, {}};
-  prometheus::ClientMetric& metric = build.metric.emplace_back();
-  metric.label = {{"commit", std::string(Commit())}, {"version", std::string(Version())}};
-  metric.gauge.value = 1;
-  all.push_back(std::move(build));
-
+std::vector<prometheus::MetricFamily> ProcessMetrics::Collect() const {
+  MetricFamilies families;
+  families.Gauge("rota_build_info", "The version that runs; always 1.", 1,
+                 {{"commit", std::string(Commit())}, {"version", std::string(Version())}});
   const std::vector<double> stat = StatFields();
   if (stat.size() > 21) {
     const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
     const double page = static_cast<double>(sysconf(_SC_PAGESIZE));
-    all.push_back(One("process_cpu_seconds_total", "User and system CPU time spent in seconds.",
-                      MetricType::Counter, (stat[11] + stat[12]) / ticks));
-    all.push_back(One("process_threads", "Threads of the process.", MetricType::Gauge, stat[17]));
-    all.push_back(One("process_start_time_seconds",
-                      "Start time of the process since the Unix epoch in seconds.",
-                      MetricType::Gauge, BootTime() + stat[19] / ticks));
-    all.push_back(One("process_virtual_memory_bytes", "Virtual memory size in bytes.",
-                      MetricType::Gauge, stat[20]));
-    all.push_back(One("process_resident_memory_bytes", "Resident memory size in bytes.",
-                      MetricType::Gauge, stat[21] * page));
+    families.Counter("process_cpu_seconds_total", "User and system CPU time spent in seconds.",
+                     (stat[11] + stat[12]) / ticks);
+    families.Gauge("process_threads", "Threads of the process.", stat[17]);
+    families.Gauge("process_start_time_seconds",
+                   "Start time of the process since the Unix epoch in seconds.",
+                   BootTime() + stat[19] / ticks);
+    families.Gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", stat[20]);
+    families.Gauge("process_resident_memory_bytes", "Resident memory size in bytes.",
+                   stat[21] * page);
   }
-  all.push_back(
-      One("process_open_fds", "Open file descriptors.", MetricType::Gauge, OpenDescriptors()));
+  families.Gauge("process_open_fds", "Open file descriptors.", OpenDescriptors());
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-    all.push_back(One("process_max_fds", "Most file descriptors that may be open.",
-                      MetricType::Gauge, static_cast<double>(limit.rlim_cur)));
+    families.Gauge("process_max_fds", "Most file descriptors that may be open.",
+                   static_cast<double>(limit.rlim_cur));
   }
-  return all;
+  return families.Take();
 }
 
 }  // namespace rota

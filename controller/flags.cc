@@ -1,6 +1,7 @@
 #include "controller/flags.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/server_flags.h"
 
 namespace rota::controller {
 namespace {
@@ -22,19 +23,14 @@ void DeclareSource(CLI::App& app, Flags& flags) {
   app.add_option("--namespace", flags.namespaces, "Namespace to watch; repeatable (default: all)")
       ->type_name("NS")
       ->group(group);
-  app.add_option("--gateway", flags.gateway, "The gateway that is served")
-      ->type_name("NAMESPACE/NAME")
-      ->group(group);
+  AddGateway(app, group, "The gateway that is served", flags.gateway);
 }
 
 void DeclareListeners(CLI::App& app, Flags& flags) {
-  const std::string group = "Listeners (port 0 picks a free one)";
+  const std::string group = kListenerGroup;
   AddHostPort(app, "--listen", flags.listen, "gRPC for data planes")->group(group);
-  app.add_option("--tls-cert", flags.tls_certificate,
-                 "Certificate of --listen (PEM; re-read when it changes)")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--tls-key", flags.tls_key, "Its key (PEM)")->type_name("FILE")->group(group);
+  AddCertificate(app, "Certificate of --listen (PEM; re-read when it changes)",
+                 flags.tls_certificate, flags.tls_key);
   app.add_option("--tls-client-ca", flags.tls_client_ca,
                  "CA of the data planes' client certificates (PEM)")
       ->type_name("FILE")
@@ -44,26 +40,12 @@ void DeclareListeners(CLI::App& app, Flags& flags) {
   AddHostPort(app, "--admin", flags.admin,
               "/debug/status, /debug/fleet, /healthz, /readyz, /metrics")
       ->group(group);
-  AddHostPort(app, "--metrics", flags.metrics,
-              "/metrics, /healthz, /readyz for Prometheus and the kubelet")
-      ->group(group);
-  app.add_option("--ports-file", flags.ports_file,
-                 "Write the chosen addresses to this file, as one JSON object")
-      ->type_name("FILE")
-      ->group(group);
+  AddMetricsAndPortsFile(app, flags.metrics, flags.ports_file);
 }
 
 void DeclareGateway(CLI::App& app, Flags& flags) {
   const std::string group = "Gateway";
-  app.add_option(
-         "--sandbox-host", flags.sandbox_hosts,
-         "Host that is sandbox: a name or *.suffix (default: any host with a label 'sandbox')")
-      ->type_name("PATTERN")
-      ->group(group);
-  app.add_option("--production-host", flags.production_hosts,
-                 "Host that is production: a name or *.suffix")
-      ->type_name("PATTERN")
-      ->group(group);
+  AddHostPatterns(app, group, flags.sandbox_hosts, flags.production_hosts);
   app.add_flag("--allow-local-upstreams", flags.allow_local_upstreams,
                "Let APIs use upstreams on loopback and link-local addresses (always so with "
                "--source dir:)")
@@ -82,10 +64,7 @@ void DeclareFlags(CommandLine& line, Flags& flags) {
   DeclareSource(line.app(), flags);
   DeclareListeners(line.app(), flags);
   DeclareGateway(line.app(), flags);
-  line.app()
-      .add_option("--log-level", flags.log_level, "debug, info, warn or error")
-      ->type_name("LEVEL")
-      ->group("Observability");
+  AddLogLevel(line.app(), flags.log_level);
 }
 
 absl::Status CheckFlags(const Flags& flags) {
@@ -118,11 +97,7 @@ absl::Status CheckFlags(const Flags& flags) {
                      " is not loopback and would carry credentials in plaintext: "
                      "give --tls-cert, --tls-key and --tls-client-ca, or --insecure"));
   }
-  if (flags.gateway.find('/') == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--gateway '", flags.gateway, "' is not NAMESPACE/NAME"));
-  }
-  return absl::OkStatus();
+  return CheckGateway(flags.gateway);
 }
 
 }  // namespace rota::controller

@@ -1,6 +1,7 @@
 #include "dataplane/flags.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/server_flags.h"
 #include "common/status_macros.h"
 
 namespace rota::dataplane {
@@ -13,9 +14,7 @@ void DeclareConfiguration(CLI::App& app, Flags& flags) {
       ->type_name("HOST:PORT[,HOST:PORT]")
       ->delimiter(',')
       ->group(group);
-  app.add_option("--gateway", flags.gateway, "Gateway whose configuration is wanted")
-      ->type_name("NAMESPACE/NAME")
-      ->group(group);
+  AddGateway(app, group, "Gateway whose configuration is wanted", flags.gateway);
   app.add_option("--node", flags.node,
                  "Name of this data plane, unique in the fleet (default: host name and process id)")
       ->type_name("NAME")
@@ -45,24 +44,15 @@ void DeclareConfiguration(CLI::App& app, Flags& flags) {
 }
 
 void DeclareListeners(CLI::App& app, Flags& flags) {
-  const std::string group = "Listeners (port 0 picks a free one)";
+  const std::string group = kListenerGroup;
   AddHostPort(app, "--http", flags.http, "Plain HTTP")->group(group);
   AddHostPort(app, "--https", flags.https, "HTTPS; needs --tls-cert and --tls-key")->group(group);
-  app.add_option("--tls-cert", flags.tls_certificate,
-                 "Certificate chain of --https (PEM; SIGHUP re-reads it)")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_option("--tls-key", flags.tls_key, "Its key (PEM)")->type_name("FILE")->group(group);
+  AddCertificate(app, "Certificate chain of --https (PEM; SIGHUP re-reads it)",
+                 flags.tls_certificate, flags.tls_key);
   AddHostPort(app, "--admin", flags.admin,
               "/debug/config, /debug/rotations, /healthz, /readyz, /metrics")
       ->group(group);
-  AddHostPort(app, "--metrics", flags.metrics,
-              "/metrics, /healthz, /readyz for Prometheus and the kubelet")
-      ->group(group);
-  app.add_option("--ports-file", flags.ports_file,
-                 "Write the chosen addresses to this file, as one JSON object")
-      ->type_name("FILE")
-      ->group(group);
+  AddMetricsAndPortsFile(app, flags.metrics, flags.ports_file);
 }
 
 void DeclareTraffic(CLI::App& app, Flags& flags) {
@@ -81,15 +71,7 @@ void DeclareTraffic(CLI::App& app, Flags& flags) {
                  "CA certificates to trust besides the system's (PEM)")
       ->type_name("FILE")
       ->group(group);
-  app.add_option(
-         "--sandbox-host", flags.sandbox_hosts,
-         "Host that is sandbox: a name or *.suffix (default: any host with a label 'sandbox')")
-      ->type_name("PATTERN")
-      ->group(group);
-  app.add_option("--production-host", flags.production_hosts,
-                 "Host that is production: a name or *.suffix")
-      ->type_name("PATTERN")
-      ->group(group);
+  AddHostPatterns(app, group, flags.sandbox_hosts, flags.production_hosts);
   app.add_flag("--allow-unauthenticated", flags.allow_unauthenticated,
                "Serve operations that are `secured` although nothing authenticates clients yet")
       ->group(group);
@@ -152,9 +134,7 @@ void DeclareObservability(CLI::App& app, Flags& flags) {
       ->type_name("0..1")
       ->check(CLI::Range(0.0, 1.0))
       ->group(group);
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
-      ->type_name("LEVEL")
-      ->group(group);
+  AddLogLevel(app, flags.log_level);
 }
 
 }  // namespace
@@ -186,10 +166,7 @@ absl::Status CheckFlags(const Flags& flags) {
     return absl::InvalidArgumentError(
         "--state-key-file encrypts what --state-dir keeps: give --state-dir too");
   }
-  if (flags.gateway.find('/') == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--gateway '", flags.gateway, "' is not NAMESPACE/NAME"));
-  }
+  RETURN_IF_ERROR(CheckGateway(flags.gateway));
   for (const std::string& controller : flags.controllers) {
     ASSIGN_OR_RETURN(const HostPort address, ParseHostPort(controller));
     const bool plaintext = flags.sync_tls_ca.empty() && flags.sync_tls_certificate.empty();

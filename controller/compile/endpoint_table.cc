@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "controller/compile/proto_duration.h"
 #include "controller/compile/provider.h"
 
 namespace rota::compile {
@@ -11,11 +12,6 @@ namespace {
 
 namespace pb = rota::sync::v1;
 using resource::Severity;
-
-void SetDuration(Duration value, google::protobuf::Duration& out) {
-  out.set_seconds(value / std::chrono::seconds(1));
-  out.set_nanos(static_cast<int32_t>((value % std::chrono::seconds(1)).count()));
-}
 
 bool IsPlaintextToElsewhere(const std::string& url) {
   return url.starts_with("http://") && !url.starts_with("http://127.") &&

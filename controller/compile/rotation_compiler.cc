@@ -4,17 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "controller/compile/compile_api.h"
+#include "controller/compile/proto_duration.h"
 
 namespace rota::compile {
 namespace {
 
 namespace pb = rota::sync::v1;
 using resource::Severity;
-
-void SetDuration(Duration value, google::protobuf::Duration& out) {
-  out.set_seconds(value / std::chrono::seconds(1));
-  out.set_nanos(static_cast<int32_t>((value % std::chrono::seconds(1)).count()));
-}
 
 pb::OnAllSuspended ToProto(resource::OnAllSuspended value) {
   switch (value) {

@@ -1,35 +1,24 @@
 #include "controller/kube/tls_context.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
 #include <array>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "common/address.h"
+#include "common/openssl_ptr.h"
 #include "common/status_macros.h"
 
 namespace rota::kube {
 namespace {
 
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freer<BIO_free>>;
-using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-using Store = std::unique_ptr<X509_STORE, Freer<X509_STORE_free>>;
-
-Bio OpenPem(std::string_view pem) {
-  return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
+using openssl::Bio;
+using openssl::Certificate;
+using openssl::Key;
+using openssl::Store;
 
 absl::Status Bad(std::string_view what) {
   std::array<char, 256> text{};
@@ -40,7 +29,7 @@ absl::Status Bad(std::string_view what) {
 
 absl::Status SetTrust(SSL_CTX* context, const std::string& ca) {
   Store store(X509_STORE_new());
-  const Bio pem = OpenPem(ca);
+  const Bio pem = openssl::ReadFrom(ca);
   int count = 0;
   while (Certificate certificate{PEM_read_bio_X509(pem.get(), nullptr, nullptr, nullptr)}) {
     if (X509_STORE_add_cert(store.get(), certificate.get()) != 1) {
@@ -59,7 +48,7 @@ absl::Status SetTrust(SSL_CTX* context, const std::string& ca) {
 }
 
 absl::Status SetIdentity(SSL_CTX* context, const TlsMaterial& material) {
-  const Bio certificates = OpenPem(material.certificate);
+  const Bio certificates = openssl::ReadFrom(material.certificate);
   Certificate leaf(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr));
   if (leaf == nullptr || SSL_CTX_use_certificate(context, leaf.get()) != 1) {
     return Bad("the client certificate is not usable PEM");
@@ -70,7 +59,7 @@ absl::Status SetIdentity(SSL_CTX* context, const TlsMaterial& material) {
     }
   }
   ERR_clear_error();
-  const Bio key_pem = OpenPem(material.key.Reveal());
+  const Bio key_pem = openssl::ReadFrom(material.key.Reveal());
   // A callback that gives no password: never ask a terminal for one.
   const Key key(PEM_read_bio_PrivateKey(
       key_pem.get(), nullptr, [](char*, int, int, void*) { return 0; }, nullptr));
@@ -96,12 +85,9 @@ absl::Status ConfigureClientContext(SSL_CTX* context, const TlsMaterial& materia
     RETURN_IF_ERROR(SetIdentity(context, material));
   }
   X509_VERIFY_PARAM* parameters = SSL_CTX_get0_param(context);
-  std::array<unsigned char, 16> address{};
-  const bool is_address = inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
-                          inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
   X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  const int set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str())
-                             : X509_VERIFY_PARAM_set1_host(parameters, name.c_str(), 0);
+  const int set = IsAddress(name) ? X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str())
+                                  : X509_VERIFY_PARAM_set1_host(parameters, name.c_str(), 0);
   return set == 1 ? absl::OkStatus() : Bad("the server name cannot be checked");
 }
 

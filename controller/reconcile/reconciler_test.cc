@@ -11,14 +11,7 @@
 namespace rota::reconcile {
 namespace {
 
-using compile::ResourceKey;
-using compile::ResourceKind;
-using resource::ObjectName;
 using namespace testing_objects;  // NOLINT: test helpers
-
-const ObjectName kChat{"default", "chat"};
-const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
-const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
 
 // Wakes whoever waits for something to become true.
 class Signal {

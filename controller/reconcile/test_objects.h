@@ -5,10 +5,20 @@
 #include <map>
 #include <string>
 
+#include "controller/compile/snapshot.h"
 #include "controller/source/object.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::reconcile::testing_objects {
+
+using compile::ResourceKey;
+using compile::ResourceKind;
+using resource::ObjectName;
+
+// What Api("chat", ...) and Secret("keys", ...) are called, and their resources in a snapshot.
+inline const ObjectName kChat{"default", "chat"};
+inline const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
+inline const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
 
 // An API with one model at one endpoint; `secret` "" = without a credential.
 inline nlohmann::json Spec(const std::string& base_path, const std::string& secret = "",

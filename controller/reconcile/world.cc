@@ -26,19 +26,6 @@ uint64_t ContentHash(const source::ApiObject& object) {
   return Hash64(content);
 }
 
-// "spec.operations[0].verb" -> "/spec/operations/0/verb".
-std::string PointerOf(const std::string& field) {
-  std::string pointer = "/";
-  for (const char c : field) {
-    if (c == '.' || c == '[') {
-      pointer.push_back('/');
-    } else if (c != ']') {
-      pointer.push_back(c);
-    }
-  }
-  return pointer;
-}
-
 bool IsSame(const ApiOutcome& a, const ApiOutcome& b) {
   return a.served == b.served && a.accepted == b.accepted && a.unresolved == b.unresolved;
 }
@@ -70,7 +57,7 @@ void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
       compile::CompileApi(object.name, object.metadata.uid, *decoded.api, options.path_prefix));
   for (resource::Diagnostic& diagnostic : compiled->diagnostics) {
     if (!object.lines.empty()) {
-      diagnostic.line = resource::LineOf(object.lines, PointerOf(diagnostic.field));
+      diagnostic.line = resource::LineOfField(object.lines, diagnostic.field);
     }
     entry.diagnostics.push_back(diagnostic);
   }

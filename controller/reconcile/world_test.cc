@@ -6,14 +6,7 @@
 namespace rota::reconcile {
 namespace {
 
-using compile::ResourceKey;
-using compile::ResourceKind;
-using resource::ObjectName;
 using namespace testing_objects;  // NOLINT: test helpers
-
-const ObjectName kChat{"default", "chat"};
-const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
-const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
 
 class WorldTest : public testing::Test {
  protected:

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "absl/strings/numbers.h"
+#include "common/hex.h"
 
 namespace rota::resource {
 namespace {
@@ -21,13 +22,6 @@ bool IsOneOf(std::string_view text, const std::array<std::string_view, N>& words
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-int DigitValue(char c) {
-  if (IsDigit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return 99;
-}
 
 // Sign, then 0x, 0b, 0o, a leading 0 (octal) or decimal digits; absent when it is none of these or
 // does not fit 64 bits.
@@ -49,8 +43,8 @@ std::optional<Json> ParseInteger(std::string_view text) {
   }
   uint64_t value = 0;
   for (const char c : text) {
-    const int digit = DigitValue(c);
-    if (digit >= base ||
+    const int digit = HexDigit(c);
+    if (digit < 0 || digit >= base ||
         value > (std::numeric_limits<uint64_t>::max() - static_cast<uint64_t>(digit)) /
                     static_cast<uint64_t>(base)) {
       return std::nullopt;

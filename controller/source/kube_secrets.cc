@@ -155,7 +155,8 @@ void KubeSecrets::OnMetadata(const resource::ObjectName& name, const std::string
     }
     Wanted& wanted = found->second;
     wanted.watched_version = resource_version;
-    if (wanted.present && wanted.uid == uid && wanted.resource_version == resource_version) {
+    if (wanted.told.present && wanted.told.uid == uid &&
+        wanted.told.resource_version == resource_version) {
       return;  // read already
     }
   }
@@ -191,8 +192,8 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
       return;
     }
     const Wanted& wanted = found->second;
-    if (wanted.present && wanted.known && wanted.emitted_keys == wanted.keys &&
-        wanted.watched_version == wanted.resource_version) {
+    if (wanted.told.present && wanted.known && wanted.told.keys == wanted.keys &&
+        wanted.watched_version == wanted.told.resource_version) {
       queue_.Done(name);  // the first read was faster than the watch that asked for another
       return;
     }
@@ -227,56 +228,42 @@ void KubeSecrets::Emit(const resource::ObjectName& name, const json& object,
     return;
   }
   deliver_([&](ObjectSink& sink) {
-    {
-      std::lock_guard guard(mutex_);
-      const auto found = wanted_.find(name);
-      if (found == wanted_.end()) {
-        return;
-      }
-      Wanted& wanted = found->second;
-      wanted.problem.clear();
-      if (wanted.known && wanted.present && wanted.uid == secret->metadata.uid &&
-          wanted.resource_version == secret->metadata.resource_version &&
-          wanted.emitted_keys == keys) {
-        return;
-      }
-      wanted.present = true;
-      wanted.uid = secret->metadata.uid;
-      wanted.resource_version = secret->metadata.resource_version;
-      wanted.emitted_keys = keys;
-    }
-    sink.OnSecret(*std::move(secret));
-    std::lock_guard guard(mutex_);
-    if (const auto found = wanted_.find(name); found != wanted_.end()) {
-      found->second.known = true;
+    if (Remember(name, {true, secret->metadata.uid, secret->metadata.resource_version, keys})) {
+      sink.OnSecret(*std::move(secret));
+      MarkKnown(name);
     }
   });
 }
 
 void KubeSecrets::EmitDeleted(const resource::ObjectName& name) {
   deliver_([&](ObjectSink& sink) {
-    {
-      std::lock_guard guard(mutex_);
-      const auto found = wanted_.find(name);
-      if (found == wanted_.end()) {
-        return;
-      }
-      Wanted& wanted = found->second;
-      wanted.problem.clear();
-      if (wanted.known && !wanted.present) {
-        return;
-      }
-      wanted.present = false;
-      wanted.uid.clear();
-      wanted.resource_version.clear();
-      wanted.emitted_keys.clear();
-    }
-    sink.OnDeleted({ObjectKind::kSecret, name});
-    std::lock_guard guard(mutex_);
-    if (const auto found = wanted_.find(name); found != wanted_.end()) {
-      found->second.known = true;
+    if (Remember(name, {})) {
+      sink.OnDeleted({ObjectKind::kSecret, name});
+      MarkKnown(name);
     }
   });
+}
+
+bool KubeSecrets::Remember(const resource::ObjectName& name, Told told) {
+  std::lock_guard guard(mutex_);
+  const auto found = wanted_.find(name);
+  if (found == wanted_.end()) {
+    return false;
+  }
+  Wanted& wanted = found->second;
+  wanted.problem.clear();
+  if (wanted.known && wanted.told == told) {
+    return false;
+  }
+  wanted.told = std::move(told);
+  return true;
+}
+
+void KubeSecrets::MarkKnown(const resource::ObjectName& name) {
+  std::lock_guard guard(mutex_);
+  if (const auto found = wanted_.find(name); found != wanted_.end()) {
+    found->second.known = true;
+  }
 }
 
 void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Status& error,

@@ -39,16 +39,21 @@ class KubeSecrets {
  private:
   class Watch;
 
+  // What the sink has been told of a Secret; everything empty when it is not there.
+  struct Told {
+    bool present = false;
+    std::string uid;
+    std::string resource_version;
+    std::set<std::string> keys;  // those that were wanted at that time
+    friend bool operator==(const Told&, const Told&) = default;
+  };
   // What we know of one wanted Secret.
   struct Wanted {
     std::set<std::string> keys;
     bool known = false;
-    bool present = false;
-    std::string resource_version;  // as emitted; "" when not present
-    std::string uid;
-    std::set<std::string> emitted_keys;  // the wanted keys at that time
-    std::string watched_version;         // as the watch told last; "" when it has not, or is gone
-    std::string problem;                 // "" when none
+    Told told;
+    std::string watched_version;  // as the watch told last; "" when it has not, or is gone
+    std::string problem;          // "" when none
   };
 
   void Read(std::stop_token stop);
@@ -56,6 +61,9 @@ class KubeSecrets {
   void Emit(const resource::ObjectName& name, const nlohmann::json& object,
             const std::set<std::string>& keys);
   void EmitDeleted(const resource::ObjectName& name);
+  // False when there is nothing new to tell, or nobody wants the Secret any more.
+  bool Remember(const resource::ObjectName& name, Told told);
+  void MarkKnown(const resource::ObjectName& name);
   void NoteProblem(const resource::ObjectName& name, const absl::Status& error, bool definite);
   void OnMetadata(const resource::ObjectName& name, const std::string& uid,
                   const std::string& resource_version);

@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/hex.h"
+
 namespace rota::engine {
 namespace {
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 bool IsControl(char c) {
   const auto byte = static_cast<unsigned char>(c);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/hex.h"
 #include "dataplane/engine/error_answer.h"
 
 namespace rota::engine {
@@ -17,30 +18,8 @@ std::string_view NameOf(std::string_view parameter) {
   return parameter.substr(0, std::min(parameter.find('='), parameter.size()));
 }
 
-// %-escapes undone, so that "%6Bey" is seen as "key".
-std::string Decoded(std::string_view name) {
-  const auto digit = [](char c) -> int {
-    if (c >= '0' && c <= '9') {
-      return c - '0';
-    }
-    const char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-  };
-  std::string out;
-  for (size_t i = 0; i < name.size(); ++i) {
-    if (name[i] == '%' && i + 2 < name.size() && digit(name[i + 1]) >= 0 &&
-        digit(name[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(digit(name[i + 1]) * 16 + digit(name[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(name[i]);
-    }
-  }
-  return out;
-}
-
 bool CarriesCredential(std::string_view parameter, const table::Credential& credential) {
-  const std::string name = Decoded(NameOf(parameter));
+  const std::string name = PercentDecoded(NameOf(parameter));
   if (name.size() > 6 && EqualsIgnoringCase(std::string_view(name).substr(0, 6), "x-amz-")) {
     return true;  // a presigned request of AWS
   }

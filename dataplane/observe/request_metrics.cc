@@ -143,32 +143,6 @@ void AddHistogram(MetricFamily& family, const HistogramKind& kind, const SeriesN
   }
 }
 
-// A counter that is there from the start, one sample per value of `label`.
-template <size_t kCount, typename NameOf>
-MetricFamily Counters(const char* name, const char* help, const char* label,
-                      const std::array<uint64_t, kCount>& counts, NameOf name_of) {
-  MetricFamily family{name, help, MetricType::Counter, {}};
-  for (size_t i = 0; i < kCount; ++i) {
-    ClientMetric& metric = family.metric.emplace_back();
-    metric.label = {{label, std::string(name_of(i))}};
-    metric.counter.value = static_cast<double>(counts[i]);
-  }
-  return family;
-}
-
-MetricFamily Gauge(const char* name, const char* help, int64_t value) {
-  MetricFamily family{name, help, MetricType::Gauge, {}};
-  family.metric.emplace_back().gauge.value = static_cast<double>(value);
-  return family;
-}
-
-// Families without a sample are left out: their # HELP alone says nothing.
-void Keep(std::vector<MetricFamily>& all, MetricFamily family) {
-  if (!family.metric.empty()) {
-    all.push_back(std::move(family));
-  }
-}
-
 }  // namespace
 
 std::string_view FailoverReasonName(FailoverReason reason) {
@@ -308,27 +282,33 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
     }
     families.Add(*listed.labels, sums);
   }
-  std::vector<MetricFamily> all;
-  Keep(all, std::move(families.requests));
-  Keep(all, std::move(families.failovers));
-  Keep(all, std::move(families.suspensions));
-  Keep(all, std::move(families.tokens));
+  MetricFamilies all;
+  all.Add(std::move(families.requests));
+  all.Add(std::move(families.failovers));
+  all.Add(std::move(families.suspensions));
+  all.Add(std::move(families.tokens));
   AddHistograms(all);
-  all.push_back(Counters("rota_limits_reached_total",
-                         "Requests or connections that ran into a limit.", "limit", limits,
-                         [](size_t i) { return LimitName(static_cast<Limit>(i)); }));
-  all.push_back(Counters(
-      "rota_usage_skipped_total", "Compressed answers whose token usage was not read.", "reason",
-      usage_skipped, [](size_t i) { return UsageSkippedName(static_cast<UsageSkipped>(i)); }));
-  all.push_back(Gauge("rota_open_requests", "Requests that are being served.", open_requests));
-  all.push_back(Gauge("rota_open_connections", "Client connections.", open_connections));
-  all.push_back(Gauge("rota_upstream_connections", "Connections to upstreams, idle ones included.",
-                      upstream_connections));
-  all.push_back(Gauge("rota_held_body_bytes", "Request bodies in memory.", held_body_bytes));
-  return all;
+  for (size_t i = 0; i < limits.size(); ++i) {
+    all.Counter("rota_limits_reached_total", "Requests or connections that ran into a limit.",
+                limits[i], {{"limit", std::string(LimitName(static_cast<Limit>(i)))}});
+  }
+  for (size_t i = 0; i < usage_skipped.size(); ++i) {
+    all.Counter("rota_usage_skipped_total", "Compressed answers whose token usage was not read.",
+                usage_skipped[i],
+                {{"reason", std::string(UsageSkippedName(static_cast<UsageSkipped>(i)))}});
+  }
+  const auto add_gauge = [&all](const char* name, const char* help, int64_t value) {
+    all.Gauge(name, help, static_cast<double>(value));
+  };
+  add_gauge("rota_open_requests", "Requests that are being served.", open_requests);
+  add_gauge("rota_open_connections", "Client connections.", open_connections);
+  add_gauge("rota_upstream_connections", "Connections to upstreams, idle ones included.",
+            upstream_connections);
+  add_gauge("rota_held_body_bytes", "Request bodies in memory.", held_body_bytes);
+  return all.Take();
 }
 
-void RequestMetrics::AddHistograms(std::vector<MetricFamily>& all) const {
+void RequestMetrics::AddHistograms(MetricFamilies& all) const {
   const std::vector<SeriesNames::ListedGroup> groups = names_->ListLiveGroups();
   for (const HistogramKind& kind : HistogramKinds()) {
     MetricFamily family{kind.name, kind.help, MetricType::Histogram, {}};
@@ -343,7 +323,7 @@ void RequestMetrics::AddHistograms(std::vector<MetricFamily>& all) const {
       }
       AddHistogram(family, kind, *group.group, cells);
     }
-    Keep(all, std::move(family));
+    all.Add(std::move(family));
   }
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "common/metric_families.h"
 #include "dataplane/rotation/rotation.h"
 #include "dataplane/table/route_table.h"
 
@@ -115,7 +116,7 @@ class RequestMetrics final : public prometheus::Collectable {
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  void AddHistograms(std::vector<prometheus::MetricFamily>& all) const;
+  void AddHistograms(MetricFamilies& all) const;
 
   const Clock& clock_;
   std::unique_ptr<SeriesNames> names_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "common/metric_families.h"
 #include "common/published.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/request_metrics.h"
@@ -40,8 +41,8 @@ class StateMetrics final : public prometheus::Collectable {
 
  private:
   static constexpr size_t kBuckets = 12;
-  prometheus::MetricFamily CollectSuspended() const;
-  void CollectSnapshot(std::vector<prometheus::MetricFamily>& all) const;
+  void CollectSuspended(MetricFamilies& families) const;
+  void CollectSnapshot(MetricFamilies& families) const;
 
   const Sources sources_;
   mutable std::mutex mutex_;

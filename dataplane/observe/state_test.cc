@@ -1,5 +1,6 @@
 // StateMetrics and the debug pages over one real table with real rotations.
 #include <prometheus/text_serializer.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -107,7 +108,7 @@ TEST_F(StateTest, ShowsTheSnapshotInUseAndHowLongItTook) {
 
 TEST_F(StateTest, PromtoolAcceptsTheMetrics) {
   if (std::system("command -v promtool > /dev/null 2>&1") != 0) {
-    GTEST_SKIP() << "promtool is not installed (apt package prometheus)";
+    GTEST_SKIP() << "promtool is not on the path: run scripts/lib/promtool, as scripts/test does";
   }
   const table::SeriesId series = metrics_.Intern({"default/chat", "sandbox", "gpt-4o", "openai"});
   LoopMetrics& loop = metrics_.loop(0);
@@ -121,7 +122,7 @@ TEST_F(StateTest, PromtoolAcceptsTheMetrics) {
   state_.RecordApplied(std::chrono::milliseconds(2));
   rotation_->Suspend(0, rotation::Reason::kQuota, clock_.Now(),
                      clock_.Now() + std::chrono::seconds(60));
-  const std::string file = testing::TempDir() + "rota_metrics.prom";
+  const std::string file = testing::TempDir() + "rota_metrics." + std::to_string(getpid());
   ASSERT_TRUE(WriteFileAtomically(file, Scrape()).ok());
 
   EXPECT_EQ(std::system(("promtool check metrics < " + file).c_str()), 0);

@@ -1,16 +1,11 @@
 #include "dataplane/provider/json_scan.h"
 
+#include "common/hex.h"
+
 namespace rota::provider {
 namespace {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-bool IsHexDigit(char c) {
-  const char lower = static_cast<char>(c | 0x20);
-  return IsDigit(c) || (lower >= 'a' && lower <= 'f');
-}
-
-int HexValue(char c) { return IsDigit(c) ? c - '0' : (c | 0x20) - 'a' + 10; }
 
 size_t SkipDigits(std::string_view text, size_t place) {
   while (place < text.size() && IsDigit(text[place])) {
@@ -39,7 +34,7 @@ size_t SkipString(std::string_view text, size_t place, bool& has_escape) {
     place += 2;
     if (escaped == 'u') {
       for (size_t i = 0; i < 4; ++i) {
-        if (place + i >= text.size() || !IsHexDigit(text[place + i])) {
+        if (place + i >= text.size() || HexDigit(text[place + i]) < 0) {
           return kBroken;
         }
       }
@@ -108,7 +103,7 @@ bool EscapedEquals(std::string_view raw, std::string_view wanted) {
     }
     int value = 0;
     for (size_t i = 2; i < 6; ++i) {
-      value = value * 16 + HexValue(raw[place + i]);
+      value = value * 16 + HexDigit(raw[place + i]);
     }
     if (value != c) {
       return false;

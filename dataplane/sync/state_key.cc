@@ -4,10 +4,11 @@
 #include <openssl/rand.h>
 
 #include <limits>
-#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/hex.h"
+#include "common/openssl_ptr.h"
 #include "common/status_macros.h"
 
 namespace rota::sync {
@@ -17,26 +18,13 @@ constexpr size_t kKeyBytes = 32;
 constexpr size_t kNonceBytes = 12;
 constexpr size_t kTagBytes = 16;
 
-struct FreeContext {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
-using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
+using openssl::CipherContext;
 
 const unsigned char* Bytes(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 unsigned char* Bytes(std::string& text, size_t offset) {
   return reinterpret_cast<unsigned char*>(text.data()) + offset;
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  if (c >= 'a' && c <= 'f') {
-    return c - 'a' + 10;
-  }
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/hex.h"
+
 namespace rota::table {
 namespace {
 
@@ -27,14 +29,6 @@ constexpr std::array<uint8_t, 256> MakeClasses() {
 }
 constexpr std::array<uint8_t, 256> kClasses = MakeClasses();
 
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') {
-    return c - '0';
-  }
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 }  // namespace
 
 bool DecodeSegment(std::string_view segment, std::string& decoded) {
@@ -46,8 +40,8 @@ bool DecodeSegment(std::string_view segment, std::string& decoded) {
     if (i + 2 >= segment.size()) {
       return false;
     }
-    const int high = HexValue(segment[i + 1]);
-    const int low = HexValue(segment[i + 2]);
+    const int high = HexDigit(segment[i + 1]);
+    const int low = HexDigit(segment[i + 2]);
     if (high < 0 || low < 0) {
       return false;
     }

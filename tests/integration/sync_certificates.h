@@ -1,14 +1,16 @@
 #pragma once
 
-// Certificates made on the spot with the openssl program, laid out like a mounted Secret: files
-// behind a symbolic link that is swapped in one step. Test code only.
+// Certificates made on the spot, as files laid out like a mounted Secret: behind a symbolic link
+// that is swapped in one step. Test code only.
 
-#include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "common/file.h"
 #include "gtest/gtest.h"
+#include "tests/support/certificates.h"
 
 namespace rota::tests {
 
@@ -22,14 +24,13 @@ class TestCertificates {
 
   // A certification authority; returns its certificate file.
   std::string MakeAuthority(const std::string& name) {
-    Make(name, "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign", "");
+    Write(name, authorities_[name] = testing::MakeAuthority(name));
     return File(name, ".crt");
   }
-  // A certificate of `authority`; `names` as in subjectAltName ("DNS:localhost,IP:127.0.0.1").
+  // A certificate of `authority`; `names` as testing::MakeCertificate wants them.
   void MakeCertificate(const std::string& authority, const std::string& name,
-                       const std::string& names) {
-    Make(name, "basicConstraints=critical,CA:FALSE\nsubjectAltName=" + names,
-         " -CA '" + File(authority, ".crt") + "' -CAkey '" + File(authority, ".key") + "'");
+                       const std::vector<std::string>& names) {
+    Write(name, testing::MakeCertificate(authorities_.at(authority), name, "", names));
   }
   std::string File(const std::string& name, const std::string& suffix) const {
     return directory_ + "/" + name + suffix;
@@ -52,22 +53,13 @@ class TestCertificates {
   }
 
  private:
-  void Make(const std::string& name, const std::string& extensions, const std::string& issuer) {
-    const std::string config = File(name, ".cnf");
-    ASSERT_TRUE(WriteFileAtomically(config,
-                                    "[req]\ndistinguished_name=dn\nprompt=no\n"
-                                    "x509_extensions=ext\n[dn]\nCN=" +
-                                        name + "\n[ext]\n" + extensions + "\n")
-                    .ok());
-    const std::string command =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -config "
-        "'" +
-        config + "' -keyout '" + File(name, ".key") + "' -out '" + File(name, ".crt") + "'" +
-        issuer + " 2> '" + File(name, ".log") + "'";
-    ASSERT_EQ(std::system(command.c_str()), 0) << ReadFile(File(name, ".log")).value_or("");
+  void Write(const std::string& name, const testing::KeyPair& pair) const {
+    ASSERT_TRUE(WriteFileAtomically(File(name, ".crt"), pair.certificate).ok());
+    ASSERT_TRUE(WriteFileAtomically(File(name, ".key"), pair.key).ok());
   }
 
   const std::string directory_;
+  std::map<std::string, testing::KeyPair> authorities_;
   int mounts_ = 0;
 };
 

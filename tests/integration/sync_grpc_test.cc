@@ -35,8 +35,8 @@ class SyncGrpcTest : public ::testing::Test {
   // Mutual TLS, each side from its own mount.
   void UseTls() {
     certificates_.MakeAuthority("ca");
-    certificates_.MakeCertificate("ca", "server", "DNS:localhost,IP:127.0.0.1");
-    certificates_.MakeCertificate("ca", "client", "DNS:some-pod");
+    certificates_.MakeCertificate("ca", "server", {"localhost", "127.0.0.1"});
+    certificates_.MakeCertificate("ca", "client", {"some-pod"});
     certificates_.Mount("server-mount", "server", "ca");
     certificates_.Mount("client-mount", "client", "ca");
     server_options_.tls_cert = certificates_.Mounted("server-mount", "tls.crt");
@@ -143,7 +143,7 @@ TEST_F(SyncGrpcTest, MutualTlsWorksAndWhoShowsNoGoodCertificateIsRefused) {
   controller_.Publish({{"ns/a", 1}});
   ASSERT_TRUE(StartServer().ok());
   certificates_.MakeAuthority("stranger-ca");
-  certificates_.MakeCertificate("stranger-ca", "stranger", "DNS:stranger");
+  certificates_.MakeCertificate("stranger-ca", "stranger", {"stranger"});
   certificates_.Mount("stranger-mount", "stranger", "ca");
 
   const auto good = MakeDataPlane("good", ClientTls("client-mount"));
@@ -163,7 +163,7 @@ TEST_F(SyncGrpcTest, MutualTlsWorksAndWhoShowsNoGoodCertificateIsRefused) {
 
 TEST_F(SyncGrpcTest, AServerOfAnotherNameOrAuthorityIsNotTrusted) {
   UseTls();
-  certificates_.MakeCertificate("ca", "elsewhere", "DNS:elsewhere.example");
+  certificates_.MakeCertificate("ca", "elsewhere", {"elsewhere.example"});
   certificates_.Mount("server-mount", "elsewhere", "ca");
   controller_.Publish({{"ns/a", 1}});
   ASSERT_TRUE(StartServer().ok());
@@ -180,7 +180,7 @@ TEST_F(SyncGrpcTest, AServerOfAnotherNameOrAuthorityIsNotTrusted) {
 
 TEST_F(SyncGrpcTest, ACertificateBoundToANodeIsGoodForThatNodeOnly) {
   UseTls();
-  certificates_.MakeCertificate("ca", "bound", "DNS:pod,URI:urn:rota:node:node-7");
+  certificates_.MakeCertificate("ca", "bound", {"pod", "URI:urn:rota:node:node-7"});
   certificates_.Mount("bound-mount", "bound", "ca");
   controller_.Publish({{"ns/a", 1}});
   ASSERT_TRUE(StartServer().ok());
@@ -201,8 +201,8 @@ TEST_F(SyncGrpcTest, CertificatesAreReplacedWhileStreamsGoOn) {
   certificates_.Mount("old-mount", "client", "ca");
 
   certificates_.MakeAuthority("new-ca");
-  certificates_.MakeCertificate("new-ca", "new-server", "DNS:localhost,IP:127.0.0.1");
-  certificates_.MakeCertificate("new-ca", "new-client", "DNS:some-pod");
+  certificates_.MakeCertificate("new-ca", "new-server", {"localhost", "127.0.0.1"});
+  certificates_.MakeCertificate("new-ca", "new-client", {"some-pod"});
   certificates_.Mount("server-mount", "new-server", "new-ca");
   certificates_.Mount("client-mount", "new-client", "new-ca");
 

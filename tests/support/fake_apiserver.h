@@ -18,8 +18,8 @@
 
 #include "common/clock.h"
 #include "controller/kube/config.h"
+#include "tests/support/certificates.h"
 #include "tests/support/fake_apiserver_state.h"
-#include "tests/support/fake_apiserver_tls.h"
 #include "tests/support/fake_apiserver_wire.h"
 
 namespace rota::testing {

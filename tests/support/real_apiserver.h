@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "controller/kube/config.h"
-#include "tests/support/fake_apiserver_tls.h"
+#include "tests/support/certificates.h"
 
 namespace rota::testing {
 

@@ -16,7 +16,8 @@ struct KeyPair {
 // EC P-256, self-signed, may sign others.
 KeyPair MakeAuthority(const std::string& common_name);
 
-// `names` become subject alternative names: "127.0.0.1" an address, anything else a DNS name.
+// `names` become subject alternative names: "127.0.0.1" an address, "URI:urn:..." a URI, anything
+// else a DNS name.
 // `common_name` and `organization` are what Kubernetes takes for user and group of a client.
 KeyPair MakeCertificate(const KeyPair& authority, const std::string& common_name,
                         const std::string& organization, const std::vector<std::string>& names);

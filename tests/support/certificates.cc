@@ -1,30 +1,21 @@
-#include "tests/support/fake_apiserver_tls.h"
+#include "tests/support/certificates.h"
 
-#include <arpa/inet.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
-#include <array>
 #include <cstdlib>
 #include <iostream>
-#include <memory>
+
+#include "common/address.h"
+#include "common/openssl_ptr.h"
 
 namespace rota::testing {
 namespace {
 
-template <auto Free>
-struct Freer {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Freer<BIO_free_all>>;
-using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
+using openssl::Bio;
+using openssl::Certificate;
+using openssl::Key;
 
 void Check(bool good, const char* what) {
   if (!good) {
@@ -117,19 +108,16 @@ KeyPair MakeAuthority(const std::string& common_name) {
 
 KeyPair MakeCertificate(const KeyPair& authority, const std::string& common_name,
                         const std::string& organization, const std::vector<std::string>& names) {
-  const Bio certificate_pem(BIO_new_mem_buf(authority.certificate.data(),
-                                            static_cast<int>(authority.certificate.size())));
-  const Bio key_pem(BIO_new_mem_buf(authority.key.data(), static_cast<int>(authority.key.size())));
+  const Bio certificate_pem = openssl::ReadFrom(authority.certificate);
+  const Bio key_pem = openssl::ReadFrom(authority.key);
   const Certificate issuer(PEM_read_bio_X509(certificate_pem.get(), nullptr, nullptr, nullptr));
   const Key issuer_key(PEM_read_bio_PrivateKey(key_pem.get(), nullptr, nullptr, nullptr));
   Check(issuer != nullptr && issuer_key != nullptr, "reading the authority");
   std::string alternatives;
   for (const std::string& name : names) {
-    std::array<unsigned char, 16> address{};
-    const bool is_address = inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
-                            inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
-    alternatives +=
-        (alternatives.empty() ? "" : ",") + std::string(is_address ? "IP:" : "DNS:") + name;
+    const bool has_kind = name.starts_with("URI:");
+    const std::string kind = has_kind ? "" : IsAddress(name) ? "IP:" : "DNS:";
+    alternatives += (alternatives.empty() ? "" : ",") + kind + name;
   }
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate =
