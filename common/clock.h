@@ -11,7 +11,7 @@
 
 namespace rota {
 
-// For intervals and deadlines. Never shown to people, never sent to another host.
+// For intervals and deadlines. Never shown to people, never compared with another host's.
 using MonotonicTime = std::chrono::steady_clock::time_point;
 // For people and for the wire only. Never subtracted to measure an interval.
 using WallTime = std::chrono::system_clock::time_point;

@@ -1,8 +1,10 @@
 #include "common/hash.h"
 
+#include <openssl/rand.h>
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace rota {
 
@@ -34,6 +36,14 @@ std::string HexEncode(std::string_view bytes) {
     hex.push_back(kDigits[value & 15]);
   }
   return hex;
+}
+
+std::string RandomHex(size_t bytes) {
+  std::string random(bytes, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(random.data()), static_cast<int>(bytes)) != 1) {
+    std::abort();  // no source of entropy: TLS would not work either
+  }
+  return HexEncode(random);
 }
 
 }  // namespace rota

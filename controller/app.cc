@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/admin_server.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/ports_file.h"
 #include "common/process_metrics.h"
@@ -20,6 +21,8 @@
 #include "controller/reconcile/reconciler.h"
 #include "controller/reconcile/status_board.h"
 #include "controller/serve/grpc_server.h"
+#include "controller/serve/peer_dialler.h"
+#include "controller/serve/peer_exchange.h"
 #include "controller/serve/sync_service.h"
 #include "controller/source/directory_source.h"
 #include "controller/source/kube_source.h"
@@ -33,6 +36,14 @@ serve::ServiceOptions ServiceOptionsOf(const Flags& flags) {
   serve::ServiceOptions options;
   options.session.gateway = flags.gateway;
   options.session.server = "rota-controller " + std::string(Version());
+  return options;
+}
+
+serve::PeerOptions PeerOptionsOf(const Flags& flags) {
+  serve::PeerOptions options;
+  options.replica = RandomHex(16);
+  options.gateway = flags.gateway;
+  options.server = "rota-controller " + std::string(Version());
   return options;
 }
 
@@ -50,10 +61,12 @@ struct App::State {
   State(const Flags& flags, Clock& the_clock)
       : clock(the_clock),
         board(flags.gateway, flags.directory().has_value()),
-        service(ServiceOptionsOf(flags), snapshots, the_clock) {}
+        service(ServiceOptionsOf(flags), snapshots, the_clock),
+        exchange(PeerOptionsOf(flags), service, the_clock) {}
 
   absl::Status OpenSource(const Flags& flags);
   void StartReconciler(const Flags& flags);
+  absl::Status StartPeers(const Flags& flags);
   absl::Status StartServers(const Flags& flags);
   std::vector<std::string> NotReady() const;
 
@@ -65,6 +78,7 @@ struct App::State {
   std::unique_ptr<KubeStatusSink> status_sink;
   std::unique_ptr<source::Source> source;
   serve::SyncService service;
+  serve::PeerExchange exchange;
   std::unique_ptr<reconcile::Reconciler> reconciler;
   std::unique_ptr<serve::GrpcServer> grpc;
   std::unique_ptr<AdminServer> admin;
@@ -100,17 +114,35 @@ void App::State::StartReconciler(const Flags& flags) {
   service.fleet().AddListener([this] { reconciler->FleetChanged(); });
 }
 
+absl::Status App::State::StartPeers(const Flags& flags) {
+  if (flags.peers.empty()) {
+    return absl::OkStatus();
+  }
+  serve::PeerDiallerOptions options;
+  for (const std::string& peer : flags.peers) {
+    ASSIGN_OR_RETURN(options.peers.emplace_back(), ParseHostPort(peer));
+  }
+  options.tls_cert = flags.tls_certificate;
+  options.tls_key = flags.tls_key;
+  options.tls_client_ca = flags.tls_client_ca;
+  options.insecure = flags.insecure;
+  ASSIGN_OR_RETURN(std::unique_ptr<serve::PeerDialler> dialler, serve::MakePeerDialler(options));
+  exchange.Start(std::move(dialler));
+  return absl::OkStatus();
+}
+
 absl::Status App::State::StartServers(const Flags& flags) {
   ASSIGN_OR_RETURN(grpc, serve::GrpcServer::Start({.listen = *flags.listen,
                                                    .tls_cert = flags.tls_certificate,
                                                    .tls_key = flags.tls_key,
                                                    .tls_client_ca = flags.tls_client_ca,
                                                    .insecure = flags.insecure},
-                                                  service, clock));
+                                                  service, clock, &exchange));
+  RETURN_IF_ERROR(StartPeers(flags));
   AdminPages pages;
   AddMetricsPage(pages,
                  {std::make_shared<ProcessMetrics>(),
-                  std::make_shared<ControllerMetrics>(*reconciler, service, *source,
+                  std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source,
                                                       status_writer.get(), snapshots, clock)});
   AddHealthPages(pages, [this] { return NotReady(); });
   std::map<std::string, HostPort> addresses = {{"listen", grpc->address()}};
@@ -118,7 +150,7 @@ absl::Status App::State::StartServers(const Flags& flags) {
     ASSIGN_OR_RETURN(metrics, AdminServer::Start(*flags.metrics, pages));
     addresses["metrics"] = metrics->address();
   }
-  AddDebugPages(pages, board, service, clock);
+  AddDebugPages(pages, board, service, exchange, clock);
   ASSIGN_OR_RETURN(admin, AdminServer::Start(*flags.admin, pages));
   addresses["admin"] = admin->address();
   return AnnounceAddresses(addresses, flags.ports_file);
@@ -155,6 +187,7 @@ App::~App() {
   if (state_->status_writer != nullptr) {
     state_->status_writer->Stop();
   }
+  state_->exchange.Stop();
   state_->grpc->Shutdown(kDrain);
 }
 

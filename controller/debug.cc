@@ -26,8 +26,20 @@ nlohmann::json ProblemsJson(const serve::ResourceProblems& problems) {
   return list;
 }
 
+nlohmann::json PeersJson(const serve::PeerExchange& exchange) {
+  nlohmann::json peers = nlohmann::json::array();
+  for (const serve::PeerReport& peer : exchange.Peers()) {
+    peers.push_back({{"replica", peer.replica},
+                     {"server", peer.server},
+                     {"address", peer.address},
+                     {"dataplanes", peer.data_planes},
+                     {"streams", peer.streams}});
+  }
+  return peers;
+}
+
 nlohmann::json FleetJson(const serve::SyncService& service, const serve::Fleet& fleet,
-                         MonotonicTime now) {
+                         const serve::PeerExchange& exchange, MonotonicTime now) {
   nlohmann::json nodes = nlohmann::json::array();
   for (const serve::NodeReport& node : fleet.Nodes()) {
     nodes.push_back({{"node", node.node},
@@ -39,7 +51,9 @@ nlohmann::json FleetJson(const serve::SyncService& service, const serve::Fleet& 
                      {"rejected", ProblemsJson(node.rejected)},
                      {"refused", ProblemsJson(node.refused)}});
   }
-  return {{"dataplanes", nodes}, {"streams_accepted", service.stats().streams_accepted}};
+  return {{"dataplanes", nodes},
+          {"peers", PeersJson(exchange)},
+          {"streams_accepted", service.stats().streams_accepted}};
 }
 
 nlohmann::json SuspensionsJson(const serve::SuspensionHub& hub, MonotonicTime now) {
@@ -56,10 +70,11 @@ nlohmann::json SuspensionsJson(const serve::SuspensionHub& hub, MonotonicTime no
 }  // namespace
 
 void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
-                   serve::SyncService& service, const Clock& clock) {
+                   serve::SyncService& service, const serve::PeerExchange& exchange,
+                   const Clock& clock) {
   pages.Add("GET", "/debug/status", [&board](const AdminRequest&) { return Json(board.ToJson()); });
-  pages.Add("GET", "/debug/fleet", [&service, &clock](const AdminRequest&) {
-    return Json(FleetJson(service, service.fleet(), clock.Now()));
+  pages.Add("GET", "/debug/fleet", [&service, &exchange, &clock](const AdminRequest&) {
+    return Json(FleetJson(service, service.fleet(), exchange, clock.Now()));
   });
   pages.Add("GET", "/debug/suspensions", [&service, &clock](const AdminRequest&) {
     return Json(SuspensionsJson(service.suspensions(), clock.Now()));

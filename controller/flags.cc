@@ -37,6 +37,12 @@ void DeclareListeners(CLI::App& app, Flags& flags) {
       ->group(group);
   app.add_flag("--insecure", flags.insecure, "Allow plaintext on an address that is not loopback")
       ->group(group);
+  app.add_option("--peers", flags.peers,
+                 "--listen of the other replicas, to exchange suspensions with; a name may stand "
+                 "for several addresses, this replica's own among them")
+      ->type_name("HOST:PORT,...")
+      ->delimiter(',')
+      ->group(group);
   AddHostPort(app, "--admin", flags.admin,
               "/debug/status, /debug/fleet, /healthz, /readyz, /metrics")
       ->group(group);
@@ -96,6 +102,13 @@ absl::Status CheckFlags(const Flags& flags) {
         absl::StrCat("--listen ", flags.listen->ToString(),
                      " is not loopback and would carry credentials in plaintext: "
                      "give --tls-cert, --tls-key and --tls-client-ca, or --insecure"));
+  }
+  for (const std::string& peer : flags.peers) {
+    const absl::StatusOr<HostPort> address = ParseHostPort(peer);
+    if (!address.ok() || address->port == 0 || peer.front() == ':') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--peers '", peer, "' is not HOST:PORT of another replica"));
+    }
   }
   return CheckGateway(flags.gateway);
 }

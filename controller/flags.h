@@ -28,6 +28,7 @@ struct Flags {
   std::optional<HostPort> admin = HostPort{"127.0.0.1", 9902};
   std::optional<HostPort> metrics;
   std::string ports_file;
+  std::vector<std::string> peers;  // HOST:PORT of the --listen of other replicas
 
   // Hosts; they travel in the snapshot.
   std::vector<std::string> sandbox_hosts;

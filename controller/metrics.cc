@@ -51,6 +51,24 @@ void AddService(serve::SyncService& service, MonotonicTime now, MetricFamilies& 
                    "Suspension statements beyond the limits.", stats.suspension_statements_dropped);
 }
 
+void AddPeers(const serve::PeerExchange& exchange, MetricFamilies& families) {
+  const serve::PeerStats stats = exchange.stats();
+  families.Gauge("rota_controller_peers", "Other replicas that suspensions are exchanged with.",
+                 static_cast<double>(exchange.Peers().size()));
+  families.Counter("rota_controller_peer_statements_total",
+                   "Suspension statements that went between replicas, by direction.",
+                   stats.statements_sent, {{"direction", "sent"}});
+  families.Counter("rota_controller_peer_statements_total", "", stats.statements_received,
+                   {{"direction", "received"}});
+  families.Counter("rota_controller_peer_statements_new_total",
+                   "Statements of other replicas that were not known yet.", stats.statements_new);
+  families.Counter("rota_controller_peer_streams_total",
+                   "Streams between replicas, by what became of them.", stats.streams_opened,
+                   {{"result", "opened"}});
+  families.Counter("rota_controller_peer_streams_total", "", stats.streams_failed,
+                   {{"result", "failed"}});
+}
+
 void AddStatusWriter(const source::KubeStatusCounts& counts, MetricFamilies& families) {
   families.Counter("rota_controller_status_writes_total", "Status writes, by result.",
                    counts.written, {{"result", "written"}});
@@ -65,12 +83,15 @@ void AddStatusWriter(const source::KubeStatusCounts& counts, MetricFamilies& fam
 }  // namespace
 
 ControllerMetrics::ControllerMetrics(const reconcile::Reconciler& reconciler,
-                                     serve::SyncService& service, const source::Source& source,
+                                     serve::SyncService& service,
+                                     const serve::PeerExchange& exchange,
+                                     const source::Source& source,
                                      const source::KubeStatusWriter* status_writer,
                                      const Published<compile::Snapshot>& snapshots,
                                      const Clock& clock)
     : reconciler_(reconciler),
       service_(service),
+      exchange_(exchange),
       source_(source),
       status_writer_(status_writer),
       snapshots_(snapshots),
@@ -91,6 +112,7 @@ std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
   }
   AddReconciler(reconciler_.Stats(), families);
   AddService(service_, clock_.Now(), families);
+  AddPeers(exchange_, families);
   if (status_writer_ != nullptr) {
     AddStatusWriter(status_writer_->counts(), families);
   }

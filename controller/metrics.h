@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "controller/reconcile/reconciler.h"
+#include "controller/serve/peer_exchange.h"
 #include "controller/serve/sync_service.h"
 #include "controller/source/kube_status.h"
 #include "controller/source/source.h"
@@ -17,13 +18,15 @@ namespace rota::controller {
 class ControllerMetrics final : public prometheus::Collectable {
  public:
   ControllerMetrics(const reconcile::Reconciler& reconciler, serve::SyncService& service,
-                    const source::Source& source, const source::KubeStatusWriter* status_writer,
+                    const serve::PeerExchange& exchange, const source::Source& source,
+                    const source::KubeStatusWriter* status_writer,
                     const Published<compile::Snapshot>& snapshots, const Clock& clock);
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
   const reconcile::Reconciler& reconciler_;
   serve::SyncService& service_;
+  const serve::PeerExchange& exchange_;
   const source::Source& source_;
   const source::KubeStatusWriter* status_writer_;
   const Published<compile::Snapshot>& snapshots_;

@@ -168,6 +168,7 @@ absl::Status App::State::CreateSyncClient() {
     registry.ApplyRemote(items, now);
   };
   callbacks.own_suspensions = [this](MonotonicTime now) { return registry.Own(now); };
+  callbacks.known_suspensions = [this](MonotonicTime now) { return registry.Known(now); };
   callbacks.set_phase = [this](uint64_t phase) { registry.SetPhase(phase); };
   sync = std::make_unique<sync::SyncClient>(std::move(options), std::move(transport),
                                             std::move(callbacks), clock);

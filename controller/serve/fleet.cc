@@ -21,7 +21,11 @@ void Fleet::AddListener(Listener listener) {
 void Fleet::Update(uint64_t stream, NodeReport report) {
   {
     std::lock_guard guard(mutex_);
-    streams_[stream] = std::move(report);
+    const auto [known, is_new] = streams_.try_emplace(stream);
+    if (is_new) {
+      ++nodes_[report.node];
+    }
+    known->second = std::move(report);
   }
   Notify();
 }
@@ -29,9 +33,15 @@ void Fleet::Update(uint64_t stream, NodeReport report) {
 void Fleet::Remove(uint64_t stream) {
   {
     std::lock_guard guard(mutex_);
-    if (streams_.erase(stream) == 0) {
+    const auto known = streams_.find(stream);
+    if (known == streams_.end()) {
       return;
     }
+    const auto node = nodes_.find(known->second.node);
+    if (--node->second == 0) {
+      nodes_.erase(node);
+    }
+    streams_.erase(known);
   }
   Notify();
 }
@@ -52,11 +62,7 @@ std::vector<NodeReport> Fleet::Nodes() const {
 
 size_t Fleet::connected() const {
   std::lock_guard guard(mutex_);
-  std::map<std::string, bool> nodes;
-  for (const auto& [stream, report] : streams_) {
-    nodes[report.node] = true;
-  }
-  return nodes.size();
+  return nodes_.size();
 }
 
 void Fleet::Notify() {

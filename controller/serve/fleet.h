@@ -65,6 +65,7 @@ class Fleet {
 
   mutable std::mutex mutex_;
   std::map<uint64_t, NodeReport> streams_;
+  std::map<std::string, size_t> nodes_;  // number of streams of each
   std::vector<Listener> listeners_;
 };
 

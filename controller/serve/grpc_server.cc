@@ -7,6 +7,7 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -36,29 +37,27 @@ PeerIdentity IdentityOf(const grpc::CallbackServerContext& context) {
   return peer;
 }
 
-// Owns itself; gone after OnDone.
-class StreamReactor final : public grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>,
-                            public ServerStream {
+// One stream of a service that accepts streams (SyncService, PeerExchange). Owns itself; gone after
+// OnDone.
+template <typename Service, typename In, typename Out>
+class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public OutgoingStream<Out> {
  public:
-  StreamReactor(SyncService& service, grpc::CallbackServerContext& context) : context_(context) {
-    absl::StatusOr<std::shared_ptr<SyncService::Connection>> connection =
+  StreamReactor(Service& service, grpc::CallbackServerContext& context) : context_(context) {
+    absl::StatusOr<std::shared_ptr<typename Service::Connection>> connection =
         service.Accept(*this, IdentityOf(context));
     if (!connection.ok()) {
-      grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::Finish(
-          ToGrpc(connection.status()));
+      Reactor::Finish(ToGrpc(connection.status()));
       return;
     }
     connection_ = std::move(*connection);
-    StartRead(&incoming_);
+    this->StartRead(&incoming_);
   }
 
-  void StartWrite(v1::ServerMessage message) override {
+  void StartWrite(Out message) override {
     outgoing_ = std::move(message);
-    grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::StartWrite(&outgoing_);
+    Reactor::StartWrite(&outgoing_);
   }
-  void Finish(const absl::Status& status) override {
-    grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>::Finish(ToGrpc(status));
-  }
+  void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpc(status)); }
   void Cancel() override { context_.TryCancel(); }
 
   void OnReadDone(bool ok) override {
@@ -67,7 +66,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<v1::ClientMessage, v1
       return;
     }
     connection_->OnMessage(incoming_);
-    StartRead(&incoming_);
+    this->StartRead(&incoming_);
   }
   void OnWriteDone(bool ok) override { connection_->OnWriteDone(ok); }
   void OnCancel() override {
@@ -83,10 +82,12 @@ class StreamReactor final : public grpc::ServerBidiReactor<v1::ClientMessage, v1
   }
 
  private:
+  using Reactor = grpc::ServerBidiReactor<In, Out>;
+
   grpc::CallbackServerContext& context_;
-  std::shared_ptr<SyncService::Connection> connection_;  // null: refused
-  v1::ClientMessage incoming_;
-  v1::ServerMessage outgoing_;
+  std::shared_ptr<typename Service::Connection> connection_;  // null: refused
+  In incoming_;
+  Out outgoing_;
 };
 
 class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
@@ -94,11 +95,23 @@ class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
   explicit SnapshotServiceImpl(SyncService& service) : service_(service) {}
   grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>* Sync(
       grpc::CallbackServerContext* context) override {
-    return new StreamReactor(service_, *context);
+    return new StreamReactor<SyncService, v1::ClientMessage, v1::ServerMessage>(service_, *context);
   }
 
  private:
   SyncService& service_;
+};
+
+class PeerServiceImpl final : public v1::PeerService::CallbackService {
+ public:
+  explicit PeerServiceImpl(PeerExchange& exchange) : exchange_(exchange) {}
+  grpc::ServerBidiReactor<v1::PeerMessage, v1::PeerMessage>* Exchange(
+      grpc::CallbackServerContext* context) override {
+    return new StreamReactor<PeerExchange, v1::PeerMessage, v1::PeerMessage>(exchange_, *context);
+  }
+
+ private:
+  PeerExchange& exchange_;
 };
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
@@ -140,9 +153,14 @@ int Milliseconds(Duration duration) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Impl(SyncService& sync_service, Clock& server_clock)
-      : service(sync_service), clock(server_clock) {}
+  Impl(SyncService& sync_service, PeerExchange* exchange, Clock& server_clock)
+      : service(sync_service), clock(server_clock) {
+    if (exchange != nullptr) {
+      peers.emplace(*exchange);
+    }
+  }
   SnapshotServiceImpl service;
+  std::optional<PeerServiceImpl> peers;
   Clock& clock;
   HostPort address;
   std::unique_ptr<grpc::Server> server;
@@ -151,14 +169,18 @@ struct GrpcServer::Impl {
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
-                                                              SyncService& service, Clock& clock) {
+                                                              SyncService& service, Clock& clock,
+                                                              PeerExchange* peers) {
   ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
                    Credentials(options));
-  auto impl = std::make_unique<Impl>(service, clock);
+  auto impl = std::make_unique<Impl>(service, peers, clock);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.listen.ToString(), credentials, &port);
   builder.RegisterService(&impl->service);
+  if (impl->peers.has_value()) {
+    builder.RegisterService(&*impl->peers);
+  }
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   // Two controllers on one port would share it silently.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -1,8 +1,8 @@
 #pragma once
 
-// SyncService over gRPC: listens, checks certificates, one reactor per stream. Certificates are
-// read again when their files change; streams that are open keep the old ones until they reach
-// their maximum age.
+// SyncService, and PeerExchange, over gRPC: listens, checks certificates, one reactor per stream.
+// Certificates are read again when their files change; streams that are open keep the old ones
+// until they reach their maximum age.
 //
 // Thread-safe. Start() fails with a message that names the option or file at fault.
 
@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/address.h"
 #include "common/clock.h"
+#include "controller/serve/peer_exchange.h"
 #include "controller/serve/sync_service.h"
 
 namespace rota::serve {
@@ -31,9 +32,10 @@ struct GrpcServerOptions {
 
 class GrpcServer {
  public:
-  // `service` and `clock` outlive the server.
+  // All outlive the server. Without `peers` other replicas are not served.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                           SyncService& service, Clock& clock);
+                                                           SyncService& service, Clock& clock,
+                                                           PeerExchange* peers = nullptr);
   // Shutdown without grace.
   ~GrpcServer();
   // The address that is listened on, with the port that was chosen.

@@ -7,21 +7,6 @@ namespace {
 
 namespace v1 = rota::sync::v1;
 
-// The origin of what a person lifts at the controller; no data plane may be called so, because a
-// node name is never empty and this one has a space.
-constexpr char kOperatorOrigin[] = "by hand";
-
-Duration FromProto(const google::protobuf::Duration& duration, Duration maximum) {
-  if (duration.seconds() < 0 || duration.nanos() < 0) {
-    return Duration::zero();
-  }
-  const int64_t limit = std::chrono::duration_cast<std::chrono::seconds>(maximum).count();
-  if (duration.seconds() >= limit) {
-    return maximum;
-  }
-  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
-}
-
 }  // namespace
 
 v1::Suspension ToProto(const SharedSuspension& suspension, MonotonicTime now) {
@@ -31,58 +16,76 @@ v1::Suspension ToProto(const SharedSuspension& suspension, MonotonicTime now) {
   item.set_reason(suspension.reason);
   item.set_epoch(suspension.epoch);
   item.set_lifted(suspension.lifted);
-  const Duration remaining = std::max<Duration>(suspension.until - now, Duration::zero());
-  item.mutable_remaining()->set_seconds(remaining.count() / 1'000'000'000);
-  item.mutable_remaining()->set_nanos(static_cast<int32_t>(remaining.count() % 1'000'000'000));
+  ToProto(suspension.until - now, *item.mutable_remaining());
   return item;
 }
 
-std::vector<SharedSuspension> SuspensionHub::Merge(const std::string& origin,
-                                                   const v1::SuspensionReport& report,
-                                                   MonotonicTime now) {
-  std::vector<SharedSuspension> changes;
+HubChanges SuspensionHub::Merge(const std::string& node, const Items& items, MonotonicTime sent,
+                                MonotonicTime now) {
+  HubChanges changes;
   std::lock_guard guard(mutex_);
   Prune(now);
-  for (const v1::Suspension& item : report.items()) {
-    if (item.target().empty() || item.target().size() > options_.max_name_bytes || origin.empty() ||
-        origin.size() > options_.max_name_bytes) {
-      ++dropped_;
+  for (const v1::Suspension& item : items) {
+    SharedSuspension statement;
+    if (!Read(item, sent, statement)) {
       continue;
     }
-    SharedSuspension incoming;
-    incoming.target = item.target();
-    incoming.origin = origin;
-    incoming.reason = item.reason();
-    incoming.epoch = item.epoch();
-    incoming.lifted = item.lifted();
-    incoming.until = now + FromProto(item.remaining(), options_.max_remaining);
-    MergeOne(incoming, now, changes);
+    if (statement.origin.empty()) {
+      statement.origin = node;
+    }
+    if (statement.origin == node || statement.reason != v1::AUTH || statement.lifted) {
+      MergeOne(statement, now, changes);
+    }
   }
   return changes;
 }
 
+HubChanges SuspensionHub::MergeFromPeer(const Items& items, MonotonicTime sent, MonotonicTime now) {
+  HubChanges changes;
+  std::lock_guard guard(mutex_);
+  Prune(now);
+  for (const v1::Suspension& item : items) {
+    SharedSuspension statement;
+    if (Read(item, sent, statement)) {
+      MergeOne(statement, now, changes);
+    }
+  }
+  return changes;
+}
+
+bool SuspensionHub::Read(const v1::Suspension& item, MonotonicTime sent,
+                         SharedSuspension& statement) {
+  if (item.target().empty() || item.target().size() > options_.max_name_bytes ||
+      item.origin().size() > options_.max_name_bytes) {
+    ++dropped_;
+    return false;
+  }
+  statement.target = item.target();
+  statement.origin = item.origin();
+  statement.reason = item.reason();
+  statement.epoch = item.epoch();
+  statement.lifted = item.lifted();
+  statement.until = sent + std::min(FromProto(item.remaining()), options_.max_remaining);
+  return true;
+}
+
 void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now,
-                             std::vector<SharedSuspension>& changes) {
-  auto target = targets_.find(incoming.target);
-  if (target != targets_.end()) {
-    const auto known = target->second.find(incoming.origin);
-    if (known != target->second.end() && known->second.epoch >= incoming.epoch) {
-      return;  // a duplicate, or older than what is known
-    }
-  }
-  if (incoming.lifted) {
-    if (target == targets_.end()) {
-      // Nothing is known, but somebody may know more: the lift is passed on and not remembered.
-      changes.push_back(incoming);
-      return;
-    }
-    EndAll(target->second, incoming, changes);
-    return;
-  }
+                             HubChanges& changes) {
   if (incoming.until <= now) {
     return;
   }
-  if (target == targets_.end() || !target->second.contains(incoming.origin)) {
+  const auto target = targets_.find(incoming.target);
+  bool is_new = true;
+  if (target != targets_.end()) {
+    const auto known = target->second.find(incoming.origin);
+    is_new = known == target->second.end();
+    if (!is_new &&
+        (known->second.epoch > incoming.epoch ||
+         (known->second.epoch == incoming.epoch && known->second.lifted >= incoming.lifted))) {
+      return;  // a duplicate, or older than what is known
+    }
+  }
+  if (is_new) {
     if (count_ >= options_.max_statements) {
       DropOne();
     }
@@ -90,48 +93,35 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
   }
   Statements& statements = targets_[incoming.target];
   statements[incoming.origin] = incoming;
+  first_end_ = std::min(first_end_, incoming.until);
+  changes.news.push_back(incoming);
   if (!IsShared(statements, incoming)) {
     return;
   }
   // The second witness of AUTH makes the first one's statement known too.
   for (const auto& [origin, statement] : statements) {
-    if (origin == incoming.origin ||
-        (incoming.reason == v1::AUTH && !statement.lifted && statement.reason == v1::AUTH)) {
-      changes.push_back(statement);
+    if (origin == incoming.origin || (incoming.reason == v1::AUTH && !incoming.lifted &&
+                                      !statement.lifted && statement.reason == v1::AUTH)) {
+      changes.shared.push_back(statement);
     }
   }
 }
 
-void SuspensionHub::EndAll(Statements& statements, const SharedSuspension& lift,
-                           std::vector<SharedSuspension>& changes) {
-  // What was lifted is remembered until it would have ended, so that a late repetition of the same
-  // statement does not bring it back.
-  SharedSuspension told = lift;
-  for (auto& [origin, statement] : statements) {
-    statement.lifted = true;
-    told.until = std::max(told.until, statement.until);
-  }
-  if (statements.contains(lift.origin)) {
-    statements[lift.origin] = told;
-  } else if (told.until > lift.until && count_ < options_.max_statements) {
-    statements[lift.origin] = told;
-    ++count_;
-  }
-  changes.push_back(told);
-}
-
-std::vector<SharedSuspension> SuspensionHub::Lift(const std::string& target, MonotonicTime now) {
-  std::vector<SharedSuspension> changes;
+HubChanges SuspensionHub::Lift(const std::string& target, MonotonicTime now) {
+  HubChanges changes;
   std::lock_guard guard(mutex_);
   Prune(now);
-  SharedSuspension lift;
-  lift.target = target;
-  lift.origin = kOperatorOrigin;
-  lift.epoch = ++lift_epoch_;
-  lift.lifted = true;
-  lift.until = now;
-  EndAll(targets_[target], lift, changes);
-  Prune(now);
+  const auto found = targets_.find(target);
+  if (found == targets_.end()) {
+    return changes;
+  }
+  for (auto& [origin, statement] : found->second) {
+    if (!statement.lifted) {
+      statement.lifted = true;
+      changes.news.push_back(statement);
+    }
+  }
+  changes.shared = changes.news;
   return changes;
 }
 
@@ -140,9 +130,14 @@ void SuspensionHub::set_connected(size_t data_planes) {
   connected_ = data_planes;
 }
 
+void SuspensionHub::set_connected_elsewhere(size_t data_planes) {
+  std::lock_guard guard(mutex_);
+  connected_elsewhere_ = data_planes;
+}
+
 bool SuspensionHub::IsShared(const Statements& statements,
                              const SharedSuspension& statement) const {
-  if (statement.reason != v1::AUTH || connected_ <= 1) {
+  if (statement.reason != v1::AUTH || statement.lifted || connected_ + connected_elsewhere_ <= 1) {
     return true;
   }
   return std::count_if(statements.begin(), statements.end(), [](const auto& entry) {
@@ -151,23 +146,29 @@ bool SuspensionHub::IsShared(const Statements& statements,
 }
 
 std::vector<SharedSuspension> SuspensionHub::Shared(MonotonicTime now) const {
-  std::vector<SharedSuspension> lifted;
-  std::vector<SharedSuspension> active;
+  std::vector<SharedSuspension> shared;
   std::lock_guard guard(mutex_);
   for (const auto& [target, statements] : targets_) {
     for (const auto& [origin, statement] : statements) {
-      if (statement.until <= now) {
-        continue;
-      }
-      if (statement.lifted) {
-        lifted.push_back(statement);
-      } else if (IsShared(statements, statement)) {
-        active.push_back(statement);
+      if (statement.until > now && IsShared(statements, statement)) {
+        shared.push_back(statement);
       }
     }
   }
-  lifted.insert(lifted.end(), active.begin(), active.end());
-  return lifted;
+  return shared;
+}
+
+std::vector<SharedSuspension> SuspensionHub::Known(MonotonicTime now) const {
+  std::vector<SharedSuspension> known;
+  std::lock_guard guard(mutex_);
+  for (const auto& [target, statements] : targets_) {
+    for (const auto& [origin, statement] : statements) {
+      if (statement.until > now) {
+        known.push_back(statement);
+      }
+    }
+  }
+  return known;
 }
 
 std::vector<SharedSuspension> SuspensionHub::Active(MonotonicTime now) const {
@@ -202,9 +203,16 @@ uint64_t SuspensionHub::dropped() const {
 }
 
 void SuspensionHub::Prune(MonotonicTime now) {
+  if (now < first_end_) {
+    return;
+  }
+  first_end_ = MonotonicTime::max();
   for (auto target = targets_.begin(); target != targets_.end();) {
     count_ -= std::erase_if(target->second,
                             [now](const auto& entry) { return entry.second.until <= now; });
+    for (const auto& [origin, statement] : target->second) {
+      first_end_ = std::min(first_end_, statement.until);
+    }
     target = target->second.empty() ? targets_.erase(target) : std::next(target);
   }
 }

@@ -1,10 +1,10 @@
 #pragma once
 
-// What the whole fleet knows about suspended targets. Statements come from data planes in any order
-// and any number of times; the merge is commutative and idempotent: of one (target, origin) the
-// highest epoch wins, across origins the latest end counts, a lift ends them all. Soft state: data
-// planes repeat their own active suspensions after every reconnect, so a controller that restarts
-// forgets nothing for long.
+// What the whole fleet knows about suspended targets. Statements come from data planes and from
+// other replicas in any order and any number of times; the merge is commutative and idempotent: of
+// one (target, origin) the highest epoch wins, of one epoch `lifted`, across origins the latest end
+// counts. Soft state: data planes repeat what a controller lacks after every reconnect, so one that
+// restarts forgets nothing for long.
 //
 // Ends are monotonic times of this process. Thread-safe; never calls back.
 
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "common/proto_duration.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::serve {
@@ -25,11 +26,13 @@ struct SharedSuspension {
   rota::sync::v1::SuspensionReason reason = rota::sync::v1::SUSPENSION_REASON_UNSPECIFIED;
   uint64_t epoch = 0;
   MonotonicTime until;
-  bool lifted = false;
+  bool lifted = false;  // counts no more; remembered until its end
 };
 
 // As it goes on the wire: the end as what remains at `now`.
 rota::sync::v1::Suspension ToProto(const SharedSuspension& suspension, MonotonicTime now);
+using rota::FromProto;
+using rota::ToProto;
 
 struct SuspensionHubOptions {
   size_t max_statements = 8192;  // beyond: the one that ends first is dropped and counted
@@ -37,24 +40,38 @@ struct SuspensionHubOptions {
   size_t max_name_bytes = 256;  // of a target or an origin; longer ones are ignored and counted
 };
 
+// What a merge has brought to light.
+struct HubChanges {
+  std::vector<SharedSuspension> news;    // what this controller did not know: for its peers
+  std::vector<SharedSuspension> shared;  // what its data planes have to be told
+};
+
 class SuspensionHub {
  public:
+  using Items = google::protobuf::RepeatedPtrField<rota::sync::v1::Suspension>;
+
   explicit SuspensionHub(SuspensionHubOptions options = {}) : options_(options) {}
 
-  // Statements of one data plane, whose name replaces what they claim as origin. Returns what the
-  // other data planes have to be told. An AUTH statement (a broken pod, or a broken credential?) is
-  // shared only when a second data plane says so too, or when no second one is connected.
-  std::vector<SharedSuspension> Merge(const std::string& origin,
-                                      const rota::sync::v1::SuspensionReport& report,
-                                      MonotonicTime now);
-  // A person ends every suspension of a target. Returns what all data planes have to be told.
-  std::vector<SharedSuspension> Lift(const std::string& target, MonotonicTime now);
+  // Statements of the data plane `node`: its own ones (origin empty or `node`), and those of others
+  // that it finds missing here. `sent`: when they were sent, by the clock of this process. An AUTH
+  // statement (a broken pod, or a broken credential?) is taken from its origin only, and shared
+  // only when a second data plane says so too, or when there is no second one in the whole fleet.
+  HubChanges Merge(const std::string& node, const Items& items, MonotonicTime sent,
+                   MonotonicTime now);
+  // Statements that another replica knows.
+  HubChanges MergeFromPeer(const Items& items, MonotonicTime sent, MonotonicTime now);
+  // A person ends every suspension of a target that is known here.
+  HubChanges Lift(const std::string& target, MonotonicTime now);
 
-  // The number of data planes that are connected: decides how many witnesses AUTH needs.
+  // How many data planes are connected, here and at other replicas: decides how many witnesses AUTH
+  // needs.
   void set_connected(size_t data_planes);
+  void set_connected_elsewhere(size_t data_planes);
 
-  // For a data plane that has just connected: lifts first, then everything that is shared.
+  // For a data plane that has just connected: everything that is shared.
   std::vector<SharedSuspension> Shared(MonotonicTime now) const;
+  // For a replica that has just connected: everything.
+  std::vector<SharedSuspension> Known(MonotonicTime now) const;
   // For people and status: per target the statement that ends last, shared or not yet.
   std::vector<SharedSuspension> Active(MonotonicTime now) const;
   // When the next active suspension ends, MonotonicTime::max() without one.
@@ -66,10 +83,10 @@ class SuspensionHub {
   using Statements = std::map<std::string, SharedSuspension>;  // by origin
 
   bool IsShared(const Statements& statements, const SharedSuspension& statement) const;
-  void MergeOne(const SharedSuspension& incoming, MonotonicTime now,
-                std::vector<SharedSuspension>& changes);
-  void EndAll(Statements& statements, const SharedSuspension& lift,
-              std::vector<SharedSuspension>& changes);
+  // False for what is malformed, which is counted.
+  bool Read(const rota::sync::v1::Suspension& item, MonotonicTime sent,
+            SharedSuspension& statement);
+  void MergeOne(const SharedSuspension& incoming, MonotonicTime now, HubChanges& changes);
   void Prune(MonotonicTime now);
   void DropOne();
 
@@ -77,9 +94,10 @@ class SuspensionHub {
   mutable std::mutex mutex_;
   std::map<std::string, Statements> targets_;
   size_t count_ = 0;
+  MonotonicTime first_end_ = MonotonicTime::max();  // no statement ends before
   size_t connected_ = 0;
+  size_t connected_elsewhere_ = 0;
   uint64_t dropped_ = 0;
-  uint64_t lift_epoch_ = 0;
 };
 
 }  // namespace rota::serve

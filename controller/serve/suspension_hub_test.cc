@@ -24,16 +24,16 @@ v1::Suspension Item(const std::string& target, uint64_t epoch, int64_t remaining
   return item;
 }
 
-v1::SuspensionReport Report(const std::vector<v1::Suspension>& items) {
-  v1::SuspensionReport report;
-  for (const v1::Suspension& item : items) {
-    *report.add_items() = item;
-  }
-  return report;
+SuspensionHub::Items Items(const std::vector<v1::Suspension>& items) {
+  return {items.begin(), items.end()};
 }
 
-v1::Suspension Lifted(const std::string& target, uint64_t epoch) {
-  v1::Suspension item = Item(target, epoch, 0);
+v1::Suspension Of(const std::string& origin, v1::Suspension item) {
+  item.set_origin(origin);
+  return item;
+}
+
+v1::Suspension Lifted(v1::Suspension item) {
   item.set_lifted(true);
   return item;
 }
@@ -41,8 +41,9 @@ v1::Suspension Lifted(const std::string& target, uint64_t epoch) {
 class SuspensionHubTest : public ::testing::Test {
  protected:
   SuspensionHubTest() { hub_.set_connected(3); }
-  std::vector<SharedSuspension> Merge(const std::string& origin, const v1::Suspension& item) {
-    return hub_.Merge(origin, Report({item}), clock_.Now());
+  // What the data planes have to be told.
+  std::vector<SharedSuspension> Merge(const std::string& node, const v1::Suspension& item) {
+    return hub_.Merge(node, Items({item}), clock_.Now(), clock_.Now()).shared;
   }
   FakeClock clock_;
   SuspensionHub hub_;
@@ -85,7 +86,7 @@ TEST_F(SuspensionHubTest, TheMergeDoesNotDependOnTheOrder) {
     std::shuffle(statements.begin(), statements.end(), random);
     SuspensionHub hub;
     for (const auto& [origin, item] : statements) {
-      hub.Merge(origin, Report({item}), clock_.Now());
+      hub.Merge(origin, Items({item}), clock_.Now(), clock_.Now());
     }
     const auto active = hub.Active(clock_.Now());
     ASSERT_THAT(active, SizeIs(2));
@@ -125,37 +126,81 @@ TEST_F(SuspensionHubTest, AuthOfTheOnlyDataPlaneIsRememberedForItsReturn) {
   EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(1));
 }
 
-TEST_F(SuspensionHubTest, ALiftEndsEveryOriginsSuspensionAndALateRepetitionDoesNotReviveIt) {
+TEST_F(SuspensionHubTest, ALiftEndsTheStatementThatItNamesAndALateRepetitionDoesNotReviveIt) {
   Merge("a", Item("t", 1, 60));
-  Merge("b", Item("t", 7, 90));
 
-  const auto told = Merge("b", Lifted("t", 8));
+  const auto told = Merge("b", Lifted(Of("a", Item("t", 1, 60))));
 
   ASSERT_THAT(told, SizeIs(1));
   EXPECT_TRUE(told[0].lifted);
+  EXPECT_EQ(told[0].origin, "a");
   EXPECT_THAT(hub_.Active(clock_.Now()), IsEmpty());
   EXPECT_THAT(Merge("a", Item("t", 1, 55)), IsEmpty());
-  EXPECT_THAT(Merge("b", Lifted("t", 8)), IsEmpty());
-  // New evidence counts.
+  EXPECT_THAT(Merge("c", Lifted(Of("a", Item("t", 1, 60)))), IsEmpty());
+  // New evidence counts, and a repeated lift does not end it.
   EXPECT_THAT(Merge("a", Item("t", 2, 60)), SizeIs(1));
+  EXPECT_THAT(Merge("c", Lifted(Of("a", Item("t", 1, 60)))), IsEmpty());
   EXPECT_THAT(hub_.Active(clock_.Now()), SizeIs(1));
 }
 
-TEST_F(SuspensionHubTest, ALiftByHandIsToldToThoseWhoConnectLaterBeforeNewSuspensions) {
+TEST_F(SuspensionHubTest, ALiftByHandEndsEveryOriginsAndIsToldToThoseWhoConnectLater) {
   Merge("a", Item("t", 1, 60));
-  EXPECT_THAT(hub_.Lift("t", clock_.Now()), SizeIs(1));
-  Merge("b", Item("t", 1, 60));
+  Merge("b", Item("t", 7, 90));
+  const HubChanges changes = hub_.Lift("t", clock_.Now());
+  EXPECT_THAT(changes.news, SizeIs(2));
+  EXPECT_THAT(changes.shared, SizeIs(2));
+  Merge("b", Item("t", 8, 60));
 
   const auto shared = hub_.Shared(clock_.Now());
 
-  ASSERT_GE(shared.size(), 2u);
-  EXPECT_TRUE(shared.front().lifted);
-  EXPECT_FALSE(shared.back().lifted);
+  ASSERT_THAT(shared, SizeIs(2));
+  EXPECT_TRUE(shared[0].lifted);
+  EXPECT_FALSE(shared[1].lifted);
+  clock_.Advance(seconds(60));
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
 }
 
-TEST_F(SuspensionHubTest, LiftingWhatIsNotSuspendedLeavesNothingBehind) {
+TEST_F(SuspensionHubTest, LiftingWhatIsNotSuspendedTellsNobody) {
+  EXPECT_THAT(hub_.Lift("t", clock_.Now()).news, IsEmpty());
+  Merge("a", Item("t", 1, 60));
   hub_.Lift("t", clock_.Now());
-  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
+  EXPECT_THAT(hub_.Lift("t", clock_.Now()).news, IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, WhatAnotherDataPlaneHeardKeepsItsOriginButIsNoTestimonyOfAuth) {
+  EXPECT_THAT(Merge("b", Of("a", Item("t", 5, 60))), SizeIs(1));
+  EXPECT_EQ(hub_.Active(clock_.Now())[0].origin, "a");
+  EXPECT_THAT(Merge("a", Item("t", 5, 60)), IsEmpty());
+
+  Merge("b", Item("u", 1, 60, v1::AUTH));
+  EXPECT_THAT(Merge("b", Of("a", Item("u", 1, 60, v1::AUTH))), IsEmpty());
+  EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(1));
+  // A lift is believed: it takes nothing away from anybody.
+  EXPECT_THAT(Merge("a", Lifted(Of("b", Item("u", 1, 60, v1::AUTH)))), SizeIs(1));
+}
+
+TEST_F(SuspensionHubTest, AuthCountsWitnessesAndDataPlanesOfOtherReplicas) {
+  hub_.set_connected(1);
+  hub_.set_connected_elsewhere(1);
+  const auto merge_from_peer = [&](const v1::Suspension& item) {
+    return hub_.MergeFromPeer(Items({item}), clock_.Now(), clock_.Now());
+  };
+  const HubChanges first =
+      hub_.Merge("a", Items({Item("t", 1, 60, v1::AUTH)}), clock_.Now(), clock_.Now());
+  EXPECT_THAT(first.shared, IsEmpty());
+  EXPECT_THAT(first.news, SizeIs(1));  // the other replicas count it
+  EXPECT_THAT(hub_.Known(clock_.Now()), SizeIs(1));
+
+  const HubChanges second = merge_from_peer(Of("b", Item("t", 9, 50, v1::AUTH)));
+
+  EXPECT_THAT(second.shared, SizeIs(2));
+  EXPECT_THAT(second.news, SizeIs(1));
+  EXPECT_THAT(merge_from_peer(Of("b", Item("t", 9, 50, v1::AUTH))).news, IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, TheEndIsReckonedFromWhenTheStatementWasSent) {
+  hub_.Merge("a", Items({Item("t", 1, 60)}), clock_.Now() - seconds(7), clock_.Now());
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(53));
 }
 
 TEST_F(SuspensionHubTest, IsBoundedAndDropsWhatEndsFirst) {
@@ -163,7 +208,7 @@ TEST_F(SuspensionHubTest, IsBoundedAndDropsWhatEndsFirst) {
   options.max_statements = 10;
   SuspensionHub hub(options);
   for (int i = 0; i < 50; ++i) {
-    hub.Merge("a", Report({Item("t" + std::to_string(i), 1, 1000 - i)}), clock_.Now());
+    hub.Merge("a", Items({Item("t" + std::to_string(i), 1, 1000 - i)}), clock_.Now(), clock_.Now());
   }
   const auto active = hub.Active(clock_.Now());
   EXPECT_THAT(active, SizeIs(10));

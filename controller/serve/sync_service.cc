@@ -95,12 +95,39 @@ void SyncService::Drain(Duration within) {
 }
 
 void SyncService::LiftSuspensions(const std::string& target) {
-  Broadcast(hub_.Lift(target, clock_.Now()), nullptr);
+  Tell(hub_.Lift(target, clock_.Now()), nullptr);
 }
 
 void SyncService::SetSuspensionListener(std::function<void()> listener) {
   std::lock_guard guard(mutex_);
   suspension_listener_ = std::move(listener);
+}
+
+void SyncService::SetPeerHooks(PeerHooks hooks) {
+  std::lock_guard guard(mutex_);
+  peer_hooks_ = std::move(hooks);
+}
+
+SyncService::PeerHooks SyncService::peer_hooks() const {
+  std::lock_guard guard(mutex_);
+  return peer_hooks_;
+}
+
+void SyncService::OnConnected() {
+  const size_t connected = fleet_.connected();
+  hub_.set_connected(connected);
+  if (const PeerHooks hooks = peer_hooks(); hooks.connected) {
+    hooks.connected(connected);
+  }
+}
+
+std::vector<SharedSuspension> SyncService::MergeFromPeer(const SuspensionHub::Items& items,
+                                                         MonotonicTime sent) {
+  HubChanges changes = hub_.MergeFromPeer(items, sent, clock_.Now());
+  if (!changes.shared.empty()) {
+    Broadcast(changes.shared, nullptr);
+  }
+  return std::move(changes.news);
 }
 
 ServiceStats SyncService::stats() const {
@@ -115,10 +142,24 @@ ServiceStats SyncService::stats() const {
   return stats;
 }
 
+void SyncService::Tell(const HubChanges& changes, const Connection* from) {
+  // Other replicas first: it is further to their data planes.
+  if (!changes.news.empty()) {
+    if (const PeerHooks hooks = peer_hooks(); hooks.told) {
+      hooks.told(changes.news);
+    }
+  }
+  if (!changes.shared.empty()) {
+    Broadcast(changes.shared, from);
+  }
+}
+
 void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
-                            const Connection* except) {
+                            const Connection* from) {
   for (const auto& connection : Connections()) {
-    if (connection.get() != except) {
+    // Who has said one thing knows it; who has said more may have made something known that it has
+    // not heard of: the second witness of AUTH the first one.
+    if (connection.get() != from || suspensions.size() > 1) {
       connection->AddSuspensions(suspensions);
     }
   }
@@ -134,15 +175,10 @@ void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
 }
 
 void SyncService::OnEffects(const Connection& from, const SessionEffects& effects) {
-  if (effects.fleet_changed) {
-    hub_.set_connected(fleet_.connected());
+  if (effects.registered) {
+    OnConnected();
   }
-  if (!effects.suspensions.empty()) {
-    // A lift is told to its origin too: what the hub told it before may have been older.
-    const bool lifts = std::any_of(effects.suspensions.begin(), effects.suspensions.end(),
-                                   [](const SharedSuspension& item) { return item.lifted; });
-    Broadcast(effects.suspensions, lifts ? nullptr : &from);
-  }
+  Tell(effects.suspensions, &from);
 }
 
 void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
@@ -151,7 +187,7 @@ void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
     connections_.erase(connection->id_);
   }
   fleet_.Remove(connection->id_);
-  hub_.set_connected(fleet_.connected());
+  OnConnected();
 }
 
 void SyncService::RunTimer(std::stop_token stop) {
@@ -176,11 +212,12 @@ SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStr
                                     PeerIdentity peer, MonotonicTime now)
     : id_(id),
       service_(service),
-      stream_(&stream),
       session_(std::move(peer),
                {service.options_.session, service.snapshots_, service.deltas_, service.hub_,
                 service.places_},
-               now) {}
+               now) {
+  stream_.Open(stream);
+}
 
 void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
   const MonotonicTime now = service_.clock_.Now();
@@ -188,7 +225,7 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
   NodeReport report;
   {
     std::lock_guard guard(mutex_);
-    if (closing_) {
+    if (stream_.closing()) {
       return;
     }
     const absl::Status status = session_.OnMessage(message, now, effects);
@@ -196,7 +233,7 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
       ++service_.protocol_errors_;
       log::Warn("serve", "a data plane's stream is closed",
                 {{"node", session_.report().node}, {"reason", std::string(status.message())}});
-      CloseLocked(status, now);
+      stream_.Close(status, now);
       return;
     }
     if (effects.fleet_changed) {
@@ -218,19 +255,9 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
 void SyncService::Connection::OnWriteDone(bool ok) {
   const MonotonicTime now = service_.clock_.Now();
   std::lock_guard guard(mutex_);
-  writing_ = false;
-  if (closing_) {
-    if (!finished_ && stream_ != nullptr) {
-      finished_ = true;
-      stream_->Finish(closing_status_);
-    }
-    return;
+  if (stream_.OnWriteDone(ok, now)) {
+    PumpLocked(now);
   }
-  if (!ok) {
-    CloseLocked(absl::CancelledError("the data plane has gone"), now);
-    return;
-  }
-  PumpLocked(now);
 }
 
 void SyncService::Connection::OnPeerClosed() { Close(absl::OkStatus()); }
@@ -238,9 +265,7 @@ void SyncService::Connection::OnPeerClosed() { Close(absl::OkStatus()); }
 void SyncService::Connection::OnDone() {
   {
     std::lock_guard guard(mutex_);
-    stream_ = nullptr;
-    closing_ = true;
-    finished_ = true;
+    stream_.Release();
   }
   service_.Remove(shared_from_this());
 }
@@ -252,13 +277,12 @@ void SyncService::Connection::Pump() {
 }
 
 void SyncService::Connection::PumpLocked(MonotonicTime now) {
-  if (writing_ || closing_ || stream_ == nullptr) {
+  if (!stream_.can_write()) {
     return;
   }
   std::optional<v1::ServerMessage> message = session_.NextMessage(now);
   if (message.has_value()) {
-    writing_ = true;
-    stream_->StartWrite(std::move(*message));
+    stream_.Write(std::move(*message));
   }
 }
 
@@ -279,28 +303,12 @@ void SyncService::Connection::Drain(Duration within) {
 void SyncService::Connection::Close(const absl::Status& status) {
   const MonotonicTime now = service_.clock_.Now();
   std::lock_guard guard(mutex_);
-  CloseLocked(status, now);
-}
-
-void SyncService::Connection::CloseLocked(const absl::Status& status, MonotonicTime now) {
-  if (closing_ || stream_ == nullptr) {
-    return;
-  }
-  closing_ = true;
-  closing_status_ = status;
-  closing_since_ = now;
-  if (!writing_) {
-    finished_ = true;
-    stream_->Finish(status);
-  }
+  stream_.Close(status, now);
 }
 
 MonotonicTime SyncService::Connection::Tick(MonotonicTime now) {
   std::lock_guard guard(mutex_);
-  if (stream_ == nullptr) {
-    return MonotonicTime::max();
-  }
-  if (!closing_) {
+  if (!stream_.closing()) {
     const absl::Status status = session_.CheckTimeouts(now);
     if (status.ok()) {
       PumpLocked(now);
@@ -309,11 +317,9 @@ MonotonicTime SyncService::Connection::Tick(MonotonicTime now) {
     ++service_.timeouts_;
     log::Warn("serve", "a data plane's stream is closed",
               {{"node", session_.report().node}, {"reason", std::string(status.message())}});
-    CloseLocked(status, now);
-  } else if (now - closing_since_ >= service_.options_.finish_timeout) {
-    stream_->Cancel();
+    stream_.Close(status, now);
   }
-  return closing_since_ + service_.options_.finish_timeout;
+  return stream_.CheckClosing(now, service_.options_.finish_timeout);
 }
 
 }  // namespace rota::serve

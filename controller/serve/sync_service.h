@@ -22,22 +22,13 @@
 #include "common/clock.h"
 #include "common/published.h"
 #include "controller/serve/fleet.h"
+#include "controller/serve/paced_stream.h"
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/sync_session.h"
 
 namespace rota::serve {
 
-// One stream of the transport. Called under a mutex: no function may call back before it returns.
-class ServerStream {
- public:
-  virtual ~ServerStream() = default;
-  // One at a time: the next one follows OnWriteDone.
-  virtual void StartWrite(rota::sync::v1::ServerMessage message) = 0;
-  // Ends the stream with a status. Called once, with no write in flight.
-  virtual void Finish(const absl::Status& status) = 0;
-  // Ends it at once, whatever is in flight; a write in flight then fails.
-  virtual void Cancel() = 0;
-};
+using ServerStream = OutgoingStream<rota::sync::v1::ServerMessage>;
 
 struct ServiceOptions {
   SessionOptions session;
@@ -83,10 +74,28 @@ class SyncService {
   const SuspensionHub& suspensions() const { return hub_; }
   // Called (from any thread, without a lock) when the set of active suspensions may have changed.
   void SetSuspensionListener(std::function<void()> listener);
+
+  // For the exchange with other replicas; called from any thread, without a lock.
+  struct PeerHooks {
+    // What data planes of this replica, or a person, have said.
+    std::function<void(const std::vector<SharedSuspension>&)> told;
+    // The number of data planes that are connected to this replica may have changed.
+    std::function<void(size_t)> connected;
+  };
+  // REQUIRES: no stream is open, or the hooks are the first ones.
+  void SetPeerHooks(PeerHooks hooks);
+  // Tells this replica's data planes what another one knows; returns what was new here.
+  std::vector<SharedSuspension> MergeFromPeer(const SuspensionHub::Items& items,
+                                              MonotonicTime sent);
+  // Data planes that are connected to other replicas.
+  void SetConnectedElsewhere(size_t data_planes) { hub_.set_connected_elsewhere(data_planes); }
   ServiceStats stats() const;
 
  private:
-  void Broadcast(const std::vector<SharedSuspension>& suspensions, const Connection* except);
+  void Tell(const HubChanges& changes, const Connection* from);
+  void Broadcast(const std::vector<SharedSuspension>& suspensions, const Connection* from);
+  PeerHooks peer_hooks() const;
+  void OnConnected();
   void OnEffects(const Connection& from, const SessionEffects& effects);
   void Remove(const std::shared_ptr<Connection>& connection);
   std::vector<std::shared_ptr<Connection>> Connections() const;
@@ -116,6 +125,7 @@ class SyncService {
   double tokens_;
   MonotonicTime tokens_at_;
   std::function<void()> suspension_listener_;
+  PeerHooks peer_hooks_;
 
   std::jthread timer_;  // last: stops before the rest goes
 };
@@ -141,20 +151,14 @@ class SyncService::Connection : public std::enable_shared_from_this<Connection> 
   void Drain(Duration within);
   void Close(const absl::Status& status);
   void PumpLocked(MonotonicTime now);
-  void CloseLocked(const absl::Status& status, MonotonicTime now);
   // Time-outs and heartbeats; returns when to be called again.
   MonotonicTime Tick(MonotonicTime now);
 
   const uint64_t id_;
   SyncService& service_;
   std::mutex mutex_;
-  ServerStream* stream_;  // null after OnDone
+  PacedStream<rota::sync::v1::ServerMessage> stream_;
   SyncSession session_;
-  bool writing_ = false;
-  bool closing_ = false;
-  bool finished_ = false;
-  absl::Status closing_status_;
-  MonotonicTime closing_since_;
 };
 
 }  // namespace rota::serve

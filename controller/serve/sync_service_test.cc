@@ -225,14 +225,47 @@ TEST_F(SyncServiceTest, ALiftByHandReachesAllAndTheListener) {
   service_.SetSuspensionListener(nullptr);
 }
 
-TEST_F(SyncServiceTest, ALiftByADataPlaneIsToldBackToItToo) {
+TEST_F(SyncServiceTest, TheSecondWitnessIsToldOfTheFirst) {
+  Peer& a = Open("node-a");
+  Peer& b = Open("node-b");
+  for (Peer* peer : {&a, &b}) {
+    peer->stream.Drain(*peer->connection);
+  }
+  v1::ClientMessage report = SuspensionReport("t", 1);
+  report.mutable_report()->mutable_items(0)->set_reason(v1::AUTH);
+  a.connection->OnMessage(report);
+  EXPECT_THAT(b.stream.Drain(*b.connection), SizeIs(0));
+
+  b.connection->OnMessage(report);
+
+  for (Peer* peer : {&a, &b}) {
+    const auto told = peer->stream.Drain(*peer->connection);
+    ASSERT_THAT(told, SizeIs(1));
+    EXPECT_THAT(told[0].suspensions().items(), SizeIs(2));
+  }
+}
+
+TEST_F(SyncServiceTest, PeersHearWhatDataPlanesSayAndDataPlanesWhatPeersSay) {
   Peer& a = Open("node-a");
   a.stream.Drain(*a.connection);
+  std::vector<SharedSuspension> heard;
+  service_.SetPeerHooks({.told = [&](const auto& news) { heard = news; }, .connected = {}});
+
   a.connection->OnMessage(SuspensionReport("t", 1));
-  a.connection->OnMessage(SuspensionReport("t", 2, true));
+  ASSERT_THAT(heard, SizeIs(1));
+  EXPECT_EQ(heard[0].origin, "node-a");
+  heard.clear();
+  SuspensionHub::Items items;
+  *items.Add() = SuspensionReport("u", 4).report().items(0);
+  items.Mutable(0)->set_origin("node-z");
+  EXPECT_THAT(service_.MergeFromPeer(items, clock_.Now()), SizeIs(1));
+  EXPECT_THAT(service_.MergeFromPeer(items, clock_.Now()), SizeIs(0));
+
+  EXPECT_THAT(heard, SizeIs(0));
   const auto told = a.stream.Drain(*a.connection);
   ASSERT_THAT(told, SizeIs(1));
-  EXPECT_TRUE(told[0].suspensions().items(0).lifted());
+  EXPECT_EQ(told[0].suspensions().items(0).origin(), "node-z");
+  service_.SetPeerHooks({});
 }
 
 TEST_F(SyncServiceTest, AProtocolErrorEndsTheStreamWithItsReasonAfterTheWriteInFlight) {

@@ -15,9 +15,6 @@ using compile::ResourceKey;
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxMessageBytes = 1024;
-// Beyond this many suspensions to tell, all of them are told anew instead.
-constexpr size_t kMaxPendingSuspensions = 8192;
-constexpr size_t kSuspensionsPerMessage = 1024;
 
 std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
 
@@ -61,6 +58,8 @@ SyncSession::SyncSession(PeerIdentity peer, Shared shared, MonotonicTime now)
 absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicTime now,
                                     SessionEffects& effects) {
   last_received_ = now;
+  const MonotonicTime sent =
+      message.has_sent_at() ? data_plane_clock_.Received(FromProto(message.sent_at()), now) : now;
   if (!registered_ && message.msg_case() != v1::ClientMessage::kHello) {
     return absl::InvalidArgumentError("the first message of a stream must be Hello");
   }
@@ -75,7 +74,7 @@ absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicT
       effects.fleet_changed = true;
       return absl::OkStatus();
     case v1::ClientMessage::kReport:
-      return OnReport(message.report(), now, effects);
+      return OnReport(message.report(), sent, now, effects);
     case v1::ClientMessage::kHeartbeat:
       return absl::OkStatus();
     case v1::ClientMessage::MSG_NOT_SET:
@@ -179,34 +178,15 @@ void SyncSession::ForgetResent(const SnapshotDelta& delta) {
   }
 }
 
-absl::Status SyncSession::OnReport(const v1::SuspensionReport& report, MonotonicTime now,
-                                   SessionEffects& effects) {
+absl::Status SyncSession::OnReport(const v1::SuspensionReport& report, MonotonicTime sent,
+                                   MonotonicTime now, SessionEffects& effects) {
   if (static_cast<size_t>(report.items_size()) > shared_.options.max_report_items) {
     return absl::ResourceExhaustedError(absl::StrCat("a suspension report has ",
                                                      report.items_size(), " items, the limit is ",
                                                      shared_.options.max_report_items));
   }
-  effects.suspensions = shared_.hub.Merge(report_.node, report, now);
+  effects.suspensions = shared_.hub.Merge(report_.node, report.items(), sent, now);
   return absl::OkStatus();
-}
-
-void SyncSession::AddSuspensions(const std::vector<SharedSuspension>& suspensions) {
-  for (const SharedSuspension& suspension : suspensions) {
-    if (suspension.lifted) {
-      // A lift ends what was said before it; what is said after it stands.
-      std::erase_if(pending_suspensions_, [&suspension](const auto& entry) {
-        return entry.first.first == suspension.target;
-      });
-    }
-    SharedSuspension& pending = pending_suspensions_[{suspension.target, suspension.origin}];
-    if (suspension.epoch >= pending.epoch) {
-      pending = suspension;
-    }
-  }
-  if (pending_suspensions_.size() > kMaxPendingSuspensions) {
-    pending_suspensions_.clear();
-    everything_told_ = false;
-  }
 }
 
 std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
@@ -217,8 +197,9 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
   if (!welcomed_) {
     welcomed_ = true;
     message = MakeWelcome();
-  } else if (!everything_told_ || !pending_suspensions_.empty()) {
-    message = MakeSuspensions(now);
+  } else if (lane_.has_something()) {
+    *message.mutable_suspensions() = lane_.Next(
+        lane_.needs_everything() ? shared_.hub.Shared(now) : std::vector<SharedSuspension>{}, now);
   } else if (drain_.has_value()) {
     message.mutable_drain()->mutable_within()->set_seconds(
         std::chrono::duration_cast<std::chrono::seconds>(*drain_).count());
@@ -240,6 +221,7 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
     }
   }
   last_written_ = now;
+  ToProto(now - opened_, *message.mutable_sent_at());
   return message;
 }
 
@@ -267,45 +249,10 @@ v1::ServerMessage SyncSession::MakeWelcome() {
   v1::ServerMessage message;
   v1::Welcome& welcome = *message.mutable_welcome();
   welcome.set_server(shared_.options.server);
-  const int64_t interval = shared_.options.heartbeat_interval.count();
-  welcome.mutable_heartbeat_interval()->set_seconds(interval / 1'000'000'000);
-  welcome.mutable_heartbeat_interval()->set_nanos(static_cast<int32_t>(interval % 1'000'000'000));
+  ToProto(shared_.options.heartbeat_interval, *welcome.mutable_heartbeat_interval());
   welcome.set_max_chunk_bytes(static_cast<uint32_t>(shared_.options.chunk_bytes));
   place_.emplace(shared_.places);
   welcome.set_rotation_phase(place_->number());
-  return message;
-}
-
-v1::ServerMessage SyncSession::MakeSuspensions(MonotonicTime now) {
-  v1::ServerMessage message;
-  v1::SuspensionUpdate& update = *message.mutable_suspensions();
-  if (!everything_told_) {
-    everything_told_ = true;
-    update.set_full(true);
-    // Shared() gives lifts first; what does not fit into this message follows with the next ones.
-    for (const SharedSuspension& suspension : shared_.hub.Shared(now)) {
-      if (update.items_size() < static_cast<int>(kSuspensionsPerMessage)) {
-        *update.add_items() = ToProto(suspension, now);
-      } else {
-        AddSuspensions({suspension});
-      }
-    }
-    return message;
-  }
-  // Lifts first: see AddSuspensions.
-  for (const bool lifted : {true, false}) {
-    for (auto next = pending_suspensions_.begin(); next != pending_suspensions_.end();) {
-      if (update.items_size() >= static_cast<int>(kSuspensionsPerMessage)) {
-        return message;
-      }
-      if (next->second.lifted != lifted) {
-        ++next;
-        continue;
-      }
-      *update.add_items() = ToProto(next->second, now);
-      next = pending_suspensions_.erase(next);
-    }
-  }
   return message;
 }
 

@@ -14,15 +14,16 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/clock.h"
 #include "common/published.h"
+#include "common/remote_clock.h"
 #include "controller/serve/fleet.h"
 #include "controller/serve/place_book.h"
 #include "controller/serve/suspension_hub.h"
+#include "controller/serve/suspension_lane.h"
 #include "controller/serve/transaction_plan.h"
 #include "rota/sync/v1/sync.pb.h"
 
@@ -53,9 +54,9 @@ struct PeerIdentity {
 
 // What a message means for others.
 struct SessionEffects {
-  bool registered = false;                    // Hello was accepted
-  bool fleet_changed = false;                 // report() is new
-  std::vector<SharedSuspension> suspensions;  // to be told to the other data planes
+  bool registered = false;     // Hello was accepted
+  bool fleet_changed = false;  // report() is new
+  HubChanges suspensions;      // to be told to the other data planes and to other replicas
 };
 
 class SyncSession {
@@ -76,8 +77,8 @@ class SyncSession {
                          SessionEffects& effects);
   // What to write now; nothing when there is nothing to say.
   std::optional<rota::sync::v1::ServerMessage> NextMessage(MonotonicTime now);
-  // What the hub says, from another data plane.
-  void AddSuspensions(const std::vector<SharedSuspension>& suspensions);
+  // What the hub says.
+  void AddSuspensions(const std::vector<SharedSuspension>& suspensions) { lane_.Add(suspensions); }
   void Drain(Duration within) { drain_ = within; }
 
   // DEADLINE_EXCEEDED when the peer is silent or does not acknowledge.
@@ -94,12 +95,11 @@ class SyncSession {
   absl::Status OnHello(const rota::sync::v1::Hello& hello, MonotonicTime now);
   absl::Status Authorise(const rota::sync::v1::Hello& hello) const;
   absl::Status OnAck(const rota::sync::v1::Ack& ack, MonotonicTime now);
-  absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime now,
-                        SessionEffects& effects);
+  absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent,
+                        MonotonicTime now, SessionEffects& effects);
   void StartTransaction();
   void ForgetResent(const SnapshotDelta& delta);
   rota::sync::v1::ServerMessage MakeWelcome();
-  rota::sync::v1::ServerMessage MakeSuspensions(MonotonicTime now);
 
   const PeerIdentity peer_;
   const Shared shared_;
@@ -108,8 +108,8 @@ class SyncSession {
 
   bool registered_ = false;
   bool welcomed_ = false;
-  bool everything_told_ = false;  // the full SuspensionUpdate has been made
-  std::map<std::pair<std::string, std::string>, SharedSuspension> pending_suspensions_;
+  SuspensionLane lane_;
+  RemoteClock data_plane_clock_;
   std::optional<Duration> drain_;
 
   // What the data plane said that it holds, until its first acknowledgement; from then on it holds

@@ -181,21 +181,39 @@ TEST_F(SyncSessionTest, SuspensionsOvertakeChunks) {
   EXPECT_TRUE(NextChunk().has_commit());
 }
 
-TEST_F(SyncSessionTest, PendingSuspensionsCoalesceAndALiftEndsThoseBefore) {
+TEST_F(SyncSessionTest, PendingSuspensionsCoalesceInAnyOrder) {
   Open(Hello());
   NextChunk();
   const MonotonicTime end = clock_.Now() + seconds(60);
-  session_->AddSuspensions({{"t", "node-2", v1::QUOTA, 1, end, false}});
+  session_->AddSuspensions({{"t", "node-2", v1::QUOTA, 2, end + seconds(5), true}});
   session_->AddSuspensions({{"t", "node-2", v1::QUOTA, 2, end + seconds(5), false}});
-  session_->AddSuspensions({{"t", "node-3", v1::QUOTA, 9, end, true}});
-  session_->AddSuspensions({{"t", "a-node", v1::QUOTA, 1, end, false}});
+  session_->AddSuspensions({{"t", "node-2", v1::QUOTA, 1, end, false}});
+  session_->AddSuspensions({{"t", "node-3", v1::QUOTA, 9, end, false}});
 
   const auto message = session_->NextMessage(clock_.Now());
 
   ASSERT_THAT(message->suspensions().items(), SizeIs(2));
   EXPECT_TRUE(message->suspensions().items(0).lifted());
-  EXPECT_EQ(message->suspensions().items(1).origin(), "a-node");
+  EXPECT_EQ(message->suspensions().items(0).epoch(), 2u);
+  EXPECT_EQ(message->suspensions().items(1).origin(), "node-3");
   EXPECT_TRUE(Silent());
+}
+
+TEST_F(SyncSessionTest, AReportThatWasHeldUpDoesNotMoveTheEnd) {
+  v1::ClientMessage hello = Hello();
+  hello.mutable_sent_at()->set_seconds(0);
+  Open(hello);
+  v1::ClientMessage report;
+  v1::Suspension& item = *report.mutable_report()->add_items();
+  item.set_target("t");
+  item.mutable_remaining()->set_seconds(60);
+  report.mutable_sent_at()->set_seconds(1);
+  clock_.Advance(seconds(6));
+
+  ASSERT_TRUE(Receive(report).ok());
+
+  ASSERT_THAT(effects_.suspensions.news, SizeIs(1));
+  EXPECT_EQ(effects_.suspensions.news[0].until, clock_.Now() + seconds(55));
 }
 
 TEST_F(SyncSessionTest, RejectedBytesAreNotSentAgainUntilTheHashChanges) {
@@ -319,7 +337,7 @@ TEST_F(SyncSessionTest, ACertificateThatNamesANodeOrGatewayIsGoodForThatOnly) {
   EXPECT_EQ(try_with({"urn:rota:gateway:other/rota"}), absl::StatusCode::kPermissionDenied);
 }
 
-TEST_F(SyncSessionTest, AReportIsMergedUnderTheNodesOwnName) {
+TEST_F(SyncSessionTest, AReportOfWhatTheNodeHasHeardKeepsItsOrigin) {
   Open(Hello("node-1"));
   hub_.set_connected(2);
   v1::ClientMessage report;
@@ -332,8 +350,8 @@ TEST_F(SyncSessionTest, AReportIsMergedUnderTheNodesOwnName) {
 
   ASSERT_TRUE(Receive(report).ok());
 
-  ASSERT_THAT(effects_.suspensions, SizeIs(1));
-  EXPECT_EQ(effects_.suspensions[0].origin, "node-1");
+  ASSERT_THAT(effects_.suspensions.shared, SizeIs(1));
+  EXPECT_EQ(effects_.suspensions.shared[0].origin, "somebody-else");
 }
 
 TEST_F(SyncSessionTest, AReportOverTheLimitEndsTheStream) {

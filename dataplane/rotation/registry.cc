@@ -67,16 +67,20 @@ void Registry::Forget(const std::vector<std::string>& rotation_ids,
   state_->book->Forget(target_ids);
 }
 
-void Registry::ApplyRemote(const std::vector<RemoteSuspension>& items, MonotonicTime now) {
-  for (const RemoteSuspension& item : items) {
-    state_->book->ApplyRemote(item.suspension, item.lifted, now);
+void Registry::ApplyRemote(const std::vector<Suspension>& items, MonotonicTime now) {
+  for (const Suspension& item : items) {
+    const std::optional<Suspension> told = state_->book->ApplyRemote(item, now);
+    if (told.has_value() && *state_->listener) {
+      (*state_->listener)(*told);
+    }
   }
 }
 
 void Registry::Lift(const std::string& target, MonotonicTime now) {
-  const std::optional<Suspension> told = state_->book->Lift(target, now);
-  if (told.has_value() && *state_->listener) {
-    (*state_->listener)(*told);
+  for (const Suspension& told : state_->book->Lift(target, now)) {
+    if (*state_->listener) {
+      (*state_->listener)(told);
+    }
   }
 }
 
@@ -85,5 +89,9 @@ std::vector<Suspension> Registry::Active(MonotonicTime now) const {
 }
 
 std::vector<Suspension> Registry::Own(MonotonicTime now) const { return state_->book->Own(now); }
+
+std::vector<Suspension> Registry::Known(MonotonicTime now) const {
+  return state_->book->Known(now);
+}
 
 }  // namespace rota::rotation

@@ -15,8 +15,9 @@ namespace rota::rotation {
 // Thread-safe.
 class Registry {
  public:
-  // Called for each suspension that this process decided itself (also when one is extended or
-  // lifted: `until` = now), from the thread that decided; it must not block and must not call back.
+  // Called for each statement that this process makes: a suspension that it decided, also when one
+  // is extended, and each statement that it lifts, whose ever it was. From the thread that decided;
+  // it must not block and must not call back.
   using Listener = SuspensionListener;
 
   // `node` is the origin of this process's own suspensions. Their epochs count up from
@@ -35,21 +36,20 @@ class Registry {
   void Forget(const std::vector<std::string>& rotation_ids,
               const std::vector<std::string>& target_ids);
 
-  // What other data planes know, by way of the controller. Idempotent, in any order. `lifted` ends
-  // every suspension of the target. A target that is not (yet) configured is remembered until it
-  // expires (bounded).
-  struct RemoteSuspension {
-    Suspension suspension;
-    bool lifted = false;
-  };
-  void ApplyRemote(const std::vector<RemoteSuspension>& items, MonotonicTime now);
+  // What other data planes know, by way of the controller. Idempotent, in any order: of one origin
+  // the highest epoch counts, of one epoch `lifted`. A target that is not (yet) configured is
+  // remembered until it expires (bounded).
+  void ApplyRemote(const std::vector<Suspension>& items, MonotonicTime now);
 
   // Ends all suspensions of a target (credential changed, or a person asked for it).
   void Lift(const std::string& target, MonotonicTime now);
   // Every suspension that has not ended, own and remote (one per target: the latest end).
   std::vector<Suspension> Active(MonotonicTime now) const;
-  // Those that this process decided: repeated to a controller after a reconnect.
+  // Those that this process decided: repeated to a controller at once after a reconnect.
   std::vector<Suspension> Own(MonotonicTime now) const;
+  // Every statement that has not ended, of every origin, lifted ones included: what a controller
+  // that lacks some of them is told.
+  std::vector<Suspension> Known(MonotonicTime now) const;
 
  private:
   struct State;

@@ -24,14 +24,12 @@ class RegistryTest : public testing::Test {
     }
     return spec;
   }
-  Registry::RemoteSuspension Remote(const std::string& target, const std::string& origin,
-                                    uint64_t epoch, int remaining_seconds, bool lifted = false) {
-    return {{target, Reason::kQuota, clock_.Now() + seconds(remaining_seconds), epoch, origin},
-            lifted};
+  Suspension Remote(const std::string& target, const std::string& origin, uint64_t epoch,
+                    int remaining_seconds, bool lifted = false) {
+    return {target, Reason::kQuota, clock_.Now() + seconds(remaining_seconds),
+            epoch,  origin,         lifted};
   }
-  void Apply(const Registry::RemoteSuspension& item) {
-    registry_.ApplyRemote({item}, clock_.Now());
-  }
+  void Apply(const Suspension& item) { registry_.ApplyRemote({item}, clock_.Now()); }
   // Seconds until the target returns; 0 when it is not suspended.
   int64_t Remaining(const std::string& target) {
     for (const Suspension& suspension : registry_.Active(clock_.Now())) {
@@ -111,7 +109,7 @@ TEST_F(RegistryTest, RemoteStatementsAreIdempotentAndOrderDoesNotMatter) {
   registry_.Resolve(Spec("r", {"a", "b"}));
   const auto old = Remote("a", "x", 1, 10);
   const auto fresh = Remote("a", "x", 2, 20);
-  const auto lift = Remote("a", "y", 7, 0, /*lifted=*/true);
+  const auto lift = Remote("a", "x", 2, 20, /*lifted=*/true);
   Apply(fresh);
   Apply(old);
   Apply(fresh);
@@ -130,12 +128,60 @@ TEST_F(RegistryTest, RemoteStatementsAreIdempotentAndOrderDoesNotMatter) {
   EXPECT_EQ(Remaining("a"), 5);
 }
 
-TEST_F(RegistryTest, ALaterStatementOfOneOriginDoesNotShorten) {
+TEST_F(RegistryTest, ALiftEndsTheStatementThatItNamesAndNoOther) {
   registry_.Resolve(Spec("r", {"a"}));
-  Apply(Remote("a", "x", 1, 30));
-  Apply(Remote("a", "x", 2, 10));
+  Apply(Remote("a", "x", 3, 30, /*lifted=*/true));  // comes before what it lifts
+  Apply(Remote("a", "x", 3, 30));
+  EXPECT_EQ(Remaining("a"), 0);
+
+  Apply(Remote("a", "y", 1, 10));
+  Apply(Remote("a", "x", 3, 30, /*lifted=*/true));
+
+  EXPECT_EQ(Remaining("a"), 10);
+}
+
+TEST_F(RegistryTest, WhatThisNodeSaidInAnEarlierLifeIsNotShortenedByWhatItSaysNow) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a"}));
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+  told_.clear();
+
+  Apply(Remote("a", "self", 900, 30));
 
   EXPECT_EQ(Remaining("a"), 30);
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0].until, clock_.Now() + seconds(30));
+  EXPECT_EQ(told_[0].epoch, 1002u);
+  // Once is enough.
+  Apply(Remote("a", "self", 900, 30));
+  EXPECT_EQ(told_.size(), 1u);
+}
+
+TEST_F(RegistryTest, AnEchoOfWhatThisProcessLiftedDoesNotBringItBack) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a"}));
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(30));
+  const Suspension first = told_[0];
+  registry_.Lift("a", clock_.Now());
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(5));
+
+  Apply(first);
+
+  EXPECT_EQ(Remaining("a"), 5);
+}
+
+TEST_F(RegistryTest, KnownIsEveryStatementOfEveryOriginLiftedOnesToo) {
+  const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
+  Apply(Remote("a", "x", 1, 20));
+  Apply(Remote("b", "y", 4, 30));
+  registry_.Lift("b", clock_.Now());
+
+  const auto known = registry_.Known(clock_.Now());
+
+  ASSERT_EQ(known.size(), 3u);
+  for (const Suspension& statement : known) {
+    EXPECT_EQ(statement.lifted, statement.origin == "y");
+  }
+  EXPECT_EQ(registry_.Known(clock_.Now() + seconds(10)).size(), 2u);
 }
 
 TEST_F(RegistryTest, WhatThisNodeSaidBeforeARestartCountsAndItsEpochsGoOn) {
@@ -149,7 +195,7 @@ TEST_F(RegistryTest, WhatThisNodeSaidBeforeARestartCountsAndItsEpochsGoOn) {
   ASSERT_EQ(told_.size(), 1u);
   EXPECT_GT(told_[0].epoch, 5000u);
   // The echo of one's own statement changes nothing.
-  Apply({told_[0], false});
+  Apply(told_[0]);
   EXPECT_EQ(registry_.Own(clock_.Now()).size(), 1u);
 }
 
@@ -190,9 +236,11 @@ TEST_F(RegistryTest, LiftEndsEverySuspensionAndTellsOthers) {
 
   registry_.Lift("a", clock_.Now());
 
-  ASSERT_EQ(told_.size(), 1u);
-  EXPECT_EQ(told_[0].until, clock_.Now());
-  EXPECT_EQ(told_[0].origin, "self");
+  ASSERT_EQ(told_.size(), 2u);
+  for (const Suspension& told : told_) {
+    EXPECT_TRUE(told.lifted);
+    EXPECT_EQ(told.until, clock_.Now() + seconds(told.origin == "self" ? 10 : 30));
+  }
   EXPECT_EQ(Remaining("a"), 0);
   EXPECT_TRUE(registry_.Own(clock_.Now()).empty());
   EXPECT_NE(rotation->PickFirst(clock_.Now()).pick->target,
@@ -202,7 +250,7 @@ TEST_F(RegistryTest, LiftEndsEverySuspensionAndTellsOthers) {
 
   registry_.Lift("a", clock_.Now());
   registry_.Lift("never seen", clock_.Now());
-  EXPECT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_.size(), 2u);
 
   rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(3));
   EXPECT_EQ(Remaining("a"), 3);
@@ -288,10 +336,11 @@ TEST(RegistryThreadTest, EveryCallMayRunWhileAnyOtherDoes) {
   threads.emplace_back([&] {
     for (int i = 0; i < kRounds; ++i) {
       const auto epoch = static_cast<uint64_t>(i) + 1;
-      registry.ApplyRemote({{{"a", Reason::kQuota, time(i + 5), epoch, "x"}, i % 5 == 0}}, time(i));
+      registry.ApplyRemote({{"a", Reason::kQuota, time(i + 5), epoch, "x", i % 5 == 0}}, time(i));
       registry.Lift("b", time(i));
       registry.Active(time(i));
       registry.Own(time(i));
+      registry.Known(time(i));
       registry.Resolve(spec(1))->Inspect(time(i));
       registry.Forget({"other"}, {"a", "b", "c"});
     }

@@ -48,13 +48,16 @@ struct RotationSpec {
   friend bool operator==(const RotationSpec&, const RotationSpec&) = default;
 };
 
-// A suspension as others see it.
+// A suspension as others see it: what `origin` said. (origin, epoch) identifies the statement.
 struct Suspension {
   std::string target;
   Reason reason = Reason::kQuota;
   MonotonicTime until;
   uint64_t epoch = 0;  // of `origin`; counts up
   std::string origin;  // node that saw the evidence
+  // This statement counts no more, although its end has not come; kept until then, so that a late
+  // repetition does not bring it back.
+  bool lifted = false;
 };
 
 struct Pick {

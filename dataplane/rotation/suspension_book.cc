@@ -6,7 +6,7 @@
 namespace rota::rotation {
 
 SuspensionBook::SuspensionBook(std::string node, uint64_t first_epoch)
-    : node_(std::move(node)), epoch_(first_epoch) {}
+    : node_(std::move(node)), first_epoch_(first_epoch), epoch_(first_epoch) {}
 
 void SuspensionBook::Attach(const RotationSpec& spec, const std::shared_ptr<ChangeSignal>& signal) {
   std::lock_guard guard(mutex_);
@@ -79,65 +79,62 @@ uint32_t SuspensionBook::CountFailure(const std::string& target, MonotonicTime n
   return record.failures_.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
-void SuspensionBook::ApplyRemote(const Suspension& suspension, bool lifted, MonotonicTime now) {
+std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, MonotonicTime now) {
   std::lock_guard guard(mutex_);
-  if (suspension.origin == node_) {
+  if (said.origin == node_) {
     // Said by this node in an earlier life: what it says from now on must count as newer.
-    epoch_ = std::max(epoch_, suspension.epoch);
+    epoch_ = std::max(epoch_, said.epoch);
   }
-  if (lifted ? !records_.contains(suspension.target) : suspension.until <= now) {
-    return;
+  if (said.until <= now) {
+    return std::nullopt;
   }
-  TargetRecord* const record = RecordOfRemote(suspension.target, now);
+  TargetRecord* const record = RecordOfRemote(said.target, now);
   if (record == nullptr) {
-    return;
+    return std::nullopt;
   }
-  Statement* statement = FindStatement(*record, suspension.origin);
-  if (statement != nullptr && statement->epoch >= suspension.epoch) {
-    return;  // known already, or overtaken
-  }
-  MonotonicTime until = suspension.until;
-  if (lifted) {
-    until = std::max(until, now);
-    for (Statement& other : record->statements_) {
-      other.lifted = true;
-      until = std::max(until, other.until);
+  Statement* statement = FindStatement(*record, said.origin);
+  std::optional<Suspension> told;
+  if (statement != nullptr && Outlasts(said, *statement)) {
+    statement->until = said.until;
+    statement->epoch = ++epoch_;
+    told = AsSuspension(*record, *statement);
+  } else if (statement != nullptr &&
+             (statement->epoch > said.epoch ||
+              (statement->epoch == said.epoch && statement->lifted >= said.lifted))) {
+    return std::nullopt;  // known already, or overtaken
+  } else {
+    if (statement == nullptr) {
+      statement = AddStatement(*record, said.origin, said.until);
     }
-  } else if (statement != nullptr && !statement->lifted) {
-    until = std::max(until, statement->until);
-  }
-  if (statement == nullptr) {
-    statement = AddStatement(*record, suspension.origin, until);
-  }
-  if (statement != nullptr) {
-    *statement = {suspension.origin,     suspension.epoch, suspension.reason, until, lifted,
-                  /*decided_here=*/false};
+    if (statement != nullptr) {
+      *statement = {said.origin, said.epoch,  said.reason,
+                    said.until,  said.lifted, /*decided_here=*/false};
+    }
   }
   Settle(*record, now);
+  return told;
 }
 
-std::optional<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now) {
+bool SuspensionBook::Outlasts(const Suspension& said, const Statement& own) const {
+  return own.decided_here && !own.lifted && !said.lifted && said.epoch <= first_epoch_ &&
+         said.until > own.until;
+}
+
+std::vector<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now) {
+  std::vector<Suspension> told;
   std::lock_guard guard(mutex_);
   const auto found = records_.find(target);
   if (found == records_.end()) {
-    return std::nullopt;
+    return told;
   }
   TargetRecord& record = *found->second;
   record.failures_.store(0, std::memory_order_relaxed);
-  const Statement* const longest = Longest(record, now);
-  if (longest == nullptr) {
-    return std::nullopt;
-  }
-  Suspension told{record.target(), longest->reason, now, ++epoch_, node_};
-  const MonotonicTime until = longest->until;
   for (Statement& statement : record.statements_) {
-    statement.lifted = true;
+    if (!statement.lifted && statement.until > now) {
+      statement.lifted = true;
+      told.push_back(AsSuspension(record, statement));
+    }
   }
-  Statement* own = FindStatement(record, node_);
-  if (own == nullptr) {
-    own = AddStatement(record, node_, MonotonicTime::max());
-  }
-  *own = {node_, told.epoch, told.reason, until, /*lifted=*/true, /*decided_here=*/true};
   Settle(record, now);
   return told;
 }
@@ -165,6 +162,19 @@ std::vector<Suspension> SuspensionBook::Own(MonotonicTime now) const {
     }
   }
   return own;
+}
+
+std::vector<Suspension> SuspensionBook::Known(MonotonicTime now) const {
+  std::vector<Suspension> known;
+  std::lock_guard guard(mutex_);
+  for (const auto& [target, record] : records_) {
+    for (const Statement& statement : record->statements_) {
+      if (statement.until > now) {
+        known.push_back(AsSuspension(*record, statement));
+      }
+    }
+  }
+  return known;
 }
 
 std::optional<Suspension> SuspensionBook::ActiveOf(const TargetRecord& record,
@@ -270,7 +280,8 @@ void SuspensionBook::Settle(TargetRecord& record, MonotonicTime now) {
 }
 
 Suspension SuspensionBook::AsSuspension(const TargetRecord& record, const Statement& statement) {
-  return {record.target(), statement.reason, statement.until, statement.epoch, statement.origin};
+  return {record.target(), statement.reason, statement.until,
+          statement.epoch, statement.origin, statement.lifted};
 }
 
 void SuspensionBook::DropExpiredUnknown(MonotonicTime now) {

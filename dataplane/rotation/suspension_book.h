@@ -87,10 +87,14 @@ class SuspensionBook {
   uint32_t CountFailure(const std::string& target, MonotonicTime now,
                         const std::shared_ptr<ChangeSignal>& signal);
 
-  void ApplyRemote(const Suspension& suspension, bool lifted, MonotonicTime now);
-  std::optional<Suspension> Lift(const std::string& target, MonotonicTime now);
+  // Returns what others have to be told in turn: when this node said in an earlier life that the
+  // target is off for longer than it says now, it says so again.
+  std::optional<Suspension> ApplyRemote(const Suspension& said, MonotonicTime now);
+  // Returns the statements that were lifted.
+  std::vector<Suspension> Lift(const std::string& target, MonotonicTime now);
   std::vector<Suspension> Active(MonotonicTime now) const;
   std::vector<Suspension> Own(MonotonicTime now) const;
+  std::vector<Suspension> Known(MonotonicTime now) const;
   std::optional<Suspension> ActiveOf(const TargetRecord& record, MonotonicTime now) const;
   // Forgets the records of targets that are not configured any more.
   void Forget(const std::vector<std::string>& targets);
@@ -104,10 +108,13 @@ class SuspensionBook {
   static const Statement* Longest(const TargetRecord& record, MonotonicTime now);
   // Brings the record's end up to date after its statements have changed, and tells the rotations.
   static void Settle(TargetRecord& record, MonotonicTime now);
+  // True when `said` was said in an earlier life of this node and reaches further than `own`.
+  bool Outlasts(const Suspension& said, const Statement& own) const;
   static Suspension AsSuspension(const TargetRecord& record, const Statement& statement);
   void DropExpiredUnknown(MonotonicTime now);
 
   const std::string node_;
+  const uint64_t first_epoch_;
   mutable std::mutex mutex_;
   uint64_t epoch_;
   absl::flat_hash_map<std::string, std::shared_ptr<TargetRecord>> records_;

@@ -32,72 +32,61 @@ rotation::Reason FromProto(v1::SuspensionReason reason) {
   }
 }
 
-Duration FromProto(const google::protobuf::Duration& duration) {
-  // A year is more than any suspension; the bound keeps the sum below from overflowing.
-  constexpr int64_t kMaxSeconds = int64_t{365} * 24 * 3600;
-  const int64_t seconds = std::clamp<int64_t>(duration.seconds(), 0, kMaxSeconds);
-  const int64_t nanos = std::clamp<int64_t>(duration.nanos(), 0, 999'999'999);
-  return std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanos);
+v1::Suspension ToProto(const rotation::Suspension& suspension, MonotonicTime now) {
+  v1::Suspension message;
+  message.set_target(suspension.target);
+  message.set_reason(ToProto(suspension.reason));
+  message.set_epoch(suspension.epoch);
+  message.set_origin(suspension.origin);
+  message.set_lifted(suspension.lifted);
+  ToProto(suspension.until - now, *message.mutable_remaining());
+  return message;
 }
 
-void ToProto(Duration duration, google::protobuf::Duration& out) {
-  const int64_t nanos = std::max<int64_t>(duration.count(), 0);
-  out.set_seconds(nanos / 1'000'000'000);
-  out.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+rotation::Suspension FromProto(const v1::Suspension& message, MonotonicTime sent) {
+  return {message.target(),
+          FromProto(message.reason()),
+          sent + FromProto(message.remaining()),
+          message.epoch(),
+          message.origin(),
+          message.lifted()};
 }
 
-void SuspensionOutbox::Add(const rotation::Suspension& suspension, MonotonicTime now) {
-  Insert({suspension, suspension.until <= now});
-}
-
-void SuspensionOutbox::Insert(Item item) {
-  const auto known = items_.find(item.suspension.target);
+void SuspensionOutbox::Add(const rotation::Suspension& suspension) {
+  const std::pair key(suspension.target, suspension.origin);
+  const auto known = items_.find(key);
   if (known != items_.end()) {
-    if (known->second.suspension.epoch <= item.suspension.epoch) {
-      known->second = std::move(item);
+    const rotation::Suspension& item = known->second;
+    if (item.epoch < suspension.epoch || (item.epoch == suspension.epoch && !item.lifted)) {
+      known->second = suspension;
     }
     return;
   }
   if (items_.size() >= capacity_) {
-    const auto first_to_end =
-        std::min_element(items_.begin(), items_.end(), [](const auto& a, const auto& b) {
-          return a.second.suspension.until < b.second.suspension.until;
-        });
+    const auto first_to_end = std::min_element(
+        items_.begin(), items_.end(),
+        [](const auto& a, const auto& b) { return a.second.until < b.second.until; });
     items_.erase(first_to_end);
     ++dropped_;
   }
-  std::string target = item.suspension.target;
-  items_.emplace(std::move(target), std::move(item));
+  items_.emplace(key, suspension);
 }
 
 v1::SuspensionReport SuspensionOutbox::Take(size_t limit, MonotonicTime now) {
   v1::SuspensionReport report;
   while (!items_.empty() && report.items_size() < static_cast<int>(limit)) {
-    const Item& item = items_.begin()->second;
-    if (item.lifted || item.suspension.until > now) {
-      v1::Suspension& message = *report.add_items();
-      message.set_target(item.suspension.target);
-      message.set_reason(ToProto(item.suspension.reason));
-      message.set_epoch(item.suspension.epoch);
-      message.set_origin(item.suspension.origin);
-      message.set_lifted(item.lifted);
-      ToProto(item.suspension.until - now, *message.mutable_remaining());
+    const rotation::Suspension& item = items_.begin()->second;
+    if (item.until > now) {
+      *report.add_items() = ToProto(item, now);
     }
     items_.erase(items_.begin());
   }
   return report;
 }
 
-void SuspensionOutbox::Restore(const v1::SuspensionReport& report, MonotonicTime now) {
+void SuspensionOutbox::Restore(const v1::SuspensionReport& report, MonotonicTime sent) {
   for (const v1::Suspension& message : report.items()) {
-    Item item;
-    item.suspension.target = message.target();
-    item.suspension.reason = FromProto(message.reason());
-    item.suspension.epoch = message.epoch();
-    item.suspension.origin = message.origin();
-    item.suspension.until = now + FromProto(message.remaining());
-    item.lifted = message.lifted();
-    Insert(std::move(item));
+    Add(FromProto(message, sent));
   }
 }
 

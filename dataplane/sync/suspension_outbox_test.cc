@@ -13,17 +13,18 @@ using ::testing::SizeIs;
 
 class SuspensionOutboxTest : public ::testing::Test {
  protected:
-  rotation::Suspension Make(const std::string& target, uint64_t epoch, int length) {
-    return {target, rotation::Reason::kQuota, now_ + seconds(length), epoch, "node"};
+  rotation::Suspension Make(const std::string& target, uint64_t epoch, int length,
+                            bool lifted = false) {
+    return {target, rotation::Reason::kQuota, now_ + seconds(length), epoch, "node", lifted};
   }
   const MonotonicTime now_{std::chrono::hours(5)};
 };
 
-TEST_F(SuspensionOutboxTest, KeepsTheNewestPerTarget) {
+TEST_F(SuspensionOutboxTest, KeepsTheNewestPerTargetAndOrigin) {
   SuspensionOutbox outbox;
-  outbox.Add(Make("t", 2, 60), now_);
-  outbox.Add(Make("t", 1, 90), now_);
-  outbox.Add(Make("u", 1, 30), now_);
+  outbox.Add(Make("t", 2, 60));
+  outbox.Add(Make("t", 1, 90));
+  outbox.Add(Make("u", 1, 30));
 
   const v1::SuspensionReport report = outbox.Take(100, now_ + seconds(10));
 
@@ -34,26 +35,38 @@ TEST_F(SuspensionOutboxTest, KeepsTheNewestPerTarget) {
   EXPECT_TRUE(outbox.empty());
 }
 
-TEST_F(SuspensionOutboxTest, AnEndThatHasComeIsALift) {
+TEST_F(SuspensionOutboxTest, ALiftReplacesTheStatementThatItLiftsInAnyOrder) {
   SuspensionOutbox outbox;
-  outbox.Add(Make("t", 3, 0), now_);
+  outbox.Add(Make("t", 3, 60));
+  outbox.Add(Make("t", 3, 60, /*lifted=*/true));
+  outbox.Add(Make("t", 3, 60));
   const v1::SuspensionReport report = outbox.Take(100, now_);
   ASSERT_THAT(report.items(), SizeIs(1));
   EXPECT_TRUE(report.items(0).lifted());
+  EXPECT_EQ(report.items(0).remaining().seconds(), 60);
+}
+
+TEST_F(SuspensionOutboxTest, StatementsOfTwoOriginsDoNotReplaceEachOther) {
+  SuspensionOutbox outbox;
+  outbox.Add(Make("t", 3, 60));
+  rotation::Suspension other = Make("t", 9, 60);
+  other.origin = "another";
+  outbox.Add(other);
+  EXPECT_THAT(outbox.Take(100, now_).items(), SizeIs(2));
 }
 
 TEST_F(SuspensionOutboxTest, WhatEndsWhileItWaitsIsNotReported) {
   SuspensionOutbox outbox;
-  outbox.Add(Make("t", 1, 10), now_);
+  outbox.Add(Make("t", 1, 10));
   EXPECT_THAT(outbox.Take(100, now_ + seconds(10)).items(), IsEmpty());
 }
 
 TEST_F(SuspensionOutboxTest, WhatCouldNotBeWrittenComesBackUnlessThereIsNewer) {
   SuspensionOutbox outbox;
-  outbox.Add(Make("t", 1, 60), now_);
-  outbox.Add(Make("u", 1, 60), now_);
+  outbox.Add(Make("t", 1, 60));
+  outbox.Add(Make("u", 1, 60));
   const v1::SuspensionReport lost = outbox.Take(100, now_);
-  outbox.Add(Make("t", 2, 0), now_);
+  outbox.Add(Make("t", 2, 60, /*lifted=*/true));
 
   outbox.Restore(lost, now_);
 
@@ -67,7 +80,7 @@ TEST_F(SuspensionOutboxTest, WhatCouldNotBeWrittenComesBackUnlessThereIsNewer) {
 TEST_F(SuspensionOutboxTest, IsBoundedAndDropsWhatEndsFirst) {
   SuspensionOutbox outbox(3);
   for (int i = 0; i < 5; ++i) {
-    outbox.Add(Make("t" + std::to_string(i), 1, 100 + i), now_);
+    outbox.Add(Make("t" + std::to_string(i), 1, 100 + i));
   }
   EXPECT_EQ(outbox.dropped(), 2u);
   const v1::SuspensionReport report = outbox.Take(100, now_);
@@ -78,7 +91,7 @@ TEST_F(SuspensionOutboxTest, IsBoundedAndDropsWhatEndsFirst) {
 TEST_F(SuspensionOutboxTest, TakesNoMoreThanTheLimit) {
   SuspensionOutbox outbox;
   for (int i = 0; i < 5; ++i) {
-    outbox.Add(Make("t" + std::to_string(i), 1, 100), now_);
+    outbox.Add(Make("t" + std::to_string(i), 1, 100));
   }
   EXPECT_THAT(outbox.Take(3, now_).items(), SizeIs(3));
   EXPECT_THAT(outbox.Take(3, now_).items(), SizeIs(2));

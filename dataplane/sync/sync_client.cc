@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/proto_duration.h"
 
 namespace rota::sync {
 namespace {
@@ -55,7 +56,7 @@ void SyncClient::Start() {
 }
 
 void SyncClient::ReportSuspension(const rotation::Suspension& suspension) {
-  inbox_->AddSuspension(suspension, clock_.Now());
+  inbox_->AddSuspension(suspension);
 }
 
 SyncState SyncClient::state() const {
@@ -93,9 +94,8 @@ MonotonicTime SyncClient::NextDeadline() const {
   }
   next = std::min(next, welcomed_ ? last_received_ + options_.silence_timeout
                                   : opened_at_ + options_.welcome_timeout);
-  if (leave_at_.has_value()) {
-    next = std::min(next, *leave_at_);
-  }
+  next = std::min(next, leave_at_.value_or(next));
+  next = std::min(next, remind_at_.value_or(next));
   if (!writing_ && welcomed_) {
     next = std::min(next, last_written_ + options_.heartbeat_interval);
   }
@@ -122,6 +122,8 @@ void SyncClient::OnTime(MonotonicTime now) {
   } else if (leave_at_.has_value() && now >= *leave_at_) {
     backoff_.Reset();
     Disconnect(absl::UnavailableError("the controller asked to connect elsewhere"), now);
+  } else if (remind_at_.has_value() && now >= *remind_at_) {
+    Remind(now);
   }
 }
 
@@ -133,6 +135,9 @@ void SyncClient::Connect(MonotonicTime now) {
   writing_ = false;
   ack_.reset();
   leave_at_.reset();
+  remind_at_.reset();
+  controller_clock_ = {};
+  controller_view_.Clear();
   opened_at_ = now;
   last_received_ = now;
   {
@@ -148,7 +153,7 @@ void SyncClient::Connect(MonotonicTime now) {
 void SyncClient::Disconnect(const absl::Status& status, MonotonicTime now) {
   stream_.reset();  // cancels
   ++stream_number_;
-  inbox_->RestoreSuspensions(writing_report_, now);
+  inbox_->RestoreSuspensions(writing_report_, last_written_);
   writing_report_.Clear();
   const std::string controller = transport_->address(address_);
   address_ = (address_ + 1) % transport_->address_count();
@@ -179,7 +184,7 @@ void SyncClient::Handle(SyncEvent event, MonotonicTime now) {
   } else if (auto* message = std::get_if<MessageEvent>(&event.what)) {
     On(std::move(*message), now);
   } else if (const auto* written = std::get_if<WriteDoneEvent>(&event.what)) {
-    On(*written, now);
+    On(*written);
   } else if (const auto* closed = std::get_if<ClosedEvent>(&event.what)) {
     On(*closed, now);
   }
@@ -188,6 +193,8 @@ void SyncClient::Handle(SyncEvent event, MonotonicTime now) {
 void SyncClient::On(MessageEvent event, MonotonicTime now) {
   last_received_ = now;
   v1::ServerMessage& message = event.message;
+  const MonotonicTime sent =
+      message.has_sent_at() ? controller_clock_.Received(FromProto(message.sent_at()), now) : now;
   if (!welcomed_ && !message.has_welcome()) {
     Disconnect(absl::InvalidArgumentError("the controller's first message is not Welcome"), now);
     return;
@@ -200,7 +207,7 @@ void SyncClient::On(MessageEvent event, MonotonicTime now) {
       OnChunk(std::move(*message.mutable_chunk()), now);
       break;
     case v1::ServerMessage::kSuspensions:
-      OnSuspensions(message.suspensions(), now);
+      OnSuspensions(message.suspensions(), sent, now);
       break;
     case v1::ServerMessage::kDrain:
       leave_at_ = now + Duration(static_cast<int64_t>(
@@ -232,9 +239,12 @@ void SyncClient::OnWelcome(const v1::Welcome& welcome, MonotonicTime now) {
   // The controller may be new and know nothing: everything this process has decided is told again.
   for (const rotation::Suspension& suspension : callbacks_.own_suspensions(now)) {
     if (suspension.until > now) {
-      inbox_->AddSuspension(suspension, now);
+      inbox_->AddSuspension(suspension);
+      controller_view_.Has(suspension);
     }
   }
+  remind_at_ = now + Duration(static_cast<int64_t>(
+                         options_.random() * static_cast<double>(options_.remind_within.count())));
   log::Info("sync", "connected to a controller",
             {{"controller", transport_->address(address_)}, {"server", welcome.server()}});
   std::lock_guard guard(state_mutex_);
@@ -254,31 +264,41 @@ void SyncClient::OnChunk(v1::Chunk chunk, MonotonicTime now) {
   }
 }
 
-void SyncClient::OnSuspensions(const v1::SuspensionUpdate& update, MonotonicTime now) {
-  std::vector<rotation::Registry::RemoteSuspension> items;
+void SyncClient::OnSuspensions(const v1::SuspensionUpdate& update, MonotonicTime sent,
+                               MonotonicTime now) {
+  std::vector<rotation::Suspension> items;
   items.reserve(static_cast<size_t>(update.items_size()));
   for (const v1::Suspension& message : update.items()) {
-    rotation::Registry::RemoteSuspension& item = items.emplace_back();
-    item.suspension.target = message.target();
-    item.suspension.reason = FromProto(message.reason());
-    item.suspension.until = now + FromProto(message.remaining());
-    item.suspension.epoch = message.epoch();
-    item.suspension.origin = message.origin();
-    item.lifted = message.lifted();
+    items.push_back(FromProto(message, sent));
+    if (remind_at_.has_value()) {
+      controller_view_.Has(items.back());
+    }
   }
   if (!items.empty()) {
     callbacks_.apply_remote(items, now);
   }
 }
 
-void SyncClient::On(const WriteDoneEvent& event, MonotonicTime now) {
+// The controller may have started anew while the origin of a statement is gone: then nobody but
+// those who were told can tell it.
+void SyncClient::Remind(MonotonicTime now) {
+  remind_at_.reset();
+  for (const rotation::Suspension& statement : callbacks_.known_suspensions(now)) {
+    if (controller_view_.Lacks(statement, options_.node)) {
+      inbox_->AddSuspension(statement);
+    }
+  }
+  controller_view_.Clear();
+}
+
+void SyncClient::On(const WriteDoneEvent& event) {
   writing_ = false;
   if (event.ok) {
     writing_report_.Clear();
     return;
   }
   // The reason follows with ClosedEvent.
-  inbox_->RestoreSuspensions(writing_report_, now);
+  inbox_->RestoreSuspensions(writing_report_, last_written_);
   writing_report_.Clear();
   writing_ = true;  // nothing more goes out on this stream
 }
@@ -335,6 +355,7 @@ void SyncClient::Write(MonotonicTime now) {
   }
   writing_ = true;
   last_written_ = now;
+  ToProto(now - opened_at_, *message.mutable_sent_at());
   stream_->StartWrite(std::move(message));
 }
 

@@ -17,8 +17,10 @@
 
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/remote_clock.h"
 #include "dataplane/rotation/registry.h"
 #include "dataplane/sync/apply_worker.h"
+#include "dataplane/sync/controller_view.h"
 #include "dataplane/sync/stager.h"
 #include "dataplane/sync/sync_inbox.h"
 #include "dataplane/sync/sync_state.h"
@@ -37,22 +39,24 @@ struct SyncClientOptions {
   Duration welcome_timeout = std::chrono::seconds(10);
   Duration heartbeat_interval = std::chrono::seconds(15);
   Duration silence_timeout = std::chrono::seconds(45);
+  Duration remind_within = std::chrono::seconds(1);       // of Welcome: what the controller lacks
   Duration first_retry = std::chrono::milliseconds(100);  // doubling, full jitter
   Duration longest_retry = std::chrono::seconds(15);
   Backoff::Random random = Backoff::SystemRandom();  // jitter, and the first controller to try
   StagerLimits limits;
 };
 
-// What the client works on. None of them may call the client back; `apply` comes on one thread, the
-// others on another one.
+// What the client works on. None of them may call the client back but for ReportSuspension; `apply`
+// comes on one thread, the others on another one.
 struct SyncCallbacks {
   // Builds and publishes; see resource_store.h.
   Applier apply;
   // rotation::Registry::ApplyRemote.
-  std::function<void(const std::vector<rotation::Registry::RemoteSuspension>&, MonotonicTime)>
-      apply_remote;
+  std::function<void(const std::vector<rotation::Suspension>&, MonotonicTime)> apply_remote;
   // rotation::Registry::Own: repeated to a controller after each reconnect.
   std::function<std::vector<rotation::Suspension>(MonotonicTime)> own_suspensions;
+  // rotation::Registry::Known: a controller that lacks some of them is told, whose ever they are.
+  std::function<std::vector<rotation::Suspension>(MonotonicTime)> known_suspensions;
   // rotation::Registry::SetPhase, before the stream's first transaction.
   std::function<void(uint64_t)> set_phase;
 };
@@ -66,7 +70,7 @@ class SyncClient {
 
   void Start();
   // From rotation::Registry's listener: never blocks for long, never calls back. What cannot be
-  // sent now is kept, the newest per target.
+  // sent now is kept, the newest per target and origin.
   void ReportSuspension(const rotation::Suspension& suspension);
   SyncState state() const;
 
@@ -79,13 +83,15 @@ class SyncClient {
   void Disconnect(const absl::Status& status, MonotonicTime now);
   void Handle(SyncEvent event, MonotonicTime now);
   void On(MessageEvent event, MonotonicTime now);
-  void On(const WriteDoneEvent& event, MonotonicTime now);
+  void On(const WriteDoneEvent& event);
   void On(const ClosedEvent& event, MonotonicTime now);
   void On(AppliedEvent event, bool of_this_stream, MonotonicTime now);
   void On(const LoadedEvent& event);
   void OnWelcome(const rota::sync::v1::Welcome& welcome, MonotonicTime now);
   void OnChunk(rota::sync::v1::Chunk chunk, MonotonicTime now);
-  void OnSuspensions(const rota::sync::v1::SuspensionUpdate& update, MonotonicTime now);
+  void OnSuspensions(const rota::sync::v1::SuspensionUpdate& update, MonotonicTime sent,
+                     MonotonicTime now);
+  void Remind(MonotonicTime now);
   void Write(MonotonicTime now);
   bool NextMessage(MonotonicTime now, rota::sync::v1::ClientMessage& message);
 
@@ -110,6 +116,9 @@ class SyncClient {
   bool configured_ = false;  // something has been applied
   std::optional<rota::sync::v1::Ack> ack_;
   rota::sync::v1::SuspensionReport writing_report_;
+  RemoteClock controller_clock_;
+  ControllerView controller_view_;
+  std::optional<MonotonicTime> remind_at_;
   uint64_t heartbeats_ = 0;
   std::string logged_error_;
 

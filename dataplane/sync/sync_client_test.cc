@@ -51,8 +51,7 @@ class SyncClientTest : public ::testing::Test {
       changed_.notify_all();
       return result;
     };
-    callbacks.apply_remote = [this](const std::vector<rotation::Registry::RemoteSuspension>& items,
-                                    MonotonicTime) {
+    callbacks.apply_remote = [this](const std::vector<rotation::Suspension>& items, MonotonicTime) {
       std::lock_guard guard(mutex_);
       remote_.insert(remote_.end(), items.begin(), items.end());
       changed_.notify_all();
@@ -60,6 +59,10 @@ class SyncClientTest : public ::testing::Test {
     callbacks.own_suspensions = [this](MonotonicTime) {
       std::lock_guard guard(mutex_);
       return own_;
+    };
+    callbacks.known_suspensions = [this](MonotonicTime) {
+      std::lock_guard guard(mutex_);
+      return known_;
     };
     callbacks.set_phase = [this](uint64_t phase) { phase_ = phase; };
     client_ = std::make_unique<SyncClient>(
@@ -108,8 +111,9 @@ class SyncClientTest : public ::testing::Test {
   std::condition_variable changed_;
   bool hold_ = false;
   std::vector<ResourceMap> applied_;
-  std::vector<rotation::Registry::RemoteSuspension> remote_;
+  std::vector<rotation::Suspension> remote_;
   std::vector<rotation::Suspension> own_;
+  std::vector<rotation::Suspension> known_;
   std::vector<TestResource> reject_;
   std::atomic<uint64_t> phase_{0};
   v1::Hello hello_;
@@ -313,9 +317,9 @@ TEST_F(SyncClientTest, ReportsSuspensionsAtOnceWhileATransactionIsBeingApplied) 
   {
     std::unique_lock lock(mutex_);
     ASSERT_TRUE(changed_.wait_for(lock, seconds(10), [this] { return !remote_.empty(); }));
-    EXPECT_EQ(remote_[0].suspension.target, "u");
-    EXPECT_EQ(remote_[0].suspension.until, clock_.Now() + seconds(30));
-    EXPECT_EQ(remote_[0].suspension.reason, rotation::Reason::kAuth);
+    EXPECT_EQ(remote_[0].target, "u");
+    EXPECT_EQ(remote_[0].until, clock_.Now() + seconds(30));
+    EXPECT_EQ(remote_[0].reason, rotation::Reason::kAuth);
     EXPECT_FALSE(remote_[0].lifted);
     EXPECT_TRUE(applied_.empty());
     hold_ = false;
@@ -342,6 +346,70 @@ TEST_F(SyncClientTest, SuspensionsMadeWithoutAControllerAreToldOnceAndRepeatedAf
   message = stream->Await();
   ASSERT_THAT(message.report().items(), SizeIs(1));
   EXPECT_EQ(message.report().items(0).target(), "t");
+}
+
+TEST_F(SyncClientTest, AControllerIsRemindedOfWhatItLacksAndOfNothingElse) {
+  own_ = {Suspension("own", 1, 60)};
+  known_ = own_;
+  for (const char* target : {"lost", "told", "overtaken", "lifted", "hearsay"}) {
+    rotation::Suspension statement = Suspension(target, 5, 60);
+    statement.origin = "node-2";
+    known_.push_back(statement);
+  }
+  known_[4].lifted = true;
+  known_[5].reason = rotation::Reason::kAuth;
+  Start();
+  const auto stream = Welcome();
+  EXPECT_EQ(stream->Await().report().items(0).target(), "own");
+  v1::ServerMessage update;
+  for (const auto& [target, epoch] : {std::pair("told", 5), {"overtaken", 6}, {"lifted", 5}}) {
+    v1::Suspension& item = *update.mutable_suspensions()->add_items();
+    item.set_target(target);
+    item.set_origin("node-2");
+    item.set_epoch(static_cast<uint64_t>(epoch));
+    item.mutable_remaining()->set_seconds(50);
+  }
+  stream->Send(update);
+  ASSERT_TRUE(Await([this] {
+    std::lock_guard guard(mutex_);
+    return remote_.size() == 3;
+  }));
+  clock_.AwaitWaiters(1);
+  EXPECT_FALSE(stream->HasWritten());
+
+  clock_.Advance(milliseconds(500));
+
+  const v1::ClientMessage message = stream->Await();
+  ASSERT_THAT(message.report().items(), SizeIs(2));
+  EXPECT_EQ(message.report().items(0).target(), "lifted");
+  EXPECT_TRUE(message.report().items(0).lifted());
+  EXPECT_EQ(message.report().items(1).target(), "lost");
+  EXPECT_EQ(message.report().items(1).origin(), "node-2");
+}
+
+TEST_F(SyncClientTest, AMessageThatWasHeldUpDoesNotMoveTheEnd) {
+  Start();
+  const auto stream = controllers_->AwaitStream();
+  stream->Await();
+  v1::ServerMessage message;
+  message.mutable_welcome()->set_server("scripted");
+  message.mutable_sent_at()->set_seconds(0);
+  stream->Send(message);
+  ASSERT_TRUE(Await([this] { return client_->state().connected; }));
+  const MonotonicTime end = clock_.Now() + seconds(2) + seconds(30);
+  message.Clear();
+  message.mutable_sent_at()->set_seconds(2);
+  v1::Suspension& item = *message.mutable_suspensions()->add_items();
+  item.set_target("t");
+  item.set_origin("node-2");
+  item.mutable_remaining()->set_seconds(30);
+  clock_.Advance(seconds(9));
+
+  stream->Send(message);
+
+  std::unique_lock lock(mutex_);
+  ASSERT_TRUE(changed_.wait_for(lock, seconds(10), [this] { return !remote_.empty(); }));
+  EXPECT_EQ(remote_[0].until, end);
 }
 
 TEST_F(SyncClientTest, DrainMeansAnotherControllerWithinTheTimeGiven) {

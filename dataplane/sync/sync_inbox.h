@@ -50,18 +50,18 @@ class SyncInbox {
     events_.push_back(std::move(event));
     Wake();
   }
-  void AddSuspension(const rotation::Suspension& suspension, MonotonicTime now) {
+  void AddSuspension(const rotation::Suspension& suspension) {
     std::lock_guard guard(mutex_);
-    outbox_.Add(suspension, now);
+    outbox_.Add(suspension);
     Wake();
   }
   rota::sync::v1::SuspensionReport TakeSuspensions(size_t limit, MonotonicTime now) {
     std::lock_guard guard(mutex_);
     return outbox_.Take(limit, now);
   }
-  void RestoreSuspensions(const rota::sync::v1::SuspensionReport& report, MonotonicTime now) {
+  void RestoreSuspensions(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent) {
     std::lock_guard guard(mutex_);
-    outbox_.Restore(report, now);
+    outbox_.Restore(report, sent);
   }
   uint64_t dropped_suspensions() const {
     std::lock_guard guard(mutex_);

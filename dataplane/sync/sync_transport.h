@@ -6,22 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "absl/status/status.h"
+#include "common/stream_events.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::sync {
 
-// What a stream tells its user, from any thread, in order. Never from within a call to SyncStream.
-class SyncStreamEvents {
- public:
-  virtual ~SyncStreamEvents() = default;
-  // The answer to one StartRead.
-  virtual void OnMessage(rota::sync::v1::ServerMessage message) = 0;
-  // The answer to one StartWrite.
-  virtual void OnWriteDone(bool ok) = 0;
-  // The stream is over, with the server's status (or the transport's). Exactly once, last.
-  virtual void OnClosed(absl::Status status) = 0;
-};
+using SyncStreamEvents = StreamEvents<rota::sync::v1::ServerMessage>;
 
 // One try to talk to one controller. Single-thread. The destructor cancels; events may still come
 // after.

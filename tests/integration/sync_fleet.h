@@ -82,6 +82,7 @@ class TestDataPlane {
       remote_at_ = clock_.Now();
     };
     callbacks.own_suspensions = [this](MonotonicTime now) { return registry_.Own(now); };
+    callbacks.known_suspensions = [this](MonotonicTime now) { return registry_.Known(now); };
     callbacks.set_phase = [this](uint64_t phase) { registry_.SetPhase(phase); };
     client_ = std::make_unique<sync::SyncClient>(std::move(options), std::move(transport),
                                                  std::move(callbacks), clock);

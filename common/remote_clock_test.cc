@@ -1,0 +1,59 @@
+#include "common/remote_clock.h"
+
+#include "gtest/gtest.h"
+
+namespace rota {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// The peer's clock started when the local one stood at kOrigin.
+constexpr MonotonicTime kOrigin{std::chrono::hours(7)};
+
+TEST(RemoteClockTest, AMessageThatWasHeldUpIsNotTakenForALaterOne) {
+  RemoteClock clock;
+  clock.Received(seconds(1), kOrigin + seconds(1) + milliseconds(2));
+
+  const MonotonicTime sent = clock.Received(seconds(5), kOrigin + seconds(5) + seconds(4));
+
+  EXPECT_EQ(sent, kOrigin + seconds(5) + milliseconds(2));
+}
+
+TEST(RemoteClockTest, TheShortestDelayCountsWheneverItComes) {
+  RemoteClock clock;
+  EXPECT_EQ(clock.Received(seconds(1), kOrigin + seconds(3)), kOrigin + seconds(3));
+  clock.Received(seconds(4), kOrigin + seconds(4) + milliseconds(1));
+
+  EXPECT_EQ(clock.Received(seconds(5), kOrigin + seconds(6)),
+            kOrigin + seconds(5) + milliseconds(1));
+}
+
+TEST(RemoteClockTest, NothingIsSentAfterItWasReceived) {
+  RemoteClock clock;
+  for (int i = 0; i < 1000; ++i) {
+    const MonotonicTime received = kOrigin + seconds(i) + milliseconds(i * 37 % 90);
+    EXPECT_LE(clock.Received(seconds(i), received), received);
+  }
+}
+
+TEST(RemoteClockTest, ClocksThatDriftApartAreFollowed) {
+  RemoteClock clock;
+  MonotonicTime sent;
+  MonotonicTime received;
+  for (int i = 0; i < 3600; ++i) {
+    // 50 ppm: 180 ms in an hour.
+    received = kOrigin + seconds(i) + std::chrono::microseconds(50 * i);
+    sent = clock.Received(seconds(i), received);
+  }
+  EXPECT_LE(received - sent, milliseconds(3));
+}
+
+TEST(RemoteClockTest, ALongSilenceBeforeADelayedMessageForgetsNothing) {
+  RemoteClock clock;
+  clock.Received(seconds(1), kOrigin + seconds(1));
+  EXPECT_EQ(clock.Received(seconds(2), kOrigin + seconds(70)), kOrigin + seconds(2));
+}
+
+}  // namespace
+}  // namespace rota

@@ -1,0 +1,32 @@
+#pragma once
+
+// PeerDialler over gRPC. A HOST that stands for several addresses (a headless Service) gives a
+// stream to each of them; the certificate has to be good for HOST all the same.
+//
+// Same TLS as the server's own: the certificate that data planes are shown is the client's
+// certificate here, and the CA of their certificates is the one that peers' are checked against.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/address.h"
+#include "controller/serve/peer_exchange.h"
+
+namespace rota::serve {
+
+struct PeerDiallerOptions {
+  std::vector<HostPort> peers;  // --peers
+  // All three, or none: then plaintext, to loopback only unless `insecure`.
+  std::string tls_cert;
+  std::string tls_key;
+  std::string tls_client_ca;
+  bool insecure = false;
+  Duration certificate_refresh = std::chrono::seconds(10);
+};
+
+// An error names the option or file at fault.
+absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options);
+
+}  // namespace rota::serve

@@ -1,0 +1,143 @@
+#include "controller/serve/peer_session.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+constexpr size_t kMaxNameBytes = 256;
+
+}  // namespace
+
+PeerSession::PeerSession(const PeerOptions& options, bool opened_here, PeerIdentity peer,
+                         size_t data_planes, MonotonicTime now)
+    : options_(options),
+      opened_here_(opened_here),
+      peer_(std::move(peer)),
+      data_planes_(data_planes),
+      opened_(now),
+      last_received_(now),
+      last_written_(now) {}
+
+absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTime now,
+                                    PeerEffects& effects) {
+  last_received_ = now;
+  effects.sent =
+      message.has_sent_at() ? peer_clock_.Received(FromProto(message.sent_at()), now) : now;
+  if (introduced() == message.has_hello()) {
+    return absl::InvalidArgumentError(introduced() ? "Hello came twice on one stream"
+                                                   : "the first message must be Hello");
+  }
+  switch (message.msg_case()) {
+    case v1::PeerMessage::kHello:
+      return OnHello(message.hello(), effects);
+    case v1::PeerMessage::kSuspensions:
+      if (static_cast<size_t>(message.suspensions().items_size()) > options_.max_items) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("a message has ", message.suspensions().items_size(),
+                         " statements, the limit is ", options_.max_items));
+      }
+      effects.statements = &message.suspensions().items();
+      return absl::OkStatus();
+    case v1::PeerMessage::kStatus:
+      effects.status_changed = peer_data_planes_ != message.status().data_planes();
+      peer_data_planes_ = message.status().data_planes();
+      return absl::OkStatus();
+    case v1::PeerMessage::MSG_NOT_SET:
+      return absl::OkStatus();  // a newer replica's message
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effects) {
+  if (hello.replica() == options_.replica) {
+    effects.is_self = true;
+    return absl::AlreadyExistsError("this is the replica that asks");
+  }
+  if (hello.replica().empty() || hello.replica().size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("PeerHello.replica must have 1 to ", kMaxNameBytes, " bytes"));
+  }
+  if (hello.gateway() != options_.gateway) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this controller serves gateway '", options_.gateway, "', not '",
+                     hello.gateway().substr(0, kMaxNameBytes),
+                     "': --peers must name replicas of one gateway"));
+  }
+  // Whoever speaks here speaks for every data plane: a data plane's own certificate is not enough.
+  if (std::any_of(peer_.uris.begin(), peer_.uris.end(), [](const std::string& uri) {
+        return std::string_view(uri).starts_with("urn:rota:node:");
+      })) {
+    return absl::PermissionDeniedError(
+        "the certificate is bound to a data plane (urn:rota:node:*): it is not a controller's");
+  }
+  replica_ = hello.replica();
+  server_ = hello.server().substr(0, kMaxNameBytes);
+  peer_data_planes_ = hello.status().data_planes();
+  effects.introduced = true;
+  effects.status_changed = true;
+  return absl::OkStatus();
+}
+
+std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub,
+                                                        MonotonicTime now) {
+  v1::PeerMessage message;
+  if (!hello_said_ && (opened_here_ || introduced())) {
+    hello_said_ = true;
+    v1::PeerHello& hello = *message.mutable_hello();
+    hello.set_replica(options_.replica);
+    hello.set_gateway(options_.gateway);
+    hello.set_server(options_.server);
+    hello.mutable_status()->set_data_planes(static_cast<uint32_t>(data_planes_));
+    status_said_ = true;
+  } else if (!introduced()) {
+    return std::nullopt;
+  } else if (lane_.has_something()) {
+    *message.mutable_suspensions() = lane_.Next(
+        lane_.needs_everything() ? hub.Known(now) : std::vector<SharedSuspension>{}, now);
+  } else if (!status_said_ || now - last_written_ >= options_.heartbeat_interval) {
+    message.mutable_status()->set_data_planes(static_cast<uint32_t>(data_planes_));
+    status_said_ = true;
+  } else {
+    return std::nullopt;
+  }
+  last_written_ = now;
+  ToProto(now - opened_, *message.mutable_sent_at());
+  return message;
+}
+
+void PeerSession::Add(const std::vector<SharedSuspension>& statements) {
+  if (introduced()) {  // else everything follows
+    lane_.Add(statements);
+  }
+}
+
+void PeerSession::SetDataPlanes(size_t data_planes) {
+  if (data_planes != data_planes_) {
+    data_planes_ = data_planes;
+    status_said_ = false;
+  }
+}
+
+absl::Status PeerSession::CheckTimeouts(MonotonicTime now) const {
+  if (!introduced() && now - opened_ >= options_.hello_timeout) {
+    return absl::DeadlineExceededError("no Hello came in time");
+  }
+  if (now - last_received_ >= options_.silence_timeout) {
+    return absl::DeadlineExceededError("the replica has been silent for too long");
+  }
+  return absl::OkStatus();
+}
+
+MonotonicTime PeerSession::NextDeadline() const {
+  const MonotonicTime silence = last_received_ + options_.silence_timeout;
+  return introduced() ? std::min(silence, last_written_ + options_.heartbeat_interval)
+                      : std::min(silence, opened_ + options_.hello_timeout);
+}
+
+}  // namespace rota::serve

@@ -1,0 +1,98 @@
+#pragma once
+
+// One stream between two controller replicas, without a transport: messages go in, the next message
+// to write comes out. Both ends do the same, but for who says Hello first: the one that has opened
+// the stream. Nothing else is said before the other's Hello is found good.
+//
+// Thread-compatible (owner: PeerExchange::Connection, under its mutex).
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/remote_clock.h"
+#include "controller/serve/suspension_hub.h"
+#include "controller/serve/suspension_lane.h"
+#include "controller/serve/sync_session.h"
+#include "rota/sync/v1/sync.pb.h"
+
+namespace rota::serve {
+
+struct PeerOptions {
+  std::string replica;  // another one for every process
+  std::string gateway = "default/rota";
+  std::string server = "rota-controller";  // for people
+  Duration heartbeat_interval = std::chrono::seconds(5);
+  Duration silence_timeout = std::chrono::seconds(15);
+  Duration hello_timeout = std::chrono::seconds(5);
+  Duration finish_timeout = std::chrono::seconds(5);  // for a status to reach a slow reader
+  Duration resolve_interval = std::chrono::seconds(10);
+  Duration first_retry = std::chrono::milliseconds(100);  // doubling, full jitter
+  Duration longest_retry = std::chrono::seconds(5);
+  size_t max_links = 64;      // streams at once, both ways
+  size_t max_addresses = 16;  // that are dialled; a fleet of replicas is 2 to 5
+  size_t max_items = 4096;    // statements in one message
+  Backoff::Random random = Backoff::SystemRandom();
+};
+
+// What a message means for others.
+struct PeerEffects {
+  bool introduced = false;     // Hello was accepted
+  bool status_changed = false;
+  bool is_self = false;        // the other end is this process
+  const SuspensionHub::Items* statements = nullptr;  // of the message; null: none
+  MonotonicTime sent;                                // when it was sent, by the local clock
+};
+
+class PeerSession {
+ public:
+  // `opened_here`: this end has opened the stream. `options` outlives the session.
+  PeerSession(const PeerOptions& options, bool opened_here, PeerIdentity peer, size_t data_planes,
+              MonotonicTime now);
+
+  // An error ends the stream with that status.
+  absl::Status OnMessage(const rota::sync::v1::PeerMessage& message, MonotonicTime now,
+                         PeerEffects& effects);
+  // What to write now; nothing when there is nothing to say. `hub` is asked for everything at
+  // first.
+  std::optional<rota::sync::v1::PeerMessage> NextMessage(const SuspensionHub& hub,
+                                                         MonotonicTime now);
+  void Add(const std::vector<SharedSuspension>& statements);
+  // How many data planes are connected to this replica.
+  void SetDataPlanes(size_t data_planes);
+
+  // DEADLINE_EXCEEDED when the peer is silent.
+  absl::Status CheckTimeouts(MonotonicTime now) const;
+  // When CheckTimeouts or NextMessage have something to do although nothing happens.
+  MonotonicTime NextDeadline() const;
+
+  bool opened_here() const { return opened_here_; }
+  bool introduced() const { return !replica_.empty(); }
+  const std::string& replica() const { return replica_; }  // of the other end; "" before its Hello
+  const std::string& server() const { return server_; }
+  size_t data_planes() const { return peer_data_planes_; }  // connected to the other end
+
+ private:
+  absl::Status OnHello(const rota::sync::v1::PeerHello& hello, PeerEffects& effects);
+
+  const PeerOptions& options_;
+  const bool opened_here_;
+  const PeerIdentity peer_;
+  std::string replica_;
+  std::string server_;
+  size_t peer_data_planes_ = 0;
+  size_t data_planes_;
+
+  bool hello_said_ = false;
+  bool status_said_ = true;  // Hello says it
+  SuspensionLane lane_;
+  RemoteClock peer_clock_;
+  MonotonicTime opened_;
+  MonotonicTime last_received_;
+  MonotonicTime last_written_;
+};
+
+}  // namespace rota::serve
