@@ -54,6 +54,8 @@ class ChannelHolder {
     retired_ = std::exchange(newest_, std::move(channel));
     return newest_;
   }
+  // No call uses them any more, so that they may go.
+  bool idle() const { return newest_.use_count() <= 1 && retired_.use_count() <= 1; }
 
  private:
   std::shared_ptr<grpc::Channel> newest_;

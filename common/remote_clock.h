@@ -5,8 +5,8 @@
 // shows how the two clocks stand to each other, and whatever another one took longer than that is
 // delay. So a time that is said as "in 30 s" does not move when the message is held up.
 //
-// Exact but for the shortest delay of the last minute or so, and for what the two clocks drift apart
-// in that time (50 ppm: 3 ms). Single-thread.
+// Exact but for the shortest delay of the last minute or so, and for what the two clocks drift
+// apart in that time (50 ppm: 3 ms). Single-thread.
 
 #include <algorithm>
 

@@ -126,7 +126,8 @@ absl::Status App::State::StartPeers(const Flags& flags) {
   options.tls_key = flags.tls_key;
   options.tls_client_ca = flags.tls_client_ca;
   options.insecure = flags.insecure;
-  ASSIGN_OR_RETURN(std::unique_ptr<serve::PeerDialler> dialler, serve::MakePeerDialler(options));
+  ASSIGN_OR_RETURN(std::unique_ptr<serve::PeerDialler> dialler,
+                   serve::MakePeerDialler(options, clock));
   exchange.Start(std::move(dialler));
   return absl::OkStatus();
 }

@@ -66,9 +66,13 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
       return;
     }
     connection_->OnMessage(incoming_);
+    incoming_ = In();  // parsing into it again would keep the memory of the largest message
     this->StartRead(&incoming_);
   }
-  void OnWriteDone(bool ok) override { connection_->OnWriteDone(ok); }
+  void OnWriteDone(bool ok) override {
+    outgoing_ = Out();  // else every idle stream would hold its last chunk
+    connection_->OnWriteDone(ok);
+  }
   void OnCancel() override {
     if (connection_ != nullptr) {
       connection_->OnPeerClosed();

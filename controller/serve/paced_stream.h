@@ -27,8 +27,13 @@ class OutgoingStream {
 template <typename Out>
 class PacedStream {
  public:
-  // Null until Open().
-  void Open(OutgoingStream<Out>& stream) { stream_ = &stream; }
+  // Nothing is written before.
+  void Open(OutgoingStream<Out>& stream) {
+    stream_ = &stream;
+    if (closing_) {
+      Finish();
+    }
+  }
   // The stream is over and will not be touched again.
   void Release() {
     stream_ = nullptr;

@@ -2,7 +2,12 @@
 
 #include <netdb.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <map>
+#include <mutex>
+#include <set>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -51,52 +56,87 @@ class DialledStream final : public PeerStream, public StreamEvents<v1::PeerMessa
   std::shared_ptr<Call> call_;
 };
 
-// The numeric addresses of one name; a failure is logged once per name.
+// Looks names up, again and again. Thread-safe.
 class Resolver {
  public:
-  std::vector<std::string> Resolve(const HostPort& peer) {
+  Resolver(std::vector<HostPort> peers, Duration interval, Clock& clock)
+      : peers_(std::move(peers)),
+        interval_(interval),
+        clock_(clock),
+        thread_([this](std::stop_token stop) { Run(stop); }) {}
+
+  std::vector<PeerAddress> addresses() const {
+    std::lock_guard guard(mutex_);
+    return addresses_;
+  }
+
+ private:
+  void Run(std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      std::vector<PeerAddress> found;
+      for (const HostPort& peer : peers_) {
+        LookUp(peer, found);
+      }
+      std::unique_lock lock(mutex_);
+      addresses_ = std::move(found);
+      const MonotonicTime next = clock_.Now() + interval_;
+      while (!stop.stop_requested() && clock_.Now() < next) {
+        clock_.WaitUntil(lock, wake_, next, stop);
+      }
+    }
+  }
+
+  // A failure is logged once.
+  void LookUp(const HostPort& peer, std::vector<PeerAddress>& addresses) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;
-    const std::string port = absl::StrCat(peer.port);
-    const int error = getaddrinfo(peer.host.c_str(), port.c_str(), &hints, &found);
+    const int error = getaddrinfo(peer.host.c_str(), nullptr, &hints, &found);
     if (error != 0) {
-      if (std::exchange(failing_[peer.host], true) == false) {
+      if (failing_.insert(peer.host).second) {
         log::Warn("peers", "a name of --peers is not found; it is tried again",
                   {{"host", peer.host}, {"reason", std::string(gai_strerror(error))}});
       }
-      return {};
+      return;
     }
-    failing_[peer.host] = false;
-    std::vector<std::string> addresses;
+    failing_.erase(peer.host);
     for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
       char host[NI_MAXHOST];
       if (getnameinfo(each->ai_addr, each->ai_addrlen, host, sizeof host, nullptr, 0,
                       NI_NUMERICHOST) == 0) {
-        addresses.push_back(HostPort{host, peer.port}.ToString());
+        addresses.push_back({peer.ToString(), HostPort{host, peer.port}.ToString()});
       }
     }
     freeaddrinfo(found);
-    return addresses;
   }
 
- private:
-  std::map<std::string, bool> failing_;
+  const std::vector<HostPort> peers_;
+  const Duration interval_;
+  Clock& clock_;
+  std::set<std::string> failing_;  // touched by the thread only
+  mutable std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::vector<PeerAddress> addresses_;
+  std::jthread thread_;  // last: uses the rest
 };
 
 class GrpcDialler final : public PeerDialler {
  public:
-  GrpcDialler(std::vector<HostPort> peers, std::shared_ptr<grpc::ChannelCredentials> credentials)
-      : peers_(std::move(peers)), credentials_(std::move(credentials)) {}
+  GrpcDialler(const PeerDiallerOptions& options,
+              std::shared_ptr<grpc::ChannelCredentials> credentials, Clock& clock)
+      : credentials_(std::move(credentials)),
+        resolver_(options.peers, options.resolve_interval, clock) {}
   ~GrpcDialler() override { live_->AwaitNone(); }
 
-  std::vector<PeerAddress> Resolve() override {
-    std::vector<PeerAddress> addresses;
-    for (const HostPort& peer : peers_) {
-      for (std::string& address : resolver_.Resolve(peer)) {
-        addresses.push_back({peer.ToString(), std::move(address)});
-      }
-    }
+  std::vector<PeerAddress> Addresses() override {
+    std::vector<PeerAddress> addresses = resolver_.addresses();
+    // Pods come and go: channels to addresses that are gone go too, once no call uses them.
+    std::erase_if(channels_, [&](const auto& entry) {
+      return entry.second.idle() &&
+             std::none_of(addresses.begin(), addresses.end(), [&](const PeerAddress& address) {
+               return address.address == entry.first;
+             });
+    });
     return addresses;
   }
 
@@ -109,24 +149,23 @@ class GrpcDialler final : public PeerDialler {
         v1::PeerService::NewStub(channels_[address.address].Renew(
             grpc::CreateCustomChannel(address.address, credentials_, arguments)));
     auto stream = std::make_shared<DialledStream>(std::move(connection));
-    stream->Start(std::make_shared<Call>(
-        [stub](grpc::ClientContext* context, auto* reactor) {
-          stub->async()->Exchange(context, reactor);
-        },
-        stream, live_));
+    stream->Start(
+        std::make_shared<Call>([stub](grpc::ClientContext* context,
+                                      auto* reactor) { stub->async()->Exchange(context, reactor); },
+                               stream, live_));
   }
 
  private:
-  const std::vector<HostPort> peers_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   const std::shared_ptr<LiveCalls> live_ = std::make_shared<LiveCalls>();
   Resolver resolver_;
-  std::map<std::string, ChannelHolder> channels_;  // by address; as many as PeerExchange dials
+  std::map<std::string, ChannelHolder> channels_;  // by address
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options) {
+absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options,
+                                                             Clock& clock) {
   const ClientTls tls = {.certificate = {"--tls-cert", options.tls_cert},
                          .key = {"--tls-key", options.tls_key},
                          .ca = {"--tls-client-ca", options.tls_client_ca},
@@ -145,7 +184,7 @@ absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOp
     ASSIGN_OR_RETURN(credentials, MakeClientCredentials(tls));
   }
   return std::unique_ptr<PeerDialler>(
-      std::make_unique<GrpcDialler>(options.peers, std::move(credentials)));
+      std::make_unique<GrpcDialler>(options, std::move(credentials), clock));
 }
 
 }  // namespace rota::serve

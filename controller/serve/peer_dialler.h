@@ -24,9 +24,12 @@ struct PeerDiallerOptions {
   std::string tls_client_ca;
   bool insecure = false;
   Duration certificate_refresh = std::chrono::seconds(10);
+  Duration resolve_interval = std::chrono::seconds(10);
 };
 
-// An error names the option or file at fault.
-absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options);
+// An error names the option or file at fault. `clock` outlives the dialler, which looks names up on
+// a thread of its own: that may take long.
+absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options,
+                                                             Clock& clock);
 
 }  // namespace rota::serve

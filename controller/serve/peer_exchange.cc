@@ -25,7 +25,7 @@ BackoffOptions RetryBackoff(const PeerOptions& options) {
 }  // namespace
 
 PeerExchange::PeerExchange(PeerOptions options, SyncService& service, Clock& clock)
-    : options_(std::move(options)), service_(service), clock_(clock), resolve_at_(clock.Now()) {
+    : options_(std::move(options)), service_(service), clock_(clock), update_at_(clock.Now()) {
   service_.SetPeerHooks(
       {.told = [this](const std::vector<SharedSuspension>& statements) { Tell(statements, ""); },
        .connected = [this](size_t data_planes) { OnConnected(data_planes); }});
@@ -208,19 +208,19 @@ void PeerExchange::Run(std::stop_token stop) {
       dials = dialler_ != nullptr;
     }
     if (dials) {
-      if (now >= resolve_at_) {
-        Resolve(now);
+      if (now >= update_at_) {
+        UpdateContacts(now);
       }
-      next = std::min({next, resolve_at_, DialDue(now)});
+      next = std::min({next, update_at_, DialDue(now)});
     }
     std::unique_lock lock(mutex_);
     clock_.WaitUntil(lock, wake_, std::max(next, now + kShortestTick), stop);
   }
 }
 
-void PeerExchange::Resolve(MonotonicTime now) {
-  const std::vector<PeerAddress> addresses = dialler_->Resolve();
-  resolve_at_ = now + options_.resolve_interval;
+void PeerExchange::UpdateContacts(MonotonicTime now) {
+  const std::vector<PeerAddress> addresses = dialler_->Addresses();
+  update_at_ = now + options_.update_interval;
   std::lock_guard guard(mutex_);
   for (auto& [address, contact] : contacts_) {
     contact.listed = false;
@@ -232,9 +232,8 @@ void PeerExchange::Resolve(MonotonicTime now) {
     }
   }
   // Who is not listed any more keeps its stream, but is not dialled again.
-  std::erase_if(contacts_, [](const auto& entry) {
-    return !entry.second.listed && !entry.second.connected;
-  });
+  std::erase_if(contacts_,
+                [](const auto& entry) { return !entry.second.listed && !entry.second.connected; });
 }
 
 MonotonicTime PeerExchange::DialDue(MonotonicTime now) {

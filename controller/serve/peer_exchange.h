@@ -8,8 +8,8 @@
 // told it, and what is known already goes no further. On a new stream both ends tell everything.
 //
 // The transport (gRPC, or in-process in tests) sits behind PeerStream and PeerDialler.
-// Thread-safe. One thread of its own: looks addresses up, opens streams, keeps time. What has to be
-// told is told on the thread that brings it.
+// Thread-safe. One thread of its own: opens streams, keeps time. What has to be told is told on the
+// thread that brings it.
 
 #include <atomic>
 #include <compare>
@@ -104,7 +104,7 @@ class PeerExchange {
   void Remove(Connection& connection, bool is_self);
   std::vector<std::shared_ptr<Connection>> Connections() const;
   void Run(std::stop_token stop);
-  void Resolve(MonotonicTime now);
+  void UpdateContacts(MonotonicTime now);
   MonotonicTime DialDue(MonotonicTime now);
 
   const PeerOptions options_;
@@ -125,7 +125,7 @@ class PeerExchange {
   bool stopping_ = false;
 
   std::unique_ptr<PeerDialler> dialler_;  // touched by the thread only, once it runs
-  MonotonicTime resolve_at_;              // so is this one
+  MonotonicTime update_at_;               // so is this one
   std::jthread thread_;                   // last: stops before the rest goes
 };
 
@@ -134,8 +134,8 @@ class PeerDialler {
  public:
   // The destructor waits for its streams to end.
   virtual ~PeerDialler() = default;
-  // Every address of every replica that was given, as of now. May block.
-  virtual std::vector<PeerAddress> Resolve() = 0;
+  // Every address of every replica that was given, as of the last look-up. Never blocks.
+  virtual std::vector<PeerAddress> Addresses() = 0;
   // Never blocks: opens the connection's stream (Connection::Open) and tells it what happens there.
   virtual void Dial(const PeerAddress& address,
                     std::shared_ptr<PeerExchange::Connection> connection) = 0;

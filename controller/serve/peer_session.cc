@@ -64,10 +64,9 @@ absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effec
         absl::StrCat("PeerHello.replica must have 1 to ", kMaxNameBytes, " bytes"));
   }
   if (hello.gateway() != options_.gateway) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this controller serves gateway '", options_.gateway, "', not '",
-                     hello.gateway().substr(0, kMaxNameBytes),
-                     "': --peers must name replicas of one gateway"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "this controller serves gateway '", options_.gateway, "', not '",
+        hello.gateway().substr(0, kMaxNameBytes), "': --peers must name replicas of one gateway"));
   }
   // Whoever speaks here speaks for every data plane: a data plane's own certificate is not enough.
   if (std::any_of(peer_.uris.begin(), peer_.uris.end(), [](const std::string& uri) {

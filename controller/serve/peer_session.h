@@ -28,9 +28,9 @@ struct PeerOptions {
   Duration heartbeat_interval = std::chrono::seconds(5);
   Duration silence_timeout = std::chrono::seconds(15);
   Duration hello_timeout = std::chrono::seconds(5);
-  Duration finish_timeout = std::chrono::seconds(5);  // for a status to reach a slow reader
-  Duration resolve_interval = std::chrono::seconds(10);
-  Duration first_retry = std::chrono::milliseconds(100);  // doubling, full jitter
+  Duration finish_timeout = std::chrono::seconds(5);          // for a status to reach a slow reader
+  Duration update_interval = std::chrono::milliseconds(500);  // of the addresses to dial
+  Duration first_retry = std::chrono::milliseconds(100);      // doubling, full jitter
   Duration longest_retry = std::chrono::seconds(5);
   size_t max_links = 64;      // streams at once, both ways
   size_t max_addresses = 16;  // that are dialled; a fleet of replicas is 2 to 5
@@ -40,9 +40,9 @@ struct PeerOptions {
 
 // What a message means for others.
 struct PeerEffects {
-  bool introduced = false;     // Hello was accepted
+  bool introduced = false;  // Hello was accepted
   bool status_changed = false;
-  bool is_self = false;        // the other end is this process
+  bool is_self = false;                              // the other end is this process
   const SuspensionHub::Items* statements = nullptr;  // of the message; null: none
   MonotonicTime sent;                                // when it was sent, by the local clock
 };

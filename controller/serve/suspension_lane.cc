@@ -5,8 +5,7 @@ namespace rota::serve {
 void SuspensionLane::Add(const std::vector<SharedSuspension>& statements) {
   for (const SharedSuspension& statement : statements) {
     SharedSuspension& pending = pending_[{statement.target, statement.origin}];
-    if (statement.epoch > pending.epoch ||
-        (statement.epoch == pending.epoch && !pending.lifted)) {
+    if (statement.epoch > pending.epoch || (statement.epoch == pending.epoch && !pending.lifted)) {
       pending = statement;
     }
   }

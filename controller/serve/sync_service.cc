@@ -23,6 +23,12 @@ SyncService::SyncService(ServiceOptions options, const Published<compile::Snapsh
       snapshots_(snapshots),
       clock_(clock),
       hub_(options_.hub),
+      gate_(options_.transfers, options_.transfer_patience,
+            [this](uint64_t stream) {
+              std::lock_guard guard(mutex_);
+              granted_.push_back(stream);
+              timer_wake_.notify_all();
+            }),
       tokens_(options_.new_streams_burst),
       tokens_at_(clock.Now()),
       timer_([this](std::stop_token stop) { RunTimer(stop); }) {}
@@ -52,6 +58,7 @@ absl::StatusOr<std::shared_ptr<SyncService::Connection>> SyncService::Accept(Ser
   const uint64_t id = next_stream_++;
   auto connection = std::make_shared<Connection>(id, *this, stream, std::move(peer), now);
   connections_.emplace(id, connection);
+  look_again_ = true;
   timer_wake_.notify_all();
   return connection;
 }
@@ -167,6 +174,7 @@ void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
   {
     std::lock_guard guard(mutex_);
     listener = suspension_listener_;
+    look_again_ = true;
     timer_wake_.notify_all();
   }
   if (listener) {
@@ -186,14 +194,43 @@ void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
     std::lock_guard guard(mutex_);
     connections_.erase(connection->id_);
   }
+  gate_.Leave(connection->id_, clock_.Now());
   fleet_.Remove(connection->id_);
   OnConnected();
 }
 
+// On the timer's thread: who leaves the gate holds its own connection's lock.
+void SyncService::PumpGranted() {
+  std::vector<std::shared_ptr<Connection>> granted;
+  {
+    std::lock_guard guard(mutex_);
+    for (const uint64_t stream : std::exchange(granted_, {})) {
+      if (const auto found = connections_.find(stream); found != connections_.end()) {
+        granted.push_back(found->second);
+      }
+    }
+  }
+  for (const auto& connection : granted) {
+    connection->Pump();
+  }
+}
+
 void SyncService::RunTimer(std::stop_token stop) {
   MonotonicTime next_end = MonotonicTime::max();
+  MonotonicTime next_tick = MonotonicTime::min();
   while (!stop.stop_requested()) {
+    PumpGranted();
     const MonotonicTime now = clock_.Now();
+    if (now < next_tick) {
+      std::unique_lock lock(mutex_);
+      if (granted_.empty() && !look_again_) {
+        clock_.WaitUntil(lock, timer_wake_, next_tick, stop);
+      }
+      if (std::exchange(look_again_, false)) {
+        next_tick = std::min(next_tick, now + kShortestTick);
+      }
+      continue;
+    }
     MonotonicTime wake = now + kLongestTick;
     for (const auto& connection : Connections()) {
       wake = std::min(wake, connection->Tick(now));
@@ -202,9 +239,7 @@ void SyncService::RunTimer(std::stop_token stop) {
       Broadcast({}, nullptr);  // a suspension has ended: whoever shows them looks again
     }
     next_end = hub_.NextEnd(now);
-    wake = std::max(std::min(wake, next_end), now + kShortestTick);
-    std::unique_lock lock(mutex_);
-    clock_.WaitUntil(lock, timer_wake_, wake, stop);
+    next_tick = std::max(std::min(wake, next_end), now + kShortestTick);
   }
 }
 
@@ -212,9 +247,9 @@ SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStr
                                     PeerIdentity peer, MonotonicTime now)
     : id_(id),
       service_(service),
-      session_(std::move(peer),
+      session_(id, std::move(peer),
                {service.options_.session, service.snapshots_, service.deltas_, service.hub_,
-                service.places_},
+                service.places_, service.gate_},
                now) {
   stream_.Open(stream);
 }

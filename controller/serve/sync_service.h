@@ -33,9 +33,16 @@ using ServerStream = OutgoingStream<rota::sync::v1::ServerMessage>;
 struct ServiceOptions {
   SessionOptions session;
   SuspensionHubOptions hub;
-  size_t max_streams = 1000;
-  double new_streams_per_second = 50;  // beyond: RESOURCE_EXHAUSTED, the data plane comes back
-  double new_streams_burst = 50;
+  // A thousand data planes, and those of them whose old stream has not been noticed to be dead.
+  size_t max_streams = 2000;
+  // Beyond: RESOURCE_EXHAUSTED, the data plane comes back. A whole fleet that loses a controller
+  // may come at once (a stream without its snapshot costs little: see the gate); what this stops is
+  // one that comes again and again.
+  double new_streams_per_second = 200;
+  double new_streams_burst = 1000;
+  // Streams that send a transaction of more than SessionOptions::gated_bytes at once.
+  size_t transfers = 16;
+  Duration transfer_patience = std::chrono::seconds(10);
   Duration finish_timeout = std::chrono::seconds(5);  // for a status to reach a slow reader
 };
 
@@ -100,6 +107,7 @@ class SyncService {
   void Remove(const std::shared_ptr<Connection>& connection);
   std::vector<std::shared_ptr<Connection>> Connections() const;
   bool TakeToken(MonotonicTime now);
+  void PumpGranted();
   void RunTimer(std::stop_token stop);
 
   const ServiceOptions options_;
@@ -109,6 +117,7 @@ class SyncService {
   PlaceBook places_;
   Fleet fleet_;
   DeltaCache deltas_;
+  TransferGate gate_;
 
   std::atomic<uint64_t> streams_accepted_{0};
   std::atomic<uint64_t> streams_refused_{0};
@@ -121,6 +130,8 @@ class SyncService {
   std::condition_variable_any timer_wake_;
   std::map<uint64_t, std::shared_ptr<Connection>> connections_;
   uint64_t next_stream_ = 1;
+  std::vector<uint64_t> granted_;  // streams that may pass the gate now
+  bool look_again_ = false;        // something came that may be due before the timer's next look
   bool draining_ = false;
   double tokens_;
   MonotonicTime tokens_at_;

@@ -186,6 +186,36 @@ TEST_F(SyncServiceTest, ASlowReaderHasOneWriteInFlightAndGetsTheNewestAfterIt) {
   EXPECT_EQ(second[0].chunk().upserts(0).hash(), 19u);
 }
 
+TEST_F(SyncServiceTest, LargeTransactionsGoToAFewAtATime) {
+  ServiceOptions options;
+  options.session.gated_bytes = 1;
+  options.transfers = 1;
+  SyncService service(options, snapshots_, clock_);
+  FakeStream first;
+  FakeStream second;
+  const auto a = *service.Accept(first, {});
+  const auto b = *service.Accept(second, {});
+  const auto has_chunk = [](const std::vector<v1::ServerMessage>& messages) {
+    return std::any_of(messages.begin(), messages.end(),
+                       [](const v1::ServerMessage& message) { return message.has_chunk(); });
+  };
+  a->OnMessage(Hello("node-a"));
+  first.Done(*a);  // Welcome; suspensions are under way
+  first.Done(*a);  // the chunk is under way
+  b->OnMessage(Hello("node-b"));
+  second.Done(*b);
+  second.Done(*b);
+  EXPECT_FALSE(second.writing());
+
+  EXPECT_TRUE(has_chunk(first.Drain(*a)));
+
+  EXPECT_TRUE(second.Await([](FakeStream& stream) { return stream.written_.size() == 3; }));
+
+  EXPECT_TRUE(has_chunk(second.Drain(*b)));
+  a->OnDone();
+  b->OnDone();
+}
+
 TEST_F(SyncServiceTest, ASuspensionGoesToEveryOtherDataPlaneAtOnce) {
   Peer& a = Open("node-a");
   Peer& b = Open("node-b");

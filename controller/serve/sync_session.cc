@@ -15,6 +15,8 @@ using compile::ResourceKey;
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxMessageBytes = 1024;
+// Places at the gate that slow readers have lost are not announced.
+constexpr Duration kGateInterval = std::chrono::seconds(2);
 
 std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
 
@@ -48,8 +50,9 @@ bool Allows(const std::vector<std::string>& names, const std::string& name) {
 
 }  // namespace
 
-SyncSession::SyncSession(PeerIdentity peer, Shared shared, MonotonicTime now)
-    : peer_(std::move(peer)),
+SyncSession::SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now)
+    : stream_(stream),
+      peer_(std::move(peer)),
       shared_(shared),
       opened_(now),
       last_received_(now),
@@ -193,6 +196,10 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
   if (!registered_) {
     return std::nullopt;
   }
+  if (sends_much_ && (!transaction_.has_value() || transaction_->done())) {
+    sends_much_ = false;  // whoever asks for the next message has written the last one
+    shared_.gate.Leave(stream_, now);
+  }
   v1::ServerMessage message;
   if (!welcomed_) {
     welcomed_ = true;
@@ -209,7 +216,7 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
     message.mutable_heartbeat()->set_snapshot_hash(report_.applied_snapshot_hash);
   } else {
     if (!transaction_.has_value()) {
-      StartTransaction();
+      StartTransaction(now);
     }
     if (!transaction_.has_value() || transaction_->done()) {
       return std::nullopt;
@@ -225,7 +232,7 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
   return message;
 }
 
-void SyncSession::StartTransaction() {
+void SyncSession::StartTransaction(MonotonicTime now) {
   const SnapshotPtr target = shared_.snapshots.Get();
   if (target == nullptr || target == report_.acknowledged) {
     return;
@@ -241,6 +248,13 @@ void SyncSession::StartTransaction() {
     delta = shared_.deltas.Between(nullptr, target);
   } else {
     delta = DeltaFromInventory(inventory_, target);
+  }
+  waits_at_gate_.reset();
+  sends_much_ = delta->bytes > shared_.options.gated_bytes;
+  if (sends_much_ && !shared_.gate.Enter(stream_, now)) {
+    sends_much_ = false;
+    waits_at_gate_ = now;
+    return;
   }
   transaction_.emplace(++transactions_, std::move(delta));
 }
@@ -287,6 +301,9 @@ MonotonicTime SyncSession::NextDeadline() const {
     return std::min(next, opened_ + options.hello_timeout);
   }
   next = std::min(next, last_written_ + options.heartbeat_interval);
+  if (waits_at_gate_.has_value()) {
+    next = std::min(next, *waits_at_gate_ + kGateInterval);
+  }
   if (commit_written_.has_value()) {
     next = std::min(next, *commit_written_ + (warned_ ? options.acknowledgement_timeout
                                                       : options.acknowledgement_warning));

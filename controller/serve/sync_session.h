@@ -25,6 +25,7 @@
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/suspension_lane.h"
 #include "controller/serve/transaction_plan.h"
+#include "controller/serve/transfer_gate.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::serve {
@@ -38,6 +39,7 @@ struct SessionOptions {
   Duration acknowledgement_warning = std::chrono::seconds(30);
   Duration acknowledgement_timeout = std::chrono::minutes(5);
   size_t chunk_bytes = 256 << 10;  // small enough for a suspension not to wait long behind one
+  size_t gated_bytes = 32 << 10;   // a transaction of more has to pass the gate
   size_t max_inventory = 200'000;
   size_t max_report_items = 4096;
   size_t max_problems = 10'000;  // rejections kept per data plane
@@ -68,9 +70,11 @@ class SyncSession {
     DeltaCache& deltas;
     SuspensionHub& hub;
     const PlaceBook& places;
+    TransferGate& gate;
   };
 
-  SyncSession(PeerIdentity peer, Shared shared, MonotonicTime now);
+  // `stream` names it at the gate.
+  SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, MonotonicTime now);
 
   // An error ends the stream with that status.
   absl::Status OnMessage(const rota::sync::v1::ClientMessage& message, MonotonicTime now,
@@ -97,10 +101,11 @@ class SyncSession {
   absl::Status OnAck(const rota::sync::v1::Ack& ack, MonotonicTime now);
   absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent,
                         MonotonicTime now, SessionEffects& effects);
-  void StartTransaction();
+  void StartTransaction(MonotonicTime now);
   void ForgetResent(const SnapshotDelta& delta);
   rota::sync::v1::ServerMessage MakeWelcome();
 
+  const uint64_t stream_;
   const PeerIdentity peer_;
   const Shared shared_;
   NodeReport report_;
@@ -118,6 +123,8 @@ class SyncSession {
   std::string hello_hash_;
   std::optional<TransactionPlan> transaction_;  // in flight: being written or not yet acknowledged
   uint64_t transactions_ = 0;
+  std::optional<MonotonicTime> waits_at_gate_;  // since when
+  bool sends_much_ = false;                     // holds a place at the gate
   std::optional<MonotonicTime> commit_written_;
   bool warned_ = false;
   uint64_t slow_acknowledgements_ = 0;

@@ -52,8 +52,8 @@ void Reject(v1::ClientMessage& ack, const std::string& name, uint64_t rejected, 
 class SyncSessionTest : public ::testing::Test {
  protected:
   void Open(const v1::ClientMessage& hello, PeerIdentity peer = {}) {
-    session_.emplace(std::move(peer),
-                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_},
+    session_.emplace(1, std::move(peer),
+                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
                      clock_.Now());
     ASSERT_TRUE(Receive(hello).ok());
     ASSERT_TRUE(session_->NextMessage(clock_.Now())->has_welcome());
@@ -79,6 +79,8 @@ class SyncSessionTest : public ::testing::Test {
   DeltaCache deltas_;
   SuspensionHub hub_;
   PlaceBook places_;
+  std::vector<uint64_t> granted_;
+  TransferGate gate_{1, seconds(10), [this](uint64_t stream) { granted_.push_back(stream); }};
   std::optional<SyncSession> session_;
   SessionEffects effects_;
 };
@@ -179,6 +181,24 @@ TEST_F(SyncSessionTest, SuspensionsOvertakeChunks) {
   EXPECT_EQ(message->suspensions().items(0).target(), "t");
   EXPECT_EQ(message->suspensions().items(0).remaining().seconds(), 60);
   EXPECT_TRUE(NextChunk().has_commit());
+}
+
+TEST_F(SyncSessionTest, ALargeTransactionWaitsForItsTurnAndSuspensionsDoNot) {
+  options_.gated_bytes = 1;
+  ASSERT_TRUE(gate_.Enter(77, clock_.Now()));  // another stream is sending
+  Open(Hello());
+  EXPECT_TRUE(Silent());
+  EXPECT_EQ(session_->NextDeadline(), clock_.Now() + seconds(2));
+  session_->AddSuspensions({{"t", "node-2", v1::QUOTA, 1, clock_.Now() + seconds(60), false}});
+  EXPECT_TRUE(session_->NextMessage(clock_.Now())->has_suspensions());
+
+  gate_.Leave(77, clock_.Now());
+
+  EXPECT_THAT(granted_, ::testing::ElementsAre(1));
+  EXPECT_TRUE(NextChunk().has_commit());
+  EXPECT_FALSE(gate_.Enter(78, clock_.Now()));
+  EXPECT_TRUE(Silent());  // the commit has been written: its place is free
+  EXPECT_THAT(granted_, ::testing::ElementsAre(1, 78));
 }
 
 TEST_F(SyncSessionTest, PendingSuspensionsCoalesceInAnyOrder) {
@@ -292,8 +312,9 @@ TEST_F(SyncSessionTest, RefusalsAreReplacedByEveryAck) {
 }
 
 TEST_F(SyncSessionTest, ProtocolErrorsSayWhatIsWrong) {
-  session_.emplace(PeerIdentity{},
-                   SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_}, clock_.Now());
+  session_.emplace(1, PeerIdentity{},
+                   SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
+                   clock_.Now());
   EXPECT_THAT(std::string(Receive(Ack(1)).message()), HasSubstr("must be Hello"));
   v1::ClientMessage wrong_gateway = Hello();
   wrong_gateway.mutable_hello()->set_gateway("other/gateway");
@@ -325,8 +346,8 @@ TEST_F(SyncSessionTest, AnAckBeforeTheCommitIsAnError) {
 
 TEST_F(SyncSessionTest, ACertificateThatNamesANodeOrGatewayIsGoodForThatOnly) {
   const auto try_with = [&](const std::vector<std::string>& uris) {
-    session_.emplace(PeerIdentity{"", true, uris},
-                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_},
+    session_.emplace(1, PeerIdentity{"", true, uris},
+                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
                      clock_.Now());
     return Receive(Hello("node-1")).code();
   };

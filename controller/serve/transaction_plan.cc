@@ -36,6 +36,7 @@ std::shared_ptr<const SnapshotDelta> DeltaBetween(const compile::Snapshot* from,
     if (!known ||
         (old_one->second != new_one->second && old_one->second->hash != new_one->second->hash)) {
       delta->upserts.push_back(new_one);
+      delta->bytes += new_one->second->bytes.size();
     }
     if (known) {
       ++old_one;
@@ -61,6 +62,7 @@ std::shared_ptr<const SnapshotDelta> DeltaFromInventory(
     const auto held = inventory.find(resource->first);
     if (held == inventory.end() || held->second != resource->second->hash) {
       delta->upserts.push_back(resource);
+      delta->bytes += resource->second->bytes.size();
     }
   }
   delta->to = std::move(to);

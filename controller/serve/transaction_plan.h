@@ -28,6 +28,7 @@ struct SnapshotDelta {
                        std::shared_ptr<const compile::ResourceBody>>::const_iterator>
       upserts;  // point into `to`
   std::vector<compile::ResourceKey> removals;
+  size_t bytes = 0;   // of the upserts
   bool full = false;  // nothing was there before: what is not among the upserts is gone
 };
 

@@ -1,9 +1,9 @@
 #pragma once
 
-// Which statements about suspensions the controller at the other end of a stream has, as far as this
-// end can know: what it was told, and what it told itself. What it lacks, it is reminded of; data
-// planes do so after a random time each, so that of a thousand which know the same statement one or
-// two tell it and the others hear of it in time.
+// Which statements about suspensions the controller at the other end of a stream has, as far as
+// this end can know: what it was told, and what it told itself. What it lacks, it is reminded of;
+// data planes do so after a random time each, so that of a thousand which know the same statement
+// one or two tell it and the others hear of it in time.
 //
 // Single-thread. Bounded: what does not fit is taken for lacking, which costs a repetition.
 

@@ -37,7 +37,7 @@ struct Replica {
     return started.status();
   }
   absl::Status Dial(const serve::PeerDiallerOptions& options) {
-    auto dialler = serve::MakePeerDialler(options);
+    auto dialler = serve::MakePeerDialler(options, clock);
     if (dialler.ok()) {
       exchange->Start(std::move(*dialler));
     }
@@ -55,9 +55,7 @@ struct Replica {
     *items.Add() = item;
     controller.service.MergeFromPeer(items, clock.Now());
   }
-  size_t active() const {
-    return controller.service.suspensions().Active(clock.Now()).size();
-  }
+  size_t active() const { return controller.service.suspensions().Active(clock.Now()).size(); }
 
   Clock& clock;
   TestController controller;
@@ -73,7 +71,7 @@ class PeerGrpcTest : public ::testing::Test {
     server_.listen = {"127.0.0.1", 0};
   }
   // Both replicas show the same certificate.
-  void UseTls(const std::string& names) {
+  void UseTls(const std::vector<std::string>& names) {
     certificates_.MakeAuthority("ca");
     certificates_.MakeCertificate("ca", "controller", names);
     certificates_.Mount("mount", "controller", "ca");
@@ -90,7 +88,8 @@ class PeerGrpcTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
   bool AwaitConnected() {
-    return Await([&] { return a_.exchange->Peers().size() == 1 && b_.exchange->Peers().size() == 1; });
+    return Await(
+        [&] { return a_.exchange->Peers().size() == 1 && b_.exchange->Peers().size() == 1; });
   }
 
   RealClock clock_;
@@ -118,25 +117,25 @@ TEST_F(PeerGrpcTest, OneStreamCarriesBothWaysAndAReplicaThatRestartsIsToldAgain)
 }
 
 TEST_F(PeerGrpcTest, ANameMayStandForSeveralAddressesAndTheCertificateIsForTheName) {
-  UseTls("DNS:localhost");
+  UseTls({"localhost"});
   Start("localhost");
   EXPECT_TRUE(AwaitConnected());
 }
 
 TEST_F(PeerGrpcTest, AReplicaOfAnotherNameIsNotTrusted) {
-  UseTls("DNS:elsewhere.example");
+  UseTls({"elsewhere.example"});
   Start("localhost");
   ASSERT_TRUE(Await([&] { return b_.exchange->stats().streams_failed >= 2; }));
   EXPECT_THAT(b_.exchange->Peers(), SizeIs(0));
 }
 
 TEST_F(PeerGrpcTest, StrangersAndDataPlanesAreNoPeers) {
-  UseTls("DNS:localhost");
+  UseTls({"localhost"});
   ASSERT_TRUE(a_.Listen(server_).ok());
   certificates_.MakeAuthority("stranger-ca");
-  certificates_.MakeCertificate("stranger-ca", "stranger", "DNS:localhost");
+  certificates_.MakeCertificate("stranger-ca", "stranger", {"localhost"});
   certificates_.Mount("stranger-mount", "stranger", "ca");
-  certificates_.MakeCertificate("ca", "plane", "DNS:localhost,URI:urn:rota:node:node-7");
+  certificates_.MakeCertificate("ca", "plane", {"localhost", "URI:urn:rota:node:node-7"});
   certificates_.Mount("plane-mount", "plane", "ca");
   dialler_.peers = {{"localhost", a_.server->address().port}};
 
@@ -159,14 +158,15 @@ TEST_F(PeerGrpcTest, APeerThatDoesNotListenIsTriedAgainAndHoldsNobodyUp) {
 }
 
 TEST(PeerGrpcOptionsTest, PlaintextBeyondLoopbackIsRefusedUnlessAskedFor) {
+  RealClock clock;
   serve::PeerDiallerOptions options;
   options.peers = {{"127.0.0.1", 1}, {"rota-controller.example", 9900}};
-  EXPECT_THAT(std::string(serve::MakePeerDialler(options).status().message()),
+  EXPECT_THAT(std::string(serve::MakePeerDialler(options, clock).status().message()),
               HasSubstr("rota-controller.example:9900"));
   options.insecure = true;
-  EXPECT_TRUE(serve::MakePeerDialler(options).ok());
+  EXPECT_TRUE(serve::MakePeerDialler(options, clock).ok());
   options.tls_cert = "/does/not/exist.crt";
-  EXPECT_THAT(std::string(serve::MakePeerDialler(options).status().message()),
+  EXPECT_THAT(std::string(serve::MakePeerDialler(options, clock).status().message()),
               HasSubstr("belong together"));
 }
 

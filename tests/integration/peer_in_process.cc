@@ -127,7 +127,7 @@ class InProcessDialler final : public serve::PeerDialler {
  public:
   InProcessDialler(PeerNetwork& network, size_t index, size_t addresses)
       : network_(network), index_(index), addresses_(addresses) {}
-  std::vector<serve::PeerAddress> Resolve() override {
+  std::vector<serve::PeerAddress> Addresses() override {
     std::vector<serve::PeerAddress> addresses;
     for (size_t i = 0; i < addresses_; ++i) {
       addresses.push_back({"replicas", std::to_string(i)});
