@@ -15,41 +15,34 @@ using resource::ApiManifest;
 using resource::ObjectName;
 using resource::SecretManifest;
 
-// An object and the file that it is served from.
 template <typename Manifest>
-struct Owned {
-  const Manifest* manifest = nullptr;
-  std::string file;
-};
-
-// The objects of all files; of two with one name the first by file name counts. Vanished files come
-// last and without a word.
-template <typename Manifest>
-std::map<ObjectName, Owned<Manifest>> Collect(const DirectoryScan& scan,
-                                              std::vector<Manifest> FileContent::*list,
-                                              const std::string& kind,
-                                              std::vector<SourceProblem>& problems) {
-  std::map<ObjectName, Owned<Manifest>> objects;
-  for (const bool is_gone : {false, true}) {
-    for (const auto& [name, content] : scan.files()) {
-      if ((content.ticks_gone >= 0) != is_gone) {
-        continue;
-      }
-      const std::string file = scan.PathOf(name);
-      for (const Manifest& manifest : content.*list) {
-        const auto [entry, is_new] =
-            objects.try_emplace(manifest.name, Owned<Manifest>{&manifest, file});
-        if (!is_new && !is_gone) {
-          const Owned<Manifest>& owner = entry->second;
-          problems.push_back({file, manifest.line,
-                              absl::StrCat(kind, " ", manifest.name.ToString(), " is also in '",
-                                           owner.file, "' line ", owner.manifest->line,
-                                           ", which counts; remove one of them or rename it")});
-        }
-      }
-    }
+std::vector<ObjectName> NamesOf(const std::vector<Manifest>& manifests) {
+  std::vector<ObjectName> names;
+  names.reserve(manifests.size());
+  for (const Manifest& manifest : manifests) {
+    names.push_back(manifest.name);
   }
-  return objects;
+  return names;
+}
+
+template <typename Manifest>
+const Manifest& ManifestAt(const DirectoryScan& scan, std::vector<Manifest> FileContent::*list,
+                           const ObjectPlace& place) {
+  return (scan.files().at(place.file).*list)[place.position];
+}
+
+template <typename Manifest>
+void AddDuplicates(const DirectoryScan& scan, const ObjectIndex& index,
+                   std::vector<Manifest> FileContent::*list, const std::string& kind,
+                   std::vector<SourceProblem>& problems) {
+  for (const auto& [place, name] : index.Duplicates()) {
+    const ObjectPlace& owner = *index.Owner(name);
+    problems.push_back(
+        {scan.PathOf(place.file), ManifestAt(scan, list, place).line,
+         absl::StrCat(kind, " ", name.ToString(), " is also in '", scan.PathOf(owner.file),
+                      "' line ", ManifestAt(scan, list, owner).line,
+                      ", which counts; remove one of them or rename it")});
+  }
 }
 
 std::string UidOf(const std::string& kind, const ObjectName& name) {
@@ -61,26 +54,50 @@ std::string UidOf(const std::string& kind, const ObjectName& name) {
 DirectoryObjects::DirectoryObjects(SecretString version_key)
     : version_key_(std::move(version_key)) {}
 
-std::vector<SourceProblem> DirectoryObjects::TellApis(const DirectoryScan& scan,
-                                                      size_t max_problems, ObjectSink& sink) {
+void DirectoryObjects::TakeIn(const DirectoryScan& scan, const std::string& file,
+                              std::set<ObjectName>& touched_apis) {
+  const auto found = scan.files().find(file);
+  const FileContent none;
+  const FileContent& content = found == scan.files().end() ? none : found->second;
+  const bool is_gone = content.ticks_gone >= 0;
+  apis_.Set(file, is_gone, NamesOf(content.apis), touched_apis);
+  secrets_.Set(file, is_gone, NamesOf(content.secrets), touched_secrets_);
+  if (content.problems.empty()) {
+    files_with_problems_.erase(file);
+  } else {
+    files_with_problems_.insert(file);
+  }
+}
+
+std::vector<SourceProblem> DirectoryObjects::Problems(const DirectoryScan& scan) const {
   std::vector<SourceProblem> problems = scan.problems();
-  for (const auto& [name, content] : scan.files()) {
-    problems.insert(problems.end(), content.problems.begin(), content.problems.end());
+  for (const std::string& file : files_with_problems_) {
+    const std::vector<SourceProblem>& of_file = scan.files().at(file).problems;
+    problems.insert(problems.end(), of_file.begin(), of_file.end());
   }
-  const auto apis = Collect(scan, &FileContent::apis, "API", problems);
-  // Only for the problems: Secrets are told apart.
-  Collect(scan, &FileContent::secrets, "Secret", problems);
-  for (auto told = told_apis_.begin(); told != told_apis_.end();) {
-    if (apis.count(told->first) > 0) {
-      ++told;
-      continue;
+  AddDuplicates(scan, apis_, &FileContent::apis, "API", problems);
+  AddDuplicates(scan, secrets_, &FileContent::secrets, "Secret", problems);
+  return problems;
+}
+
+std::vector<SourceProblem> DirectoryObjects::TellApis(const DirectoryScan& scan,
+                                                      const std::set<std::string>& changed,
+                                                      size_t max_problems, ObjectSink& sink) {
+  std::set<ObjectName> touched;
+  for (const std::string& file : changed) {
+    TakeIn(scan, file, touched);
+  }
+  for (const ObjectName& name : touched) {
+    if (apis_.Owner(name) == nullptr && told_apis_.erase(name) > 0) {
+      sink.OnDeleted({ObjectKind::kApi, name});
     }
-    sink.OnDeleted({ObjectKind::kApi, told->first});
-    told = told_apis_.erase(told);
   }
-  for (const auto& [name, owned] : apis) {
-    TellApi(*owned.manifest, owned.file, sink);
+  for (const ObjectName& name : touched) {
+    if (const ObjectPlace* owner = apis_.Owner(name)) {
+      TellApi(ManifestAt(scan, &FileContent::apis, *owner), scan.PathOf(owner->file), sink);
+    }
   }
+  std::vector<SourceProblem> problems = Problems(scan);
   if (problems.size() > max_problems) {
     const size_t rest = problems.size() - max_problems;
     problems.resize(max_problems);
@@ -135,35 +152,53 @@ std::string DirectoryObjects::VersionOf(const SecretObject& object) const {
 
 void DirectoryObjects::TellSecrets(const DirectoryScan& scan, const SecretReferences& references,
                                    ObjectSink& sink) {
-  std::vector<SourceProblem> duplicates;  // told with the APIs
-  const auto secrets = Collect(scan, &FileContent::secrets, "Secret", duplicates);
+  for (const ObjectName& name : std::exchange(touched_secrets_, {})) {
+    if (const auto wanted = references.find(name); wanted != references.end()) {
+      TellSecret(scan, name, wanted->second, sink);
+    }
+  }
+}
+
+void DirectoryObjects::TellReferences(const DirectoryScan& scan, const SecretReferences& references,
+                                      ObjectSink& sink) {
   std::erase_if(told_secrets_, [&](const auto& told) { return references.count(told.first) == 0; });
   for (const auto& [name, keys] : references) {
-    const auto [told, is_new] = told_secrets_.try_emplace(name);
-    const bool is_asked = is_new || told->second.keys != keys;
-    told->second.keys = keys;
-    const auto found = secrets.find(name);
-    if (found == secrets.end()) {
-      if (is_asked || !told->second.version.empty()) {
-        told->second.version.clear();
-        sink.OnDeleted({ObjectKind::kSecret, name});
-      }
-      continue;
+    const auto told = told_secrets_.find(name);
+    const bool is_asked = told == told_secrets_.end() || told->second.keys != keys;
+    if (is_asked || touched_secrets_.count(name) > 0) {
+      TellSecret(scan, name, keys, sink);
     }
-    SecretObject object;
-    object.name = name;
-    object.metadata.uid = UidOf("secret", name);
-    for (const std::string& key : keys) {
-      const auto value = found->second.manifest->data.find(key);
-      if (value != found->second.manifest->data.end()) {
-        object.data.emplace(key, value->second);
-      }
+  }
+  touched_secrets_.clear();
+}
+
+void DirectoryObjects::TellSecret(const DirectoryScan& scan, const ObjectName& name,
+                                  const std::set<std::string>& keys, ObjectSink& sink) {
+  const auto [told, is_new] = told_secrets_.try_emplace(name);
+  const bool is_asked = is_new || told->second.keys != keys;
+  told->second.keys = keys;
+  const ObjectPlace* owner = secrets_.Owner(name);
+  if (owner == nullptr) {
+    if (is_asked || !told->second.version.empty()) {
+      told->second.version.clear();
+      sink.OnDeleted({ObjectKind::kSecret, name});
     }
-    object.metadata.resource_version = VersionOf(object);
-    if (is_asked || told->second.version != object.metadata.resource_version) {
-      told->second.version = object.metadata.resource_version;
-      sink.OnSecret(std::move(object));
+    return;
+  }
+  const SecretManifest& manifest = ManifestAt(scan, &FileContent::secrets, *owner);
+  SecretObject object;
+  object.name = name;
+  object.metadata.uid = UidOf("secret", name);
+  for (const std::string& key : keys) {
+    const auto value = manifest.data.find(key);
+    if (value != manifest.data.end()) {
+      object.data.emplace(key, value->second);
     }
+  }
+  object.metadata.resource_version = VersionOf(object);
+  if (is_asked || told->second.version != object.metadata.resource_version) {
+    told->second.version = object.metadata.resource_version;
+    sink.OnSecret(std::move(object));
   }
 }
 

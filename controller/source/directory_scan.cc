@@ -45,19 +45,43 @@ bool IsConfigurationFile(const std::string& name) {
   });
 }
 
+// Follows links: a projected volume is links into "..data". A dangling one is no file (yet).
+std::optional<DirectoryScan::Stamp> DirectoryScan::StampOf(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+    return std::nullopt;
+  }
+  return Stamp{info.st_dev, info.st_ino, info.st_size, Nanoseconds(info.st_mtim),
+               Nanoseconds(info.st_ctim)};
+}
+
+std::optional<DirectoryScan::Identity> DirectoryScan::IdentityOf(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    return std::nullopt;
+  }
+  return Identity{info.st_dev, info.st_ino, info.st_mode};
+}
+
 DirectoryScan::DirectoryScan(std::string path, DirectoryLimits limits)
     : path_(std::move(path)), limits_(limits) {}
 
 void DirectoryScan::Report(const std::string& name, int line, const std::string& message) {
   contents_[name].problems.push_back({PathOf(name), line, message});
+  news_.insert(name);
 }
 
-absl::Status DirectoryScan::List(std::map<std::string, Stamp>& found) {
+absl::StatusOr<std::map<std::string, DirectoryScan::Stamp>> DirectoryScan::List() {
+  listed_.reset();
+  links_.clear();
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path_.c_str()), &closedir);
-  if (directory == nullptr) {
+  struct stat info;
+  if (directory == nullptr || fstat(dirfd(directory.get()), &info) != 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot read the directory '", path_, "': ", std::strerror(errno)));
   }
+  const Identity identity{info.st_dev, info.st_ino, info.st_mode};
+  std::map<std::string, Stamp> found;
   while (true) {
     errno = 0;
     const dirent* entry = readdir(directory.get());
@@ -66,36 +90,54 @@ absl::Status DirectoryScan::List(std::map<std::string, Stamp>& found) {
         return absl::UnavailableError(
             absl::StrCat("cannot list the directory '", path_, "': ", std::strerror(errno)));
       }
-      return absl::OkStatus();
+      listed_ = identity;
+      return found;
     }
     const std::string name = entry->d_name;
-    struct stat info;
-    // Follows links: a projected volume is links into "..data". A dangling one is no file (yet).
-    if (!IsConfigurationFile(name) || stat(PathOf(name).c_str(), &info) != 0 ||
-        !S_ISREG(info.st_mode)) {
+    if (!IsConfigurationFile(name)) {
       continue;
     }
-    found[name] = Stamp{info.st_dev, info.st_ino, info.st_size, Nanoseconds(info.st_mtim),
-                        Nanoseconds(info.st_ctim)};
+    if (entry->d_type != DT_REG) {
+      NoteKind(name);
+    }
+    if (const std::optional<Stamp> stamp = StampOf(PathOf(name))) {
+      found.emplace(name, *stamp);
+    }
   }
 }
 
-absl::Status DirectoryScan::Rescan(const RescanRequest& request) {
-  std::map<std::string, Stamp> found;
-  if (absl::Status status = List(found); !status.ok()) {
-    return status;
+absl::StatusOr<std::set<std::string>> DirectoryScan::Rescan(const RescanRequest& request) {
+  news_.clear();
+  if (!request.only_changed || !LookAtChanged(request)) {
+    if (absl::Status status = LookAtAll(request); !status.ok()) {
+      return status;
+    }
+  }
+  return std::exchange(news_, {});
+}
+
+absl::Status DirectoryScan::LookAtAll(const RescanRequest& request) {
+  absl::StatusOr<std::map<std::string, Stamp>> found = List();
+  if (!found.ok()) {
+    return found.status();
   }
   problems_.clear();
-  if (found.size() > limits_.max_files) {
+  if (found->size() > limits_.max_files) {
     problems_.push_back({path_, 0,
-                         absl::StrCat(found.size(), " files, at most ", limits_.max_files,
+                         absl::StrCat(found->size(), " files, at most ", limits_.max_files,
                                       " are read; those that come last by name are ignored")});
-    found.erase(std::next(found.begin(), static_cast<std::ptrdiff_t>(limits_.max_files)),
-                found.end());
+    found->erase(std::next(found->begin(), static_cast<std::ptrdiff_t>(limits_.max_files)),
+                 found->end());
   }
-  Forget(found, request.is_tick);
+  LoseAllBut(*found);
+  for (const auto& [name, stamp] : *found) {
+    Return(name);
+  }
+  if (request.is_tick) {
+    Tick();
+  }
   size_t total = 0;
-  for (const auto& [name, stamp] : found) {
+  for (const auto& [name, stamp] : *found) {
     total += static_cast<size_t>(stamp.size);
     if (total > limits_.max_total_bytes) {
       problems_.push_back(
@@ -105,50 +147,161 @@ absl::Status DirectoryScan::Rescan(const RescanRequest& request) {
                         "not read again, make them smaller or fewer")});
       break;
     }
-    const auto known = stamps_.find(name);
-    const bool is_new = known == stamps_.end();
-    const bool has_changed = is_new || (request.all && known->second != stamp);
-    if (request.skip.count(name) > 0 || (!has_changed && request.changed.count(name) == 0)) {
-      continue;
-    }
-    stamps_[name] = stamp;
-    ReadOne(name, stamp.size);
+    LookAt(name, stamp, request);
   }
   return absl::OkStatus();
 }
 
-void DirectoryScan::Forget(const std::map<std::string, Stamp>& found, bool is_tick) {
-  for (auto& [name, content] : contents_) {
-    if (found.count(name) > 0) {
-      content.ticks_gone = -1;
+void DirectoryScan::NoteKind(const std::string& name) {
+  struct stat info;
+  if (lstat(PathOf(name).c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    links_.insert(name);
+  } else {
+    links_.erase(name);
+  }
+}
+
+// False, and files() is as it was, when all of the directory has to be looked at.
+bool DirectoryScan::LookAtChanged(const RescanRequest& request) {
+  if (!listed_.has_value() || !problems_.empty() || IdentityOf(path_) != listed_) {
+    return false;
+  }
+  std::for_each(request.changed.begin(), request.changed.end(),
+                [this](const std::string& name) { NoteKind(name); });
+  std::set<std::string> names = request.changed;
+  names.insert(links_.begin(), links_.end());
+  names.insert(unread_.begin(), unread_.end());
+  names.insert(vanished_.begin(), vanished_.end());
+  Stamps stamps;
+  for (const std::string& name : names) {
+    stamps.emplace(name, StampOf(PathOf(name)));
+  }
+  if (!FitsLimits(stamps)) {
+    return false;
+  }
+  for (const auto& [name, stamp] : stamps) {
+    if (stamp.has_value()) {
+      Return(name);
+    } else {
+      Lose(name);
+    }
+  }
+  if (request.is_tick) {
+    Tick();
+  }
+  for (const auto& [name, stamp] : stamps) {
+    if (stamp.has_value()) {
+      LookAt(name, *stamp, request);
+    }
+  }
+  return true;
+}
+
+// Whether all files may still be read when these are as they are now.
+bool DirectoryScan::FitsLimits(const Stamps& stamps) const {
+  size_t files = known_.size();
+  size_t bytes = total_bytes_;
+  for (const auto& [name, stamp] : stamps) {
+    if (const auto known = known_.find(name); known != known_.end()) {
+      files -= 1;
+      bytes -= static_cast<size_t>(known->second.size);
+    }
+    if (stamp.has_value()) {
+      files += 1;
+      bytes += static_cast<size_t>(stamp->size);
+    }
+  }
+  return files <= limits_.max_files && bytes <= limits_.max_total_bytes;
+}
+
+// The file is not there (any more).
+void DirectoryScan::Lose(const std::string& name) {
+  if (const auto known = known_.find(name); known != known_.end()) {
+    total_bytes_ -= static_cast<size_t>(known->second.size);
+    // One that comes back is read as a new one.
+    known_.erase(known);
+    unread_.erase(name);
+  }
+  const auto content = contents_.find(name);
+  if (content != contents_.end() && content->second.ticks_gone < 0) {
+    content->second.ticks_gone = 0;
+    content->second.problems.clear();
+    vanished_.insert(name);
+    news_.insert(name);
+  }
+}
+
+void DirectoryScan::LoseAllBut(const std::map<std::string, Stamp>& found) {
+  std::set<std::string> lost;
+  const auto add = [&](const auto& item) {
+    if (found.count(item.first) == 0) {
+      lost.insert(item.first);
+    }
+  };
+  std::for_each(known_.begin(), known_.end(), add);
+  // Where the limits forbid to read a file that has come back, it has content and is not known.
+  std::for_each(contents_.begin(), contents_.end(), add);
+  for (const std::string& name : lost) {
+    Lose(name);
+  }
+}
+
+// The file is there, whether or not it will be read.
+void DirectoryScan::Return(const std::string& name) {
+  if (vanished_.erase(name) > 0) {
+    contents_.at(name).ticks_gone = -1;
+    news_.insert(name);
+  }
+}
+
+void DirectoryScan::Tick() {
+  for (auto name = vanished_.begin(); name != vanished_.end();) {
+    const auto content = contents_.find(*name);
+    if (++content->second.ticks_gone < kTicksUntilForgotten) {
+      ++name;
       continue;
     }
-    content.ticks_gone = std::max(content.ticks_gone, 0) + (is_tick ? 1 : 0);
-    content.problems.clear();
+    news_.insert(*name);
+    contents_.erase(content);
+    name = vanished_.erase(name);
   }
-  std::erase_if(contents_,
-                [](const auto& item) { return item.second.ticks_gone >= kTicksUntilForgotten; });
-  // One that comes back is read as a new one.
-  std::erase_if(stamps_, [&](const auto& item) { return found.count(item.first) == 0; });
-  std::erase_if(hashes_, [&](const auto& item) { return found.count(item.first) == 0; });
 }
 
-bool DirectoryScan::has_vanished() const {
-  return std::any_of(contents_.begin(), contents_.end(),
-                     [](const auto& item) { return item.second.ticks_gone >= 0; });
+void DirectoryScan::LookAt(const std::string& name, const Stamp& stamp,
+                           const RescanRequest& request) {
+  Known& known = known_[name];
+  total_bytes_ += static_cast<size_t>(stamp.size) - static_cast<size_t>(known.size);
+  known.size = stamp.size;
+  const bool has_changed = !known.is_read || (request.all && known.stamp != stamp);
+  if (request.skip.count(name) > 0 || (!has_changed && request.changed.count(name) == 0)) {
+    if (!known.is_read) {
+      unread_.insert(name);
+    }
+    return;
+  }
+  known.stamp = stamp;
+  known.is_read = true;
+  unread_.erase(name);
+  ReadOne(name, known);
+  if (StampOf(PathOf(name)) != stamp) {
+    // It has become another one in between, so that the stamp may not belong to what was read.
+    known.is_read = false;
+    unread_.insert(name);
+  }
 }
 
-void DirectoryScan::ReadOne(const std::string& name, int64_t size) {
-  FileContent& content = contents_[name];
+void DirectoryScan::ReadOne(const std::string& name, Known& known) {
   absl::StatusOr<std::string> text = ReadFile(PathOf(name), limits_.max_file_bytes);
+  FileContent& content = contents_[name];
   if (!text.ok()) {
     content.problems.clear();
     // Tried again on the next look, whatever the time stamps say.
-    stamps_.erase(name);
-    hashes_.erase(name);
+    known.is_read = false;
+    known.hash = 0;
+    unread_.insert(name);
     Report(name, 0,
            absl::StrCat(std::string(text.status().message()), "; ",
-                        size > static_cast<int64_t>(limits_.max_file_bytes)
+                        known.size > static_cast<int64_t>(limits_.max_file_bytes)
                             ? "split it into several files"
                             : "make it readable for this process"));
     return;
@@ -156,15 +309,14 @@ void DirectoryScan::ReadOne(const std::string& name, int64_t size) {
   const bool had_objects = !content.apis.empty() || !content.secrets.empty();
   if (text->empty() && had_objects) {
     content.problems.clear();
-    hashes_.erase(name);
+    known.hash = 0;
     Report(name, 0,
            "the file is empty, its last good objects stay; delete the file to remove them");
     return;
   }
   const uint64_t hash = Hash64(*text);
-  const auto known = hashes_.find(name);
-  if (known == hashes_.end() || known->second != hash) {
-    hashes_[name] = hash;
+  if (known.hash != hash) {
+    known.hash = hash;
     resource::DocumentLimits limits;
     limits.max_bytes = limits_.max_file_bytes;
     Merge(name, resource::ParseFile(*text, limits));
@@ -175,6 +327,7 @@ void DirectoryScan::ReadOne(const std::string& name, int64_t size) {
 
 void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) {
   FileContent& content = contents_[name];
+  news_.insert(name);
   content.problems.clear();
   // An API that is half written looks like something foreign; another kind of object does not.
   const bool is_unfinished =

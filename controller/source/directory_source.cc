@@ -105,8 +105,10 @@ class DirectorySource::Impl {
     }
     inotify_.Reset(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     wake_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-    if (inotify_.get() < 0 || wake_.get() < 0 || timer_.get() < 0) {
+    removal_timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    rescan_timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (inotify_.get() < 0 || wake_.get() < 0 || removal_timer_.get() < 0 ||
+        rescan_timer_.get() < 0) {
       return absl::ResourceExhaustedError(
           absl::StrCat("cannot watch '", path_, "': ", std::strerror(errno),
                        "; raise fs.inotify.max_user_instances or the limit of open files"));
@@ -160,49 +162,77 @@ class DirectorySource::Impl {
       if (has_changed) {
         Look();
       }
-      if (TakeReferences() || (has_changed && has_told_secrets)) {
-        objects_.TellSecrets(scan_, current_references_, *sink_);
+      if (TakeReferences()) {
+        objects_.TellReferences(scan_, current_references_, *sink_);
         if (!std::exchange(has_told_secrets, true)) {
           sink_->OnSynced(ObjectKind::kSecret);
           SetHealth([](SourceHealth& health) { health.synced = true; });
         }
+      } else if (has_changed && has_told_secrets) {
+        objects_.TellSecrets(scan_, current_references_, *sink_);
       }
     }
   }
 
   // True when the directory is to be looked at.
   bool Wait() {
-    std::array<pollfd, 3> fds = {
-        {{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}, {timer_.get(), POLLIN, 0}}};
-    const Duration interval =
-        watch_ >= 0 ? options_.rescan_interval : std::min(options_.rescan_interval, kRetryInterval);
-    const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(interval);
-    const int ready = poll(fds.data(), fds.size(), static_cast<int>(timeout.count()));
-    if (ready == 0) {
-      // The safety net. Whoever still writes is read as he is, and the link may point elsewhere.
-      being_written_.clear();
-      reads_all_ = true;
+    std::array<pollfd, 4> fds = {{{inotify_.get(), POLLIN, 0},
+                                  {wake_.get(), POLLIN, 0},
+                                  {removal_timer_.get(), POLLIN, 0},
+                                  {rescan_timer_.get(), POLLIN, 0}}};
+    poll(fds.data(), fds.size(), -1);
+    Drain(wake_);
+    is_tick_ = Drain(removal_timer_);
+    is_timer_set_ = is_timer_set_ && !is_tick_;
+    const bool is_rescan = Drain(rescan_timer_);
+    const bool has_changed = ReadEvents();
+    if (is_rescan) {
+      // The safety net. The path may mean another directory by now.
       WatchDirectory();
-      return true;
+      ForgetQuietWriters();
+      reads_all_ = true;
     }
+    return has_changed || is_tick_ || is_rescan;
+  }
+
+  // True when there was something in it.
+  static bool Drain(const Descriptor& counter) {
     uint64_t count = 0;
-    [[maybe_unused]] const ssize_t drained = read(wake_.get(), &count, sizeof count);
-    is_tick_ = read(timer_.get(), &count, sizeof count) == sizeof count;
-    if (is_tick_) {
-      is_timer_set_ = false;
-    }
-    return ReadEvents() || is_tick_;
+    return read(counter.get(), &count, sizeof count) == sizeof count;
+  }
+
+  static bool SetTimer(const Descriptor& timer, Duration delay) {
+    itimerspec time{};
+    time.it_value.tv_sec = delay / std::chrono::seconds(1);
+    time.it_value.tv_nsec = (delay % std::chrono::seconds(1)).count();
+    return timerfd_settime(timer.get(), 0, &time, nullptr) == 0;
   }
 
   // Wakes the thread when a vanished file is to be forgotten.
-  void SetTimer() {
-    if (is_timer_set_ || !scan_.has_vanished()) {
-      return;
+  void AwaitRemoval() {
+    if (!is_timer_set_ && scan_.has_vanished()) {
+      is_timer_set_ = SetTimer(removal_timer_, options_.removal_tick);
     }
-    itimerspec time{};
-    time.it_value.tv_sec = options_.removal_tick / std::chrono::seconds(1);
-    time.it_value.tv_nsec = (options_.removal_tick % std::chrono::seconds(1)).count();
-    is_timer_set_ = timerfd_settime(timer_.get(), 0, &time, nullptr) == 0;
+  }
+
+  // Wakes the thread for the next look at everything.
+  void AwaitRescan() {
+    SetTimer(rescan_timer_, watch_ >= 0 ? options_.rescan_interval
+                                        : std::min(options_.rescan_interval, kRetryInterval));
+  }
+
+  // The closing of a file may be missed (network file systems): one that has not been written to
+  // between two looks at everything is read as it is.
+  void ForgetQuietWriters() {
+    for (const std::string& name : quiet_) {
+      being_written_.erase(name);
+    }
+    quiet_ = being_written_;
+  }
+
+  void OnWriting(const std::string& name) {
+    being_written_.insert(name);
+    quiet_.erase(name);
   }
 
   // Starts to watch the directory that the path means now; a no-op when it is watched already.
@@ -255,14 +285,16 @@ class DirectorySource::Impl {
       return true;
     }
     if ((event.mask & IN_MODIFY) != 0) {
-      being_written_.insert(name);
+      OnWriting(name);
       return false;
     }
     if ((event.mask & IN_CREATE) != 0 && IsNewRegularFile(scan_.PathOf(name))) {
       // It is complete when it is closed. Links, symbolic or hard, are complete at once.
-      being_written_.insert(name);
+      OnWriting(name);
       return false;
     }
+    // Links may lead into a directory that has come or gone.
+    lists_all_ = lists_all_ || (event.mask & IN_ISDIR) != 0;
     if ((event.mask & IN_ATTRIB) == 0) {
       being_written_.erase(name);
     }
@@ -276,25 +308,35 @@ class DirectorySource::Impl {
   }
 
   void Look() {
-    const absl::Status status =
-        scan_.Rescan({std::exchange(reads_all_, false), std::exchange(changed_, {}), being_written_,
-                      std::exchange(is_tick_, false)});
-    SetTimer();
+    RescanRequest request;
+    const bool lists_all = std::exchange(lists_all_, false);
+    request.all = std::exchange(reads_all_, false);
+    request.only_changed = !request.all && !lists_all;
+    request.changed = std::exchange(changed_, {});
+    request.skip = being_written_;
+    request.is_tick = std::exchange(is_tick_, false);
+    const absl::StatusOr<std::set<std::string>> changed = scan_.Rescan(request);
+    AwaitRemoval();
+    if (request.all) {
+      AwaitRescan();
+    }
     std::vector<SourceProblem> problems;
-    if (status.ok()) {
-      problems = objects_.TellApis(scan_, options_.limits.max_problems, *sink_);
+    if (changed.ok()) {
+      problems = objects_.TellApis(scan_, *changed, options_.limits.max_problems, *sink_);
     } else {
+      // What was to be read now is read when the directory is back.
+      reads_all_ = true;
       problems = last_problems_;
       std::erase_if(problems, [&](const SourceProblem& p) { return p.file == path_; });
       problems.push_back({path_, 0,
-                          absl::StrCat(std::string(status.message()),
+                          absl::StrCat(std::string(changed.status().message()),
                                        "; the last good objects stay, bring the directory back")});
     }
     if (!watch_error_.empty()) {
       problems.push_back({path_, 0, watch_error_});
     }
     SetHealth([&](SourceHealth& health) {
-      health.connected = status.ok();
+      health.connected = changed.ok();
       health.last_error =
           problems.empty() ? "" : absl::StrCat(problems.back().file, ": ", problems.back().message);
     });
@@ -331,7 +373,8 @@ class DirectorySource::Impl {
   ObjectSink* sink_ = nullptr;
   Descriptor inotify_;
   Descriptor wake_;
-  Descriptor timer_;
+  Descriptor removal_timer_;
+  Descriptor rescan_timer_;
 
   mutable std::mutex mutex_;
   SecretReferences references_;      // guarded by mutex_
@@ -343,8 +386,10 @@ class DirectorySource::Impl {
   DirectoryObjects objects_;
   SecretReferences current_references_;
   std::set<std::string> being_written_;
+  std::set<std::string> quiet_;  // of being_written_: not written to since the last look at all
   std::set<std::string> changed_;
   bool reads_all_ = true;
+  bool lists_all_ = false;
   bool is_tick_ = false;
   bool is_timer_set_ = false;
   std::vector<SourceProblem> last_problems_;

@@ -4,10 +4,11 @@
 // same files as `kubectl apply` takes. Not recursive; links are followed, so that a projected
 // volume (links into "..data", swapped as a whole) works.
 //
-// Any event makes it look at the directory again, and so does a slow timer, in case events are lost
-// (network file systems). A file that is being written is left alone until it is closed; a file
-// that cannot be read keeps its last good objects and is reported; a deleted file deletes its
-// objects.
+// An event makes it look at once at the files that it names; what happens meanwhile is in the next
+// look. The whole directory is looked at when a folder or "..data" has changed, when events are
+// lost and, in case nobody says so (network file systems), by a slow timer. A file that is being
+// written is left alone until it is closed; a file that cannot be read keeps its last good objects
+// and is reported; a deleted file deletes its objects.
 //
 // Thread-safe. The sink is called from one thread.
 

@@ -3,97 +3,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <map>
-#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "controller/source/test_sink.h"
 #include "gtest/gtest.h"
 
 namespace rota::source {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Keeps what a source has told; wakes whoever waits for it.
-class RecordingSink final : public ObjectSink {
- public:
-  void OnApi(ApiObject object) override {
-    Change([&] { apis[object.name.ToString()] = std::move(object); });
-  }
-  void OnSecret(SecretObject object) override {
-    Change([&] { secrets[object.name.ToString()] = std::move(object); });
-  }
-  void OnDeleted(const ObjectKey& key) override {
-    Change([&] {
-      (key.kind == ObjectKind::kApi ? deleted_apis : deleted_secrets)
-          .push_back(key.name.ToString());
-      apis.erase(key.kind == ObjectKind::kApi ? key.name.ToString() : "");
-      secrets.erase(key.kind == ObjectKind::kSecret ? key.name.ToString() : "");
-    });
-  }
-  void OnSynced(ObjectKind kind) override {
-    Change([&] { (kind == ObjectKind::kApi ? apis_synced : secrets_synced) += 1; });
-  }
-  void OnProblems(std::vector<SourceProblem> now) override {
-    Change([&] { problems = std::move(now); });
-  }
-
-  // False after 20 s. `condition` is called with the members locked.
-  bool Await(const std::function<bool()>& condition) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(20), condition);
-  }
-  template <typename Value>
-  Value Get(const std::function<Value()>& read) {
-    std::lock_guard guard(mutex_);
-    return read();
-  }
-
-  // The problems told last; the source tells them again whenever it looks.
-  std::vector<SourceProblem> Problems() {
-    return Get<std::vector<SourceProblem>>([this] { return problems; });
-  }
-
-  std::map<std::string, ApiObject> apis;
-  std::map<std::string, SecretObject> secrets;
-  std::vector<std::string> deleted_apis;
-  std::vector<std::string> deleted_secrets;
-  std::vector<SourceProblem> problems;
-  int apis_synced = 0;
-  int secrets_synced = 0;
-
- private:
-  void Change(const std::function<void()>& change) {
-    std::lock_guard guard(mutex_);
-    change();
-    changed_.notify_all();
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-};
+using namespace testing_source;  // NOLINT: test helpers
 
 std::string Conf(const std::string& name, const std::string& path) {
   return absl::StrCat("name: ", name, "\nbasePath: ", path,
                       "\nversion: v1\nendpointConfigurations:\n  production:\n    - endpoint: "
                       "https://api.openai.com/v1\noperations:\n  - {target: /chat/completions, "
                       "verb: POST}\n");
-}
-
-std::string Manifest(const std::string& name, const std::string& path) {
-  return absl::StrCat("apiVersion: gateway.rota.dev/v1alpha1\nkind: API\nmetadata: {name: ", name,
-                      "}\nspec:\n  name: x\n  basePath: ", path,
-                      "\n  version: v1\n  operations: []\n");
-}
-
-std::string SecretManifest(const std::string& value) {
-  return absl::StrCat("apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {apiKey: ",
-                      value, ", other: unwanted}\n");
 }
 
 const SecretReferences kKeys = {{{"default", "keys"}, {"apiKey"}}};
@@ -437,53 +366,37 @@ TEST_F(DirectorySourceTest, SeesChangesWithoutEventsBySlowRescan) {
   EXPECT_TRUE(AwaitBasePath("default/a", "/changed"));
 }
 
-TEST(DirectoryScanTest, IgnoresEditorsFilesAndOtherEndings) {
-  EXPECT_TRUE(IsConfigurationFile("a.yaml"));
-  EXPECT_TRUE(IsConfigurationFile("a.apk-conf.yml"));
-  EXPECT_TRUE(IsConfigurationFile("a.json"));
-  for (const char* name : {".a.yaml.swp", ".a.yaml", "a.yaml~", "#a.yaml#", "a.yaml.tmp", ".yaml",
-                           "..data", "4913", "a.yaml.123.tmp"}) {
-    EXPECT_FALSE(IsConfigurationFile(name)) << name;
+TEST_F(DirectorySourceTest, RescansSlowlyWhileOtherChangesGoOn) {
+  fs::create_directory(File("..first"));
+  ASSERT_TRUE(WriteFileAtomically(File("..first/a.yaml"), Manifest("a", "/a")).ok());
+  fs::create_symlink("..first/a.yaml", File("a.yaml"));
+  options_.rescan_interval = std::chrono::milliseconds(50);
+  Start();
+
+  // Behind a link; each of the others is seen by its event.
+  ASSERT_TRUE(WriteFileAtomically(File("..first/a.yaml"), Manifest("a", "/changed")).ok());
+  const auto is_seen = [&] {
+    return sink_.Get<bool>(
+        [&] { return sink_.apis.at("default/a").spec.at("basePath") == "/changed"; });
+  };
+  int others = 0;
+  for (; others < 100'000 && !is_seen(); ++others) {
+    const std::string path = absl::StrCat("/", others);
+    WriteInPlace("other.yaml", Manifest("other", path));
+    ASSERT_TRUE(AwaitBasePath("default/other", path));
   }
+
+  EXPECT_LT(others, 100'000);
 }
 
-class DirectoryScanLimitsTest : public DirectorySourceTest {};
+TEST_F(DirectorySourceTest, ReadsAFileThatStaysOpenOnceItIsQuiet) {
+  options_.rescan_interval = std::chrono::milliseconds(20);
+  Start();
 
-TEST_F(DirectoryScanLimitsTest, ReadsNoMoreFilesAndBytesThanAllowed) {
-  for (int i = 0; i < 5; ++i) {
-    WriteInPlace(absl::StrCat("f", i, ".yaml"), Manifest(absl::StrCat("a", i), "/a"));
-  }
-  DirectoryLimits limits;
-  limits.max_files = 3;
-  DirectoryScan few(path_, limits);
-  ASSERT_TRUE(few.Rescan({}).ok());
-  EXPECT_EQ(few.files().size(), 3U);
-  EXPECT_EQ(few.problems().size(), 1U);
+  std::ofstream file(File("a.yaml"));
+  file << Manifest("a", "/a") << std::flush;
 
-  limits = DirectoryLimits{};
-  limits.max_file_bytes = 10;
-  DirectoryScan small(path_, limits);
-  ASSERT_TRUE(small.Rescan({}).ok());
-  EXPECT_EQ(small.files().at("f0.yaml").problems.size(), 1U);
-  EXPECT_TRUE(small.files().at("f0.yaml").apis.empty());
-
-  limits = DirectoryLimits{};
-  limits.max_total_bytes = Manifest("a0", "/a").size() * 2;
-  DirectoryScan tight(path_, limits);
-  ASSERT_TRUE(tight.Rescan({}).ok());
-  EXPECT_EQ(tight.files().size(), 2U);
-  EXPECT_EQ(tight.problems().size(), 1U);
-}
-
-TEST_F(DirectoryScanLimitsTest, IgnoresWhatIsNoRegularFile) {
-  ASSERT_EQ(mkfifo(File("pipe.yaml").c_str(), 0600), 0);
-  fs::create_directory(File("folder.yaml"));
-  fs::create_symlink("nowhere", File("dangling.yaml"));
-
-  DirectoryScan scan(path_, {});
-
-  ASSERT_TRUE(scan.Rescan({}).ok());
-  EXPECT_TRUE(scan.files().empty());
+  EXPECT_TRUE(AwaitBasePath("default/a", "/a"));
 }
 
 }  // namespace
