@@ -59,7 +59,7 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   // Views into the body end; the head moves, head() with it.
   void KeepHeadOnly();
   // From here on a client that leaves cancels the exchange.
-  void WatchForDeparture() { input_.Start(); }
+  void WatchForDeparture() { input_.Start(kWatchBytes); }
   // `IoResult result = co_await connection.Write(parts)`.
   Writing Write(std::span<iovec> parts) { return {*stream_, parts, *this}; }
   // The answer cannot be completed: makes sure that the client does not take it for complete.
@@ -94,6 +94,10 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   void OnWriteDone() override;
   void OnReadDeadline();
   void MarkGone();
+
+  // Of the read that is outstanding while an answer is under way. Room for a usual next request; a
+  // stream waits behind it for minutes.
+  static constexpr size_t kWatchBytes = 2 << 10;
 
   Loop& loop_;
   std::unique_ptr<Stream> stream_;
