@@ -9,8 +9,11 @@
 namespace rota::reconcile {
 namespace {
 
-// Acknowledgements come in bursts. What waits for one is looked at this often, everything else (a
-// data plane that went away changes nothing urgent) more rarely.
+// Acknowledgements come in bursts. What waits for one is looked at this often, and what a finding
+// is about; everything when a data plane has come or gone (which changes nothing urgent), more
+// rarely. An acknowledgement that takes back what was confirmed is rare: a slow round over all
+// APIs, a few at each pass (1 ms), finds it.
+constexpr size_t kCheckedPerPass = 50;
 constexpr Duration kFleetPassInterval = std::chrono::milliseconds(50);
 constexpr Duration kFullPassInterval = std::chrono::seconds(1);
 constexpr Duration kIdle = std::chrono::hours(1);
@@ -113,9 +116,11 @@ MonotonicTime Reconciler::NextDeadline() const {
   if (const std::optional<MonotonicTime> due = tracker_.NextDue()) {
     deadline = std::min(deadline, *due);
   }
-  if (fleet_changed_ && secrets_synced_) {
-    const bool is_urgent = fleet_news_ && !unsettled_.empty();
-    deadline = std::min(deadline, is_urgent ? next_fleet_pass_ : next_full_pass_);
+  if (secrets_synced_ && (fleet_news_ || left_to_check_ > 0)) {
+    deadline = std::min(deadline, next_fleet_pass_);
+  }
+  if (secrets_synced_ && nodes_changed_) {
+    deadline = std::min(deadline, next_full_pass_);
   }
   return deadline;
 }
@@ -165,7 +170,6 @@ void Reconciler::Apply(Batch& batch) {
   }
   apis_synced_ = apis_synced_ || batch.apis_synced;
   secrets_synced_ = secrets_synced_ || batch.secrets_synced;
-  fleet_changed_ = fleet_changed_ || batch.fleet_changed;
   fleet_news_ = fleet_news_ || batch.fleet_changed;
 }
 
@@ -211,20 +215,50 @@ void Reconciler::Build() {
 
 void Reconciler::TellFleetNews() {
   const MonotonicTime now = clock_.Now();
-  if (!fleet_changed_ || !secrets_synced_) {
+  if (!secrets_synced_) {
     return;
   }
-  if (now >= next_full_pass_) {
-    fleet_changed_ = false;
-    fleet_news_ = false;
-    next_full_pass_ = now + kFullPassInterval;
+  std::set<resource::ObjectName> names;
+  if ((fleet_news_ || left_to_check_ > 0) && now >= next_fleet_pass_) {
     next_fleet_pass_ = now + kFleetPassInterval;
-    TellStatuses(world_.Names());
-  } else if (fleet_news_ && now >= next_fleet_pass_) {
-    fleet_news_ = false;
-    next_fleet_pass_ = now + kFleetPassInterval;
-    TellStatuses({unsettled_.begin(), unsettled_.end()});
+    if (std::exchange(fleet_news_, false)) {
+      TakeFleetNews(names);
+    }
+    const size_t count = std::min(left_to_check_, kCheckedPerPass);
+    for (resource::ObjectName& name : world_.NamesAfter(last_checked_, count)) {
+      last_checked_ = name;
+      names.insert(std::move(name));
+    }
+    left_to_check_ -= count;
   }
+  if (nodes_changed_ && now >= next_full_pass_) {
+    nodes_changed_ = false;
+    next_full_pass_ = now + kFullPassInterval;
+    left_to_check_ = 0;
+    TellStatuses(world_.Names());
+    return;
+  }
+  TellStatuses({names.begin(), names.end()});
+}
+
+// Adds those APIs to `names` that the news may concern at once.
+void Reconciler::TakeFleetNews(std::set<resource::ObjectName>& names) {
+  names = unsettled_;
+  left_to_check_ = world_.api_count();
+  FleetView fleet = options_.fleet ? options_.fleet() : FleetView{};
+  const FleetDifference difference = Compare(seen_fleet_, fleet);
+  nodes_changed_ = nodes_changed_ || difference.nodes;
+  for (const std::string& api : difference.apis) {
+    const size_t slash = api.find('/');
+    if (slash != std::string::npos) {
+      names.insert({api.substr(0, slash), api.substr(slash + 1)});
+    }
+  }
+  for (NodeReport& node : fleet.nodes) {
+    // It would keep an old snapshot.
+    node.applied_hash = nullptr;
+  }
+  seen_fleet_ = std::move(fleet);
 }
 
 void Reconciler::TellStatuses(const std::vector<resource::ObjectName>& names) {

@@ -97,6 +97,7 @@ class Reconciler final : public source::ObjectSink {
   void RequestSecrets();
   void Build();
   void TellFleetNews();
+  void TakeFleetNews(std::set<resource::ObjectName>& names);
   void TellStatuses(const std::vector<resource::ObjectName>& names);
   void Tell(const ApiStatus& status);
   MonotonicTime NextDeadline() const;
@@ -120,8 +121,11 @@ class Reconciler final : public source::ObjectSink {
   std::optional<MonotonicTime> rebuild_at_;
   std::string published_hash_;
   std::set<resource::ObjectName> unsettled_;  // not confirmed by the fleet
-  bool fleet_changed_ = false;                // since the last pass over all APIs
   bool fleet_news_ = false;                   // since the last pass over the unsettled ones
+  bool nodes_changed_ = false;                // since the last pass over all APIs
+  FleetView seen_fleet_;                      // by the last pass, without what is applied
+  size_t left_to_check_ = 0;                  // APIs that the slow round has still to look at
+  resource::ObjectName last_checked_;         // by the slow round
   MonotonicTime next_fleet_pass_{};
   MonotonicTime next_full_pass_{};
 

@@ -1,8 +1,10 @@
 #include "controller/reconcile/reconciler.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "controller/reconcile/status_board.h"
 #include "controller/reconcile/test_objects.h"
@@ -127,6 +129,7 @@ class ReconcilerTest : public testing::Test {
   }
   // The one data plane serves everything that is published, once it is connected.
   FleetView Fleet() {
+    ++looks_;
     std::lock_guard guard(fleet_mutex_);
     if (!is_connected_) {
       return {};
@@ -134,18 +137,37 @@ class ReconcilerTest : public testing::Test {
     NodeReport node;
     node.node = "node";
     node.connected = true;
-    node.applied_hash = [snapshot = published_.Get()](const std::string& api) -> uint64_t {
+    node.refused = refused_;
+    node.applied_hash = [this, snapshot = has_applied_ ? published_.Get() : nullptr](
+                            const std::string& api) -> uint64_t {
+      ++questions_;
+      if (snapshot == nullptr) {
+        return 0;
+      }
       const auto found = snapshot->resources.find({ResourceKind::kApi, api});
       return found == snapshot->resources.end() ? 0 : found->second->hash;
     };
     return {{node}};
   }
   void Connect() {
+    ChangeFleet([this] { is_connected_ = true; });
+  }
+  void ChangeFleet(const std::function<void()>& change) {
     {
       std::lock_guard guard(fleet_mutex_);
-      is_connected_ = true;
+      change();
     }
     reconciler_->FleetChanged();
+  }
+  // Lets the time of passes over the fleet go by until `condition` holds; false after 20 s.
+  bool AwaitPasses(const std::function<bool()>& condition) {
+    RealClock real;
+    const MonotonicTime deadline = real.Now() + std::chrono::seconds(20);
+    while (!condition() && real.Now() < deadline) {
+      clock_.AwaitWaiters(1);
+      clock_.Advance(std::chrono::milliseconds(50));
+    }
+    return condition();
   }
   bool AwaitResource(const ResourceKey& key, bool is_there = true) {
     return signal_.Await([&] {
@@ -160,7 +182,11 @@ class ReconcilerTest : public testing::Test {
   FakeSource source_;
   RecordingSink sink_;
   std::mutex fleet_mutex_;
-  bool is_connected_ = false;
+  bool is_connected_ = false;          // guarded by fleet_mutex_
+  bool has_applied_ = true;            // guarded by fleet_mutex_
+  std::vector<NodeFinding> refused_;   // guarded by fleet_mutex_
+  std::atomic<size_t> looks_ = 0;      // at the fleet
+  std::atomic<size_t> questions_ = 0;  // what a data plane has applied
   std::unique_ptr<Reconciler> reconciler_;
 };
 
@@ -242,6 +268,56 @@ TEST_F(ReconcilerTest, TellsThatNoDataPlaneIsThereAfterAWhileAndWhenOneComes) {
 
   ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 2; }));
   EXPECT_EQ(sink_.statuses()[1].programmed.status, ConditionStatus::kTrue);
+}
+
+TEST_F(ReconcilerTest, TellsWhatADataPlaneFindsInAnApiThatWasSettled) {
+  Start();
+  Connect();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
+  const uint64_t hash = published_.Get()->resources.at(kChatKey)->hash;
+
+  ChangeFleet([&] {
+    refused_ = {{"default/chat", hash, "AUTH_NOT_ENFORCED", "", "no client is authenticated"}};
+  });
+
+  ASSERT_TRUE(AwaitPasses([&] { return sink_.statuses().size() == 2; }));
+  EXPECT_EQ(sink_.statuses()[1].programmed.reason, "AuthNotEnforced");
+}
+
+TEST_F(ReconcilerTest, NoticesThatAnAcknowledgementTakesASettledApiBack) {
+  Start();
+  Connect();
+  reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
+
+  ChangeFleet([&] { has_applied_ = false; });
+
+  ASSERT_TRUE(AwaitPasses([&] { return sink_.statuses().size() == 2; }));
+  EXPECT_EQ(sink_.statuses()[1].programmed.reason, "Pending");
+}
+
+TEST_F(ReconcilerTest, LooksAtAFewSettledApisPerAcknowledgementAndAtAllInTheEnd) {
+  constexpr size_t kApis = 300;
+  Start();
+  Connect();
+  for (size_t i = 0; i < kApis; ++i) {
+    const std::string name = "api-" + std::to_string(i);
+    reconciler_->OnApi(Api(name, 1, Spec("/" + name)));
+  }
+  Sync();
+  ASSERT_TRUE(AwaitPasses([&] { return sink_.statuses().size() == kApis; }));
+  // Once for the statuses, once since a data plane has come.
+  ASSERT_TRUE(AwaitPasses([&] { return questions_ >= 2 * kApis; }));
+  const size_t questions = questions_;
+  const size_t looks = looks_;
+
+  reconciler_->FleetChanged();
+
+  EXPECT_TRUE(AwaitPasses([&] { return questions_ >= questions + kApis; }));
+  EXPECT_GE(looks_ - looks, 5U);
 }
 
 TEST_F(ReconcilerTest, TellsABrokenVersionAtOnceAndGoesOnServing) {

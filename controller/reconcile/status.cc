@@ -1,6 +1,8 @@
 #include "controller/reconcile/status.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -89,6 +91,40 @@ bool SaysTheSame(const ApiStatus& a, const ApiStatus& b) {
   return a.uid == b.uid && a.generation == b.generation && SaysTheSame(a.accepted, b.accepted) &&
          SaysTheSame(a.resolved_refs, b.resolved_refs) && SaysTheSame(a.programmed, b.programmed) &&
          a.models == b.models;
+}
+
+FleetDifference Compare(const FleetView& before, const FleetView& after) {
+  using Key = std::pair<std::string, NodeFinding>;  // of a data plane
+  FleetDifference difference;
+  const auto take = [](const FleetView& view, std::set<std::string>& nodes,
+                       std::set<Key>& findings) {
+    for (const NodeReport& node : view.nodes) {
+      if (!node.connected) {
+        continue;
+      }
+      nodes.insert(node.node);
+      for (const NodeFinding& finding : node.rejected) {
+        findings.emplace("rejected " + node.node, finding);
+      }
+      for (const NodeFinding& finding : node.refused) {
+        findings.emplace("refused " + node.node, finding);
+      }
+    }
+  };
+  std::set<std::string> old_nodes;
+  std::set<std::string> new_nodes;
+  std::set<Key> old_findings;
+  std::set<Key> new_findings;
+  take(before, old_nodes, old_findings);
+  take(after, new_nodes, new_findings);
+  difference.nodes = old_nodes != new_nodes;
+  std::vector<Key> changed;
+  std::set_symmetric_difference(old_findings.begin(), old_findings.end(), new_findings.begin(),
+                                new_findings.end(), std::back_inserter(changed));
+  for (const Key& key : changed) {
+    difference.apis.insert(key.second.api);
+  }
+  return difference;
 }
 
 FleetSummary Summarise(const FleetView& fleet, const std::string& api, uint64_t hash) {

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,7 @@ struct NodeFinding {
   std::string code;   // name of Rejection.Code: "INVALID", "AUTH_NOT_ENFORCED", ...
   std::string field;  // "" when it is about the API as a whole
   std::string message;
+  friend auto operator<=>(const NodeFinding&, const NodeFinding&) = default;
 };
 
 // What one data plane says.
@@ -68,6 +70,13 @@ struct NodeReport {
 struct FleetView {
   std::vector<NodeReport> nodes;
 };
+
+// What is new in a view besides acknowledgements.
+struct FleetDifference {
+  bool nodes = false;          // a data plane has come or gone: it concerns every API
+  std::set<std::string> apis;  // with findings that have come or gone
+};
+FleetDifference Compare(const FleetView& before, const FleetView& after);
 
 // What the fleet says about one version of one API.
 struct FleetSummary {

@@ -204,5 +204,34 @@ TEST(StatusJsonTest, ReadsNothingFromAStatusOfAnotherShape) {
   EXPECT_TRUE(FromJson({{"conditions", {1, {{"type", 5}}}}}).has_value());
 }
 
+TEST(FleetDifferenceTest, NamesTheApisOfNewAndOfSettledFindings) {
+  const NodeFinding old_finding{"default/a", 1, "INVALID", "x", "no"};
+  const NodeFinding new_finding{"default/b", 1, "INVALID", "x", "no"};
+  const NodeFinding kept_finding{"default/c", 1, "INVALID", "x", "no"};
+  const FleetView before{{{.node = "n",
+                           .connected = true,
+                           .applied_hash = nullptr,
+                           .rejected = {old_finding, kept_finding},
+                           .refused = {}}}};
+  FleetView after = before;
+  after.nodes[0].rejected = {kept_finding};
+  after.nodes[0].refused = {new_finding};
+
+  const FleetDifference difference = Compare(before, after);
+
+  EXPECT_FALSE(difference.nodes);
+  EXPECT_EQ(difference.apis, (std::set<std::string>{"default/a", "default/b"}));
+  EXPECT_TRUE(Compare(after, after).apis.empty());
+}
+
+TEST(FleetDifferenceTest, SeesThatADataPlaneHasComeOrGone) {
+  const NodeReport node{
+      .node = "n", .connected = true, .applied_hash = nullptr, .rejected = {}, .refused = {}};
+
+  EXPECT_TRUE(Compare({}, {{node}}).nodes);
+  EXPECT_TRUE(Compare({{node}}, {}).nodes);
+  EXPECT_FALSE(Compare({{node}}, {{node}}).nodes);
+}
+
 }  // namespace
 }  // namespace rota::reconcile

@@ -314,4 +314,17 @@ std::vector<ObjectName> World::Names() const {
   return names;
 }
 
+std::vector<ObjectName> World::NamesAfter(const ObjectName& name, size_t count) const {
+  std::vector<ObjectName> names;
+  auto next = apis_.upper_bound(name);
+  while (names.size() < std::min(count, apis_.size())) {
+    if (next == apis_.end()) {
+      next = apis_.begin();
+    }
+    names.push_back(next->first);
+    ++next;
+  }
+  return names;
+}
+
 }  // namespace rota::reconcile

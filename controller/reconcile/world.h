@@ -58,6 +58,9 @@ class World {
   // Hash of the version that is served; 0: none.
   uint64_t ServedHash(const resource::ObjectName& name) const;
   std::vector<resource::ObjectName> Names() const;
+  // At most `count` APIs, those that follow `name`; the first follows the last.
+  std::vector<resource::ObjectName> NamesAfter(const resource::ObjectName& name,
+                                               size_t count) const;
   size_t api_count() const { return apis_.size(); }
   size_t secret_count() const { return secrets_.size(); }
   // Objects that were really decoded and compiled: the memo at work.
