@@ -34,7 +34,7 @@ absl::StatusOr<std::string> SealSecrets(const ResourceMap& resources, const Stat
   v1::SavedSecrets secrets;
   for (const auto& [id, resource] : resources) {
     if (id.first == v1::SECRET) {
-      *secrets.add_resources() = resource;
+      *secrets.add_resources() = *resource;
     }
   }
   std::string plain = secrets.SerializeAsString();
@@ -98,7 +98,7 @@ void OpenSecrets(v1::SavedState& state, const StateKey* key, const std::string& 
   WipeString(*plain);
   for (v1::Resource& resource : *secrets.mutable_resources()) {
     ResourceKey id = KeyOf(resource.id());
-    result.resources[std::move(id)] = std::move(resource);
+    result.resources[std::move(id)] = std::make_shared<const v1::Resource>(std::move(resource));
   }
 }
 
@@ -128,7 +128,7 @@ absl::StatusOr<std::string> EncodeLastKnownGood(const ResourceMap& resources,
   for (const auto& [id, resource] : resources) {
     if (id.first != v1::SECRET) {
       v1::SavedState part;
-      *part.add_resources() = resource;
+      *part.add_resources() = *resource;
       part.AppendToString(&payload);
     }
   }
@@ -159,7 +159,7 @@ absl::StatusOr<LastKnownGood> DecodeLastKnownGood(std::string_view content,
   result.saved_at = WallTime(std::chrono::seconds(state.saved_at().seconds()));
   for (v1::Resource& resource : *state.mutable_resources()) {
     ResourceKey id = KeyOf(resource.id());
-    result.resources[std::move(id)] = std::move(resource);
+    result.resources[std::move(id)] = std::make_shared<const v1::Resource>(std::move(resource));
   }
   OpenSecrets(state, key, file, result);
   for (const v1::ResourceId& secret : state.secrets()) {
