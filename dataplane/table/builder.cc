@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/table/api_decoder.h"
+#include "dataplane/table/endpoint_pool.h"
 #include "dataplane/table/secret_store.h"
 
 namespace rota::table {
@@ -148,6 +149,7 @@ struct Builder::State {
 
   const BuilderOptions options;
   rotation::Registry& registry;
+  const std::unique_ptr<EndpointPool> endpoints = std::make_unique<EndpointPool>();
   Decoded committed;
   std::shared_ptr<const RouteTable> table = std::make_shared<const RouteTable>();  // of `committed`
   Decoded built;  // by the last Build, waiting for Commit
@@ -240,7 +242,7 @@ std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(*resource, {*next.secrets, registry, options.intern_series});
+      DecodeApi(*resource, {*next.secrets, registry, *endpoints, options.intern_series});
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }
