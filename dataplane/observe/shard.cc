@@ -91,4 +91,131 @@ void GroupCell::Reset() {
   first_token.Reset();
 }
 
+// Id 0 is the series of all label sets over the limit.
+SeriesNames::SeriesNames() {
+  const table::SeriesLabels other{"(other)", "", "", ""};
+  series_.push_back(
+      {std::make_shared<const table::SeriesLabels>(other), TakeGroup(other), true, {}});
+  ids_[other] = 0;
+  group_of_.At(0).store(0);
+}
+
+uint32_t SeriesNames::TakeGroup(const table::SeriesLabels& labels) {
+  const Group group{labels.api, labels.environment};
+  const auto found = group_ids_.find(group);
+  if (found != group_ids_.end()) {
+    ++groups_[found->second].series;
+    return found->second;
+  }
+  uint32_t id = static_cast<uint32_t>(groups_.size());
+  if (free_groups_.empty()) {
+    groups_.emplace_back();
+  } else {
+    id = free_groups_.back();
+    free_groups_.pop_back();
+  }
+  groups_[id] = {std::make_shared<const Group>(group), 1};
+  group_ids_[group] = id;
+  return id;
+}
+
+table::SeriesId SeriesNames::Intern(const table::SeriesLabels& labels) {
+  std::lock_guard guard(mutex_);
+  const auto found = ids_.find(labels);
+  if (found != ids_.end()) {
+    Series& series = series_[found->second];
+    series.live = true;
+    series.removed_at = MonotonicTime{};  // the hour until reuse starts anew
+    return found->second;
+  }
+  uint32_t id = static_cast<uint32_t>(series_.size());
+  if (!free_ids_.empty()) {
+    id = free_ids_.back();
+    free_ids_.pop_back();
+  } else if (series_.size() < RequestMetrics::kMaxSeries) {
+    series_.emplace_back();
+  } else {
+    return 0;
+  }
+  series_[id] = {std::make_shared<const table::SeriesLabels>(labels), TakeGroup(labels), true, {}};
+  ids_[labels] = id;
+  group_of_.At(id).store(series_[id].group, std::memory_order_relaxed);
+  return id;
+}
+
+table::SeriesLabels SeriesNames::LabelsOf(table::SeriesId series) const {
+  std::lock_guard guard(mutex_);
+  return series < series_.size() && series_[series].labels != nullptr ? *series_[series].labels
+                                                                      : table::SeriesLabels{};
+}
+
+uint32_t SeriesNames::GroupOf(table::SeriesId series) const {
+  const std::atomic<uint32_t>* group = group_of_.Find(series);
+  return group == nullptr ? 0 : group->load(std::memory_order_relaxed);
+}
+
+void SeriesNames::Free(uint32_t id, Freed& freed) {
+  Series& series = series_[id];
+  GroupEntry& group = groups_[series.group];
+  if (--group.series == 0) {
+    group_ids_.erase(*group.group);
+    group.group = nullptr;
+    free_groups_.push_back(series.group);
+    freed.groups.push_back(series.group);
+  }
+  ids_.erase(*series.labels);
+  series.labels = nullptr;
+  free_ids_.push_back(id);
+  freed.series.push_back(id);
+}
+
+SeriesNames::Freed SeriesNames::Retire(const std::vector<table::SeriesId>& gone,
+                                       MonotonicTime now) {
+  std::lock_guard guard(mutex_);
+  for (const table::SeriesId id : gone) {
+    if (id != 0 && id < series_.size() && series_[id].live) {
+      series_[id].live = false;
+      series_[id].removed_at = now;
+      retired_.emplace_back(now, id);
+    }
+  }
+  Freed freed;
+  while (!retired_.empty() && now - retired_.front().first >= RequestMetrics::kReuseAfter) {
+    const auto [removed_at, id] = retired_.front();
+    retired_.pop_front();
+    const Series& series = series_[id];
+    if (series.labels != nullptr && !series.live && series.removed_at == removed_at) {
+      Free(id, freed);
+    }
+  }
+  return freed;
+}
+
+std::vector<SeriesNames::Listed> SeriesNames::ListLive() const {
+  std::lock_guard guard(mutex_);
+  std::vector<Listed> all;
+  all.reserve(ids_.size());
+  for (uint32_t id = 0; id < series_.size(); ++id) {
+    if (series_[id].labels != nullptr && series_[id].live) {
+      all.push_back({id, series_[id].labels});
+    }
+  }
+  return all;
+}
+
+std::vector<SeriesNames::ListedGroup> SeriesNames::ListLiveGroups() const {
+  std::lock_guard guard(mutex_);
+  std::set<uint32_t> live;
+  for (const Series& series : series_) {
+    if (series.labels != nullptr && series.live) {
+      live.insert(series.group);
+    }
+  }
+  std::vector<ListedGroup> all;
+  for (const uint32_t id : live) {
+    all.push_back({id, groups_[id].group});
+  }
+  return all;
+}
+
 }  // namespace rota::observe
