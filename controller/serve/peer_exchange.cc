@@ -112,13 +112,15 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
   if (effects.status_changed) {
     CountElsewhere();
   }
-  for (const PeerEffects::Dated& dated : effects.dated) {
-    statements_received_ += static_cast<uint64_t>(dated.statements.size());
-    const std::vector<SharedSuspension> news = service_.MergeFromPeer(dated.statements, dated.sent);
-    statements_new_ += news.size();
-    if (!news.empty()) {
-      Tell(news, from.Report().replica);
-    }
+  if (effects.statements == nullptr || effects.statements->empty()) {
+    return;
+  }
+  statements_received_ += static_cast<uint64_t>(effects.statements->size());
+  const std::vector<SharedSuspension> news =
+      service_.MergeFromPeer(*effects.statements, effects.sent);
+  statements_new_ += news.size();
+  if (!news.empty()) {
+    Tell(news, from.Report().replica);
   }
 }
 
