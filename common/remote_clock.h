@@ -9,10 +9,14 @@
 // apart in that time (50 ppm: 3 ms). Single-thread.
 
 #include <algorithm>
+#include <vector>
 
 #include "common/clock.h"
 
 namespace rota {
+
+// Two dates of one message that differ by less are the same.
+inline constexpr Duration kDelayTolerance = std::chrono::milliseconds(5);
 
 class RemoteClock {
  public:
@@ -27,16 +31,56 @@ class RemoteClock {
       window_end_ = received + kWindow;
     }
     current_ = std::min(current_, origin);
-    return std::min(current_, previous_) + sent;
+    return this->origin() + sent;
   }
+  // The start of the peer's clock, by the local one, as far as is known. REQUIRES: something came.
+  MonotonicTime origin() const { return std::min(current_, previous_); }
 
  private:
   static constexpr Duration kWindow = std::chrono::seconds(30);
 
-  // The start of the peer's clock, by the local one: the earliest that was seen.
   MonotonicTime current_ = MonotonicTime::max();
   MonotonicTime previous_ = MonotonicTime::max();
   MonotonicTime window_end_ = MonotonicTime::min();
+};
+
+// What came while little was known about the delay, to be dated anew when more is known: when all
+// first messages of a stream are held up together, nothing shows it until one comes in time. Only
+// the first half minute is remembered; by then a message has come in time. Bounded. Single-thread.
+template <typename T>
+class EarlyMessages {
+ public:
+  static constexpr Duration kEarly = std::chrono::seconds(30);
+  static constexpr size_t kMaxItems = 1024;
+  // `items`: how much the message counts towards the bound.
+  void Remember(const RemoteClock& clock, Duration sent, const T& message, int items) {
+    if (items > 0 && sent < kEarly && items_ + static_cast<size_t>(items) <= kMaxItems) {
+      items_ += static_cast<size_t>(items);
+      messages_.push_back({sent, clock.origin(), message});
+    }
+  }
+  // Calls apply(message, when it was sent) for each that was sent earlier than was thought.
+  template <typename Apply>
+  void DateAnew(const RemoteClock& clock, Duration sent, Apply apply) {
+    for (Early& early : messages_) {
+      if (clock.origin() + kDelayTolerance <= early.origin) {
+        early.origin = clock.origin();
+        apply(early.message, early.origin + early.sent);
+      }
+    }
+    if (sent >= kEarly) {
+      messages_.clear();
+    }
+  }
+
+ private:
+  struct Early {
+    Duration sent;
+    MonotonicTime origin;  // that it was dated with
+    T message;
+  };
+  std::vector<Early> messages_;
+  size_t items_ = 0;
 };
 
 }  // namespace rota

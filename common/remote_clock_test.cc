@@ -55,5 +55,50 @@ TEST(RemoteClockTest, ALongSilenceBeforeADelayedMessageForgetsNothing) {
   EXPECT_EQ(clock.Received(seconds(2), kOrigin + seconds(70)), kOrigin + seconds(2));
 }
 
+TEST(EarlyMessagesTest, WhatWasHeldUpBeforeAnythingElseCameIsDatedAnewOnce) {
+  RemoteClock clock;
+  EarlyMessages<int> early;
+  std::vector<std::pair<int, MonotonicTime>> dated;
+  const auto receive = [&](Duration sent, MonotonicTime received, int message) {
+    clock.Received(sent, received);
+    early.DateAnew(clock, sent,
+                   [&](int each, MonotonicTime when) { dated.emplace_back(each, when); });
+    early.Remember(clock, sent, message, 1);
+  };
+  receive(seconds(1), kOrigin + seconds(4), 1);
+  receive(seconds(2), kOrigin + seconds(5), 2);
+  EXPECT_TRUE(dated.empty());
+
+  receive(seconds(6), kOrigin + seconds(6), 3);
+
+  ASSERT_EQ(dated.size(), 2u);
+  EXPECT_EQ(dated[0], std::pair(1, kOrigin + seconds(1)));
+  EXPECT_EQ(dated[1], std::pair(2, kOrigin + seconds(2)));
+  receive(seconds(7), kOrigin + seconds(7) - milliseconds(1), 4);
+  EXPECT_EQ(dated.size(), 2u) << "a millisecond is nothing";
+}
+
+TEST(EarlyMessagesTest, IsBounded) {
+  RemoteClock clock;
+  EarlyMessages<int> early;
+  clock.Received(seconds(1), kOrigin + seconds(3));
+  for (int i = 0; i < 5; ++i) {
+    early.Remember(clock, seconds(1), i, 500);
+  }
+  clock.Received(seconds(2), kOrigin + seconds(2));
+  int dated = 0;
+  early.DateAnew(clock, seconds(2), [&](int, MonotonicTime) { ++dated; });
+  EXPECT_EQ(dated, 2);
+}
+
+TEST(EarlyMessagesTest, NothingIsRememberedOfAStreamThatHasRunForLong) {
+  RemoteClock clock;
+  EarlyMessages<int> early;
+  clock.Received(seconds(40), kOrigin + seconds(45));
+  early.Remember(clock, seconds(40), 1, 1);
+  clock.Received(seconds(41), kOrigin + seconds(41));
+  early.DateAnew(clock, seconds(41), [](int, MonotonicTime) { FAIL(); });
+}
+
 }  // namespace
 }  // namespace rota

@@ -112,15 +112,13 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
   if (effects.status_changed) {
     CountElsewhere();
   }
-  if (effects.statements == nullptr || effects.statements->empty()) {
-    return;
-  }
-  statements_received_ += static_cast<uint64_t>(effects.statements->size());
-  const std::vector<SharedSuspension> news =
-      service_.MergeFromPeer(*effects.statements, effects.sent);
-  statements_new_ += news.size();
-  if (!news.empty()) {
-    Tell(news, from.Report().replica);
+  for (const PeerEffects::Dated& dated : effects.dated) {
+    statements_received_ += static_cast<uint64_t>(dated.statements.size());
+    const std::vector<SharedSuspension> news = service_.MergeFromPeer(dated.statements, dated.sent);
+    statements_new_ += news.size();
+    if (!news.empty()) {
+      Tell(news, from.Report().replica);
+    }
   }
 }
 

@@ -27,8 +27,14 @@ PeerSession::PeerSession(const PeerOptions& options, bool opened_here, PeerIdent
 absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTime now,
                                     PeerEffects& effects) {
   last_received_ = now;
-  effects.sent =
-      message.has_sent_at() ? peer_clock_.Received(FromProto(message.sent_at()), now) : now;
+  MonotonicTime sent = now;
+  const Duration age = FromProto(message.sent_at());
+  if (message.has_sent_at()) {
+    sent = peer_clock_.Received(age, now);
+    early_statements_.DateAnew(peer_clock_, age, [&](const auto& statements, MonotonicTime when) {
+      effects.dated.push_back({statements, when});
+    });
+  }
   if (introduced() == message.has_hello()) {
     return absl::InvalidArgumentError(introduced() ? "Hello came twice on one stream"
                                                    : "the first message must be Hello");
@@ -42,7 +48,11 @@ absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTim
             absl::StrCat("a message has ", message.suspensions().items_size(),
                          " statements, the limit is ", options_.max_items));
       }
-      effects.statements = &message.suspensions().items();
+      effects.dated.push_back({message.suspensions().items(), sent});
+      if (message.has_sent_at()) {
+        early_statements_.Remember(peer_clock_, age, message.suspensions().items(),
+                                   message.suspensions().items_size());
+      }
       return absl::OkStatus();
     case v1::PeerMessage::kStatus:
       effects.status_changed = peer_data_planes_ != message.status().data_planes();

@@ -42,9 +42,14 @@ struct PeerOptions {
 struct PeerEffects {
   bool introduced = false;  // Hello was accepted
   bool status_changed = false;
-  bool is_self = false;                              // the other end is this process
-  const SuspensionHub::Items* statements = nullptr;  // of the message; null: none
-  MonotonicTime sent;                                // when it was sent, by the local clock
+  bool is_self = false;  // the other end is this process
+  // Statements, and when they were sent by the local clock: those of the message, and earlier ones
+  // that turn out to have been sent before what was thought.
+  struct Dated {
+    SuspensionHub::Items statements;
+    MonotonicTime sent;
+  };
+  std::vector<Dated> dated;
 };
 
 class PeerSession {
@@ -90,6 +95,7 @@ class PeerSession {
   bool status_said_ = true;  // Hello says it
   SuspensionLane lane_;
   RemoteClock peer_clock_;
+  EarlyMessages<SuspensionHub::Items> early_statements_;
   MonotonicTime opened_;
   MonotonicTime last_received_;
   MonotonicTime last_written_;

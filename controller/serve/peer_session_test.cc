@@ -133,8 +133,15 @@ TEST_F(PeerSessionTest, StatementsComeWithTheTimeAtWhichTheyWereSent) {
 
   ASSERT_TRUE(Receive(statements).ok());
 
-  ASSERT_NE(effects_.statements, nullptr);
-  EXPECT_EQ(effects_.sent, clock_.Now() - seconds(8));
+  ASSERT_THAT(effects_.dated, SizeIs(1));
+  EXPECT_EQ(effects_.dated[0].sent, clock_.Now() - seconds(8));
+  // The first message in time shows that Hello itself had been held up.
+  v1::PeerMessage status;
+  status.mutable_status()->set_data_planes(1);
+  status.mutable_sent_at()->set_seconds(11);
+  ASSERT_TRUE(Receive(status).ok());
+  ASSERT_THAT(effects_.dated, SizeIs(1));
+  EXPECT_EQ(effects_.dated[0].sent, clock_.Now() - seconds(10));
 }
 
 TEST_F(PeerSessionTest, AMessageOverTheLimitEndsTheStream) {

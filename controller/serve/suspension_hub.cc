@@ -79,10 +79,8 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
   if (target != targets_.end()) {
     const auto known = target->second.find(incoming.origin);
     is_new = known == target->second.end();
-    if (!is_new &&
-        (known->second.epoch > incoming.epoch ||
-         (known->second.epoch == incoming.epoch && known->second.lifted >= incoming.lifted))) {
-      return;  // a duplicate, or older than what is known
+    if (!is_new && !IsNews(known->second, incoming)) {
+      return;
     }
   }
   if (is_new) {
@@ -105,6 +103,15 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
       changes.shared.push_back(statement);
     }
   }
+}
+
+bool SuspensionHub::IsNews(const SharedSuspension& known, const SharedSuspension& incoming) {
+  if (known.epoch != incoming.epoch || known.lifted != incoming.lifted) {
+    return incoming.epoch > known.epoch || (incoming.epoch == known.epoch && incoming.lifted);
+  }
+  // A repetition. What was held up on its way makes an end later, nothing makes it earlier; a
+  // difference of the usual delays is not worth telling.
+  return incoming.until + kDelayTolerance <= known.until;
 }
 
 HubChanges SuspensionHub::Lift(const std::string& target, MonotonicTime now) {

@@ -2,9 +2,10 @@
 
 // What the whole fleet knows about suspended targets. Statements come from data planes and from
 // other replicas in any order and any number of times; the merge is commutative and idempotent: of
-// one (target, origin) the highest epoch wins, of one epoch `lifted`, across origins the latest end
-// counts. Soft state: data planes repeat what a controller lacks after every reconnect, so one that
-// restarts forgets nothing for long.
+// one (target, origin) the highest epoch wins, of one epoch `lifted`, of one statement its earliest
+// end (a repetition may have been held up), across origins the latest end counts. Soft state: data
+// planes repeat what a controller lacks after every reconnect, so one that restarts forgets nothing
+// for long.
 //
 // Ends are monotonic times of this process. Thread-safe; never calls back.
 
@@ -16,6 +17,7 @@
 
 #include "common/clock.h"
 #include "common/proto_duration.h"
+#include "common/remote_clock.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::serve {
@@ -44,6 +46,11 @@ struct SuspensionHubOptions {
 struct HubChanges {
   std::vector<SharedSuspension> news;    // what this controller did not know: for its peers
   std::vector<SharedSuspension> shared;  // what its data planes have to be told
+
+  void Append(const HubChanges& more) {
+    news.insert(news.end(), more.news.begin(), more.news.end());
+    shared.insert(shared.end(), more.shared.begin(), more.shared.end());
+  }
 };
 
 class SuspensionHub {
@@ -86,6 +93,7 @@ class SuspensionHub {
   // False for what is malformed, which is counted.
   bool Read(const rota::sync::v1::Suspension& item, MonotonicTime sent,
             SharedSuspension& statement);
+  static bool IsNews(const SharedSuspension& known, const SharedSuspension& incoming);
   void MergeOne(const SharedSuspension& incoming, MonotonicTime now, HubChanges& changes);
   void Prune(MonotonicTime now);
   void DropOne();

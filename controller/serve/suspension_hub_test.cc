@@ -63,6 +63,13 @@ TEST_F(SuspensionHubTest, HighestEpochOfAnOriginWinsInAnyOrder) {
   EXPECT_EQ(hub_.Active(clock_.Now())[0].until, clock_.Now() + seconds(100));
 }
 
+TEST_F(SuspensionHubTest, OfOneStatementTheEarliestEndCountsAndIsTold) {
+  Merge("a", Item("t", 1, 63));
+  EXPECT_THAT(Merge("a", Item("t", 1, 60)), SizeIs(1));
+  EXPECT_THAT(Merge("a", Item("t", 1, 62)), IsEmpty());
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(60));
+}
+
 TEST_F(SuspensionHubTest, AcrossOriginsTheLatestEndCounts) {
   Merge("a", Item("t", 1, 100));
   Merge("b", Item("t", 1, 300));

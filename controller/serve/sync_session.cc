@@ -61,8 +61,14 @@ SyncSession::SyncSession(uint64_t stream, PeerIdentity peer, Shared shared, Mono
 absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicTime now,
                                     SessionEffects& effects) {
   last_received_ = now;
-  const MonotonicTime sent =
-      message.has_sent_at() ? data_plane_clock_.Received(FromProto(message.sent_at()), now) : now;
+  MonotonicTime sent = now;
+  if (message.has_sent_at()) {
+    const Duration age = FromProto(message.sent_at());
+    sent = data_plane_clock_.Received(age, now);
+    early_reports_.DateAnew(data_plane_clock_, age, [&](const auto& report, MonotonicTime when) {
+      effects.suspensions.Append(shared_.hub.Merge(report_.node, report.items(), when, now));
+    });
+  }
   if (!registered_ && message.msg_case() != v1::ClientMessage::kHello) {
     return absl::InvalidArgumentError("the first message of a stream must be Hello");
   }
@@ -77,7 +83,12 @@ absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicT
       effects.fleet_changed = true;
       return absl::OkStatus();
     case v1::ClientMessage::kReport:
-      return OnReport(message.report(), sent, now, effects);
+      RETURN_IF_ERROR(OnReport(message.report(), sent, now, effects));
+      if (message.has_sent_at()) {
+        early_reports_.Remember(data_plane_clock_, FromProto(message.sent_at()), message.report(),
+                                message.report().items_size());
+      }
+      return absl::OkStatus();
     case v1::ClientMessage::kHeartbeat:
       return absl::OkStatus();
     case v1::ClientMessage::MSG_NOT_SET:
@@ -188,7 +199,7 @@ absl::Status SyncSession::OnReport(const v1::SuspensionReport& report, Monotonic
                                                      report.items_size(), " items, the limit is ",
                                                      shared_.options.max_report_items));
   }
-  effects.suspensions = shared_.hub.Merge(report_.node, report.items(), sent, now);
+  effects.suspensions.Append(shared_.hub.Merge(report_.node, report.items(), sent, now));
   return absl::OkStatus();
 }
 

@@ -115,6 +115,7 @@ class SyncSession {
   bool welcomed_ = false;
   SuspensionLane lane_;
   RemoteClock data_plane_clock_;
+  EarlyMessages<rota::sync::v1::SuspensionReport> early_reports_;
   std::optional<Duration> drain_;
 
   // What the data plane said that it holds, until its first acknowledgement; from then on it holds

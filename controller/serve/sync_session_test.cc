@@ -234,6 +234,13 @@ TEST_F(SyncSessionTest, AReportThatWasHeldUpDoesNotMoveTheEnd) {
 
   ASSERT_THAT(effects_.suspensions.news, SizeIs(1));
   EXPECT_EQ(effects_.suspensions.news[0].until, clock_.Now() + seconds(55));
+  // The first message in time shows that Hello itself had been held up for a second.
+  v1::ClientMessage heartbeat;
+  heartbeat.mutable_heartbeat();
+  heartbeat.mutable_sent_at()->set_seconds(7);
+  ASSERT_TRUE(Receive(heartbeat).ok());
+  ASSERT_THAT(effects_.suspensions.news, SizeIs(1));
+  EXPECT_EQ(effects_.suspensions.news[0].until, clock_.Now() + seconds(54));
 }
 
 TEST_F(SyncSessionTest, RejectedBytesAreNotSentAgainUntilTheHashChanges) {

@@ -37,7 +37,8 @@ class Registry {
               const std::vector<std::string>& target_ids);
 
   // What other data planes know, by way of the controller. Idempotent, in any order: of one origin
-  // the highest epoch counts, of one epoch `lifted`. A target that is not (yet) configured is
+  // the highest epoch counts, of one epoch `lifted`, of one statement its earliest end (a
+  // repetition may have been under way for longer). A target that is not (yet) configured is
   // remembered until it expires (bounded).
   void ApplyRemote(const std::vector<Suspension>& items, MonotonicTime now);
 

@@ -128,6 +128,14 @@ TEST_F(RegistryTest, RemoteStatementsAreIdempotentAndOrderDoesNotMatter) {
   EXPECT_EQ(Remaining("a"), 5);
 }
 
+TEST_F(RegistryTest, OfOneStatementTheEarliestEndCounts) {
+  registry_.Resolve(Spec("r", {"a"}));
+  Apply(Remote("a", "x", 1, 33));
+  Apply(Remote("a", "x", 1, 30));
+  Apply(Remote("a", "x", 1, 31));
+  EXPECT_EQ(Remaining("a"), 30);
+}
+
 TEST_F(RegistryTest, ALiftEndsTheStatementThatItNamesAndNoOther) {
   registry_.Resolve(Spec("r", {"a"}));
   Apply(Remote("a", "x", 3, 30, /*lifted=*/true));  // comes before what it lifts

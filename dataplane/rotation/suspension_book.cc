@@ -98,6 +98,10 @@ std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, Mo
     statement->until = said.until;
     statement->epoch = ++epoch_;
     told = AsSuspension(*record, *statement);
+  } else if (statement != nullptr && statement->epoch == said.epoch &&
+             statement->lifted == said.lifted && !statement->decided_here) {
+    // Told once more: what was held up on its way makes an end later, nothing makes it earlier.
+    statement->until = std::min(statement->until, said.until);
   } else if (statement != nullptr &&
              (statement->epoch > said.epoch ||
               (statement->epoch == said.epoch && statement->lifted >= said.lifted))) {

@@ -137,6 +137,7 @@ void SyncClient::Connect(MonotonicTime now) {
   leave_at_.reset();
   remind_at_.reset();
   controller_clock_ = {};
+  early_updates_ = {};
   controller_view_.Clear();
   opened_at_ = now;
   last_received_ = now;
@@ -193,8 +194,18 @@ void SyncClient::Handle(SyncEvent event, MonotonicTime now) {
 void SyncClient::On(MessageEvent event, MonotonicTime now) {
   last_received_ = now;
   v1::ServerMessage& message = event.message;
-  const MonotonicTime sent =
-      message.has_sent_at() ? controller_clock_.Received(FromProto(message.sent_at()), now) : now;
+  MonotonicTime sent = now;
+  if (message.has_sent_at()) {
+    const Duration age = FromProto(message.sent_at());
+    sent = controller_clock_.Received(age, now);
+    early_updates_.DateAnew(controller_clock_, age, [&](const auto& update, MonotonicTime when) {
+      OnSuspensions(update, when, now);
+    });
+    if (message.has_suspensions()) {
+      early_updates_.Remember(controller_clock_, age, message.suspensions(),
+                              message.suspensions().items_size());
+    }
+  }
   if (!welcomed_ && !message.has_welcome()) {
     Disconnect(absl::InvalidArgumentError("the controller's first message is not Welcome"), now);
     return;

@@ -117,6 +117,7 @@ class SyncClient {
   std::optional<rota::sync::v1::Ack> ack_;
   rota::sync::v1::SuspensionReport writing_report_;
   RemoteClock controller_clock_;
+  EarlyMessages<rota::sync::v1::SuspensionUpdate> early_updates_;
   ControllerView controller_view_;
   std::optional<MonotonicTime> remind_at_;
   uint64_t heartbeats_ = 0;

@@ -412,6 +412,35 @@ TEST_F(SyncClientTest, AMessageThatWasHeldUpDoesNotMoveTheEnd) {
   EXPECT_EQ(remote_[0].until, end);
 }
 
+TEST_F(SyncClientTest, WhatWasHeldUpFromTheStartIsPutRightByTheFirstMessageInTime) {
+  Start();
+  const auto stream = controllers_->AwaitStream();
+  stream->Await();
+  const MonotonicTime opened = clock_.Now();
+  clock_.Advance(seconds(3));  // all of it was on its way for so long
+  v1::ServerMessage message;
+  message.mutable_welcome()->set_server("scripted");
+  message.mutable_sent_at()->set_seconds(0);
+  stream->Send(message);
+  message.Clear();
+  message.mutable_sent_at()->set_seconds(0);
+  v1::Suspension& item = *message.mutable_suspensions()->add_items();
+  item.set_target("t");
+  item.set_origin("node-2");
+  item.mutable_remaining()->set_seconds(30);
+  stream->Send(message);
+  message.Clear();
+  message.mutable_sent_at()->set_seconds(3);
+  message.mutable_heartbeat();
+
+  stream->Send(message);
+
+  std::unique_lock lock(mutex_);
+  ASSERT_TRUE(changed_.wait_for(lock, seconds(10), [this] { return remote_.size() == 2; }));
+  EXPECT_EQ(remote_[0].until, opened + seconds(33));
+  EXPECT_EQ(remote_[1].until, opened + seconds(30));
+}
+
 TEST_F(SyncClientTest, DrainMeansAnotherControllerWithinTheTimeGiven) {
   Start(2);
   const auto stream = Welcome();
