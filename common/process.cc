@@ -1,5 +1,6 @@
 #include "common/process.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -36,6 +37,8 @@ void ForbidCoreDumps() {
   prctl(PR_SET_DUMPABLE, 0);
 #endif
 }
+
+void ReturnFreedMemory() { malloc_trim(0); }
 
 std::optional<std::string> EnvironmentVariable(const std::string& name) {
   const char* value = std::getenv(name.c_str());

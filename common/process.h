@@ -1,6 +1,7 @@
 #pragma once
 
-// What a long-running program asks of the operating system: signals, CPU share, no core dumps.
+// What a long-running program asks of the operating system: signals, CPU share, memory, no core
+// dumps.
 
 #include <csignal>
 #include <cstddef>
@@ -26,6 +27,12 @@ class SignalWaiter {
 // processes of the same user cannot attach. (Sanitizer builds skip this: LeakSanitizer attaches to
 // itself.)
 void ForbidCoreDumps();
+
+// Gives memory that was freed back to the operating system. malloc keeps what one large job leaves
+// between longer-lived allocations for good: a data plane that has taken its first snapshot would
+// hold the pieces of that work ever after. Takes about a millisecond, and locks each arena in turn
+// meanwhile: for after such a job, not for a request.
+void ReturnFreedMemory();
 
 // The value of an environment variable, nullopt when it is not set.
 std::optional<std::string> EnvironmentVariable(const std::string& name);

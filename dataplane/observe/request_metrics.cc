@@ -117,8 +117,8 @@ const std::array<HistogramKind, 3>& HistogramKinds() {
 }
 
 // The sum of one histogram over the shards; no family entry while it is empty.
-void AddHistogram(MetricFamily& family, const HistogramKind& kind, const SeriesNames::Group& group,
-                  const std::vector<const GroupCell*>& cells) {
+void AddHistogram(MetricFamily& family, const HistogramKind& kind,
+                  const table::SeriesLabels& labels, const std::vector<const GroupCell*>& cells) {
   std::array<uint64_t, kBuckets + 1> counts{};
   uint64_t sum_ns = 0;
   for (const GroupCell* cell : cells) {
@@ -138,7 +138,7 @@ void AddHistogram(MetricFamily& family, const HistogramKind& kind, const SeriesN
   metric.histogram.sample_count = cumulative + counts[kBuckets];
   metric.histogram.sample_sum = static_cast<double>(sum_ns) / kNanosecondsPerSecond;
   if (metric.histogram.sample_count > 0) {
-    metric.label = {{"api", group.api}, {"environment", group.environment}};
+    metric.label = {{"api", labels.api}, {"environment", labels.environment}};
     family.metric.push_back(std::move(metric));
   }
 }
@@ -271,16 +271,20 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
     upstream_connections += shard.upstream_connections.Get();
   }
   families.Add(table::SeriesLabels{}, SeriesSums{unmatched, {}, {}, {}});
-  for (const SeriesNames::Listed& listed : names_->ListLive()) {
+  for (const table::SeriesId id : names_->ListLive()) {
     SeriesSums sums;
+    bool is_used = false;
     for (const std::unique_ptr<LoopMetrics>& loop : loops_) {
-      const Lazy<SeriesCell>* lazy = loop->shard_->series_cells.Find(listed.id);
+      const Lazy<SeriesCell>* lazy = loop->shard_->series_cells.Find(id);
       if (const SeriesCell* cell =
               lazy == nullptr ? nullptr : lazy->cell.load(std::memory_order_acquire)) {
         sums.Add(*cell);
+        is_used = true;
       }
     }
-    families.Add(*listed.labels, sums);
+    if (is_used) {
+      families.Add(names_->LabelsOf(id), sums);
+    }
   }
   MetricFamilies all;
   all.Add(std::move(families.requests));
@@ -309,10 +313,10 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
 }
 
 void RequestMetrics::AddHistograms(MetricFamilies& all) const {
-  const std::vector<SeriesNames::ListedGroup> groups = names_->ListLiveGroups();
+  const std::vector<SeriesNames::LiveGroup> groups = names_->ListLiveGroups();
   for (const HistogramKind& kind : HistogramKinds()) {
     MetricFamily family{kind.name, kind.help, MetricType::Histogram, {}};
-    for (const SeriesNames::ListedGroup& group : groups) {
+    for (const SeriesNames::LiveGroup& group : groups) {
       std::vector<const GroupCell*> cells;
       for (const std::unique_ptr<LoopMetrics>& loop : loops_) {
         const Lazy<GroupCell>* lazy = loop->shard_->group_cells.Find(group.id);
@@ -321,7 +325,9 @@ void RequestMetrics::AddHistograms(MetricFamilies& all) const {
           cells.push_back(cell);
         }
       }
-      AddHistogram(family, kind, *group.group, cells);
+      if (!cells.empty()) {
+        AddHistogram(family, kind, names_->LabelsOf(group.series), cells);
+      }
     }
     all.Add(std::move(family));
   }

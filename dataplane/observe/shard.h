@@ -11,16 +11,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
-#include <memory>
-#include <mutex>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "common/clock.h"
+#include "dataplane/observe/chunked.h"
 #include "dataplane/observe/request_metrics.h"
+#include "dataplane/observe/series_names.h"
 
 namespace rota::observe {
 
@@ -80,37 +76,6 @@ struct alignas(64) GroupCell {
   void Reset();
 };
 
-// An array that grows by chunks and never moves. One thread calls At; any may call Find.
-template <typename T>
-class Chunked {
- public:
-  static constexpr size_t kChunk = 1024;
-  static constexpr size_t kChunks = RequestMetrics::kMaxSeries / kChunk;
-
-  ~Chunked() {
-    for (std::atomic<Chunk*>& chunk : chunks_) {
-      delete chunk.load();
-    }
-  }
-  T& At(uint32_t index) {
-    std::atomic<Chunk*>& slot = chunks_[index / kChunk];
-    Chunk* chunk = slot.load(std::memory_order_relaxed);
-    if (chunk == nullptr) {
-      chunk = new Chunk;
-      slot.store(chunk, std::memory_order_release);
-    }
-    return (*chunk)[index % kChunk];
-  }
-  const T* Find(uint32_t index) const {
-    const Chunk* chunk = chunks_[index / kChunk].load(std::memory_order_acquire);
-    return chunk == nullptr ? nullptr : &(*chunk)[index % kChunk];
-  }
-
- private:
-  using Chunk = std::array<T, kChunk>;
-  std::array<std::atomic<Chunk*>, kChunks> chunks_{};
-};
-
 // A pointer to a cell that its loop makes on first use.
 template <typename T>
 struct Lazy {
@@ -124,62 +89,6 @@ struct Lazy {
     }
     return *found;
   }
-};
-
-// Label sets and their ids. Thread-safe; GroupOf takes no lock.
-class SeriesNames {
- public:
-  struct Group {  // what one histogram is for
-    std::string api;
-    std::string environment;
-    friend auto operator<=>(const Group&, const Group&) = default;
-  };
-  struct Listed {
-    uint32_t id = 0;
-    std::shared_ptr<const table::SeriesLabels> labels;
-  };
-  struct ListedGroup {
-    uint32_t id = 0;
-    std::shared_ptr<const Group> group;
-  };
-  // Ids whose cells are to be reset: nobody counts on them any more.
-  struct Freed {
-    std::vector<uint32_t> series;
-    std::vector<uint32_t> groups;
-  };
-
-  SeriesNames();
-  table::SeriesId Intern(const table::SeriesLabels& labels);
-  table::SeriesLabels LabelsOf(table::SeriesId series) const;
-  uint32_t GroupOf(table::SeriesId series) const;
-  Freed Retire(const std::vector<table::SeriesId>& gone, MonotonicTime now);
-  std::vector<Listed> ListLive() const;
-  std::vector<ListedGroup> ListLiveGroups() const;
-
- private:
-  struct Series {
-    std::shared_ptr<const table::SeriesLabels> labels;  // null: the id is free
-    uint32_t group = 0;
-    bool live = true;
-    MonotonicTime removed_at{};
-  };
-  struct GroupEntry {
-    std::shared_ptr<const Group> group;
-    uint32_t series = 0;  // that have it
-  };
-  uint32_t TakeGroup(const table::SeriesLabels& labels);
-  void Free(uint32_t id, Freed& freed);
-
-  mutable std::mutex mutex_;
-  std::vector<Series> series_;
-  std::map<table::SeriesLabels, uint32_t> ids_;
-  // In the order in which they went. One that has come back meanwhile has another time of its own.
-  std::deque<std::pair<MonotonicTime, uint32_t>> retired_;
-  std::vector<uint32_t> free_ids_;
-  std::vector<GroupEntry> groups_;
-  std::map<Group, uint32_t> group_ids_;
-  std::vector<uint32_t> free_groups_;
-  Chunked<std::atomic<uint32_t>> group_of_;
 };
 
 struct Shard {

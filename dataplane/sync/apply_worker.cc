@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 
 namespace rota::sync {
@@ -13,6 +14,8 @@ namespace v1 = rota::sync::v1;
 
 // Larger than any snapshot that a transaction may carry.
 constexpr size_t kMaxFileBytes = 512 << 20;
+// Resources in a transaction whose leftovers are worth looking for.
+constexpr size_t kLargeTransaction = 256;
 
 }  // namespace
 
@@ -77,8 +80,8 @@ void ApplyWorker::Run(std::stop_token stop) {
 
 void ApplyWorker::Do(ApplyJob job) {
   const MonotonicTime started = clock_.Now();
-  const bool changes = job.transaction.commit.full() || !job.transaction.upserts.empty() ||
-                       !job.transaction.removals.empty();
+  const size_t resources = job.transaction.upserts.size() + job.transaction.removals.size();
+  const bool changes = job.transaction.commit.full() || resources > 0;
   absl::StatusOr<v1::Ack> ack;
   {
     std::lock_guard guard(store_mutex_);
@@ -93,9 +96,15 @@ void ApplyWorker::Do(ApplyJob job) {
   if (ok && changes && writer_ != nullptr) {
     writer_->Changed();
   }
+  if (resources >= kLargeTransaction) {
+    ReturnFreedMemory();
+  }
 }
 
-void ApplyWorker::Do(LoadJob) { inbox_->Push({0, LoadedEvent{Load()}}); }
+void ApplyWorker::Do(LoadJob) {
+  inbox_->Push({0, LoadedEvent{Load()}});
+  ReturnFreedMemory();
+}
 
 absl::Status ApplyWorker::Load() {
   if (options_.state_dir.empty()) {

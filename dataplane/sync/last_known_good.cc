@@ -34,7 +34,7 @@ absl::StatusOr<std::string> SealSecrets(const ResourceMap& resources, const Stat
   v1::SavedSecrets secrets;
   for (const auto& [id, resource] : resources) {
     if (id.first == v1::SECRET) {
-      *secrets.add_resources() = resource;
+      *secrets.add_resources() = *resource;
     }
   }
   std::string plain = secrets.SerializeAsString();
@@ -98,7 +98,7 @@ void OpenSecrets(v1::SavedState& state, const StateKey* key, const std::string& 
   WipeString(*plain);
   for (v1::Resource& resource : *secrets.mutable_resources()) {
     ResourceKey id = KeyOf(resource.id());
-    result.resources[std::move(id)] = std::move(resource);
+    result.resources[std::move(id)] = std::make_shared<const v1::Resource>(std::move(resource));
   }
 }
 
@@ -123,20 +123,28 @@ absl::StatusOr<std::string> EncodeLastKnownGood(const ResourceMap& resources,
   if (key != nullptr && head.secrets_size() > 0) {
     ASSIGN_OR_RETURN(*head.mutable_sealed_secrets(), SealSecrets(resources, *key, gateway));
   }
-  // One small part per resource: the whole message would hold everything twice.
-  std::string payload = head.SerializeAsString();
+  // One small part per resource, straight to its place: the whole message, or a payload of its own,
+  // would hold everything twice.
+  constexpr size_t kPartOverhead = 16;
+  size_t bytes = kHeader.size() + kLengthBytes + kDigestBytes + head.ByteSizeLong();
+  for (const auto& [id, resource] : resources) {
+    bytes += id.first != v1::SECRET ? resource->ByteSizeLong() + kPartOverhead : 0;
+  }
+  std::string content(kHeader);
+  content.reserve(bytes);
+  content.append(kLengthBytes + kDigestBytes, '\0');
+  const size_t payload_begin = content.size();
+  head.AppendToString(&content);
   for (const auto& [id, resource] : resources) {
     if (id.first != v1::SECRET) {
       v1::SavedState part;
-      *part.add_resources() = resource;
-      part.AppendToString(&payload);
+      *part.add_resources() = *resource;
+      part.AppendToString(&content);
     }
   }
-  std::string content(kHeader);
-  content.reserve(kHeader.size() + kLengthBytes + kDigestBytes + payload.size());
-  content += BigEndian(payload.size());
-  content += Sha256(payload);
-  content += payload;
+  const std::string_view payload = std::string_view(content).substr(payload_begin);
+  const std::string envelope = BigEndian(payload.size()) + Sha256(payload);
+  content.replace(kHeader.size(), envelope.size(), envelope);
   return content;
 }
 
@@ -159,7 +167,7 @@ absl::StatusOr<LastKnownGood> DecodeLastKnownGood(std::string_view content,
   result.saved_at = WallTime(std::chrono::seconds(state.saved_at().seconds()));
   for (v1::Resource& resource : *state.mutable_resources()) {
     ResourceKey id = KeyOf(resource.id());
-    result.resources[std::move(id)] = std::move(resource);
+    result.resources[std::move(id)] = std::make_shared<const v1::Resource>(std::move(resource));
   }
   OpenSecrets(state, key, file, result);
   for (const v1::ResourceId& secret : state.secrets()) {
@@ -224,10 +232,13 @@ void LastKnownGoodWriter::Run(std::stop_token stop) {
   }
 }
 
+absl::Status LastKnownGoodWriter::EncodeAndWrite() {
+  ASSIGN_OR_RETURN(const std::string content, encode_());
+  return WriteFileAtomically(file_, content, 0600);
+}
+
 void LastKnownGoodWriter::Write() {
-  absl::StatusOr<std::string> content = encode_();
-  const absl::Status status =
-      content.ok() ? WriteFileAtomically(file_, *content, 0600) : content.status();
+  const absl::Status status = EncodeAndWrite();
   if (!status.ok()) {
     log::Warn("sync", "the last-known-good file could not be written",
               {{"file", file_}, {"reason", std::string(status.message())}});

@@ -60,6 +60,7 @@ class LastKnownGoodWriter {
  private:
   void Run(std::stop_token stop);
   void Write();
+  absl::Status EncodeAndWrite();
 
   const std::string file_;
   const Duration interval_;

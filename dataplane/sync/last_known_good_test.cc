@@ -27,9 +27,12 @@ ResourceMap SomeResources() {
   ResourceMap resources;
   for (const TestResource& resource :
        {TestResource{"ns/a", 3}, TestResource{"ns/b", 4}, TestResource{"ns/key", 5, v1::SECRET}}) {
-    resources[{resource.kind, resource.name}] = MakeResource(resource);
+    v1::Resource made = MakeResource(resource);
+    if (resource.kind == v1::SECRET) {
+      made.set_body("sk-very-secret");
+    }
+    resources[{resource.kind, resource.name}] = std::make_shared<const v1::Resource>(made);
   }
-  resources[{v1::SECRET, "ns/key"}].set_body("sk-very-secret");
   return resources;
 }
 
@@ -51,7 +54,7 @@ TEST_F(LastKnownGoodTest, WithoutAKeySecretsAreLeftOutAndNamed) {
 
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(loaded->resources, SizeIs(2));
-  EXPECT_EQ(loaded->resources.at({v1::API, "ns/a"}).body(), "ns/a@3");
+  EXPECT_EQ(loaded->resources.at({v1::API, "ns/a"})->body(), "ns/a@3");
   EXPECT_THAT(loaded->missing_secrets, ElementsAre("ns/key"));
   EXPECT_EQ(loaded->snapshot_hash, "") << "it is not the whole snapshot";
   EXPECT_EQ(loaded->saved_at, clock_.WallNow());
@@ -65,7 +68,7 @@ TEST_F(LastKnownGoodTest, WithTheKeyEverythingIsThereAndNothingReadableOnDisk) {
 
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(loaded->resources, SizeIs(3));
-  EXPECT_EQ(loaded->resources.at({v1::SECRET, "ns/key"}).body(), "sk-very-secret");
+  EXPECT_EQ(loaded->resources.at({v1::SECRET, "ns/key"})->body(), "sk-very-secret");
   EXPECT_THAT(loaded->missing_secrets, IsEmpty());
   EXPECT_EQ(loaded->snapshot_hash, "hash");
 }

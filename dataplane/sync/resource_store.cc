@@ -36,7 +36,7 @@ absl::Status ResourceStore::Verify(const Transaction& transaction) const {
     changes = rejected_;
   }
   for (const auto& [key, resource] : transaction.upserts) {
-    changes[key] = resource.hash();
+    changes[key] = resource->hash();
   }
   for (const ResourceKey& key : transaction.removals) {
     changes[key] = 0;
@@ -58,7 +58,7 @@ absl::Status ResourceStore::Verify(const Transaction& transaction) const {
       if (change != changes.end() && change->first == key) {
         add(key, (change++)->second);
       } else {
-        add(key, resource.hash());
+        add(key, resource->hash());
       }
     }
   }
@@ -109,7 +109,10 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
     if (auto node = in_use_.extract(key); !node.empty()) {
       old.insert(std::move(node));
     }
-    in_use_.emplace(key, std::move(resource));
+    // Sent again as it was: the object that the table keeps anyway.
+    const auto same = old.find(key);
+    const bool is_same = same != old.end() && same->second->hash() == resource->hash();
+    in_use_.emplace(key, is_same ? same->second : std::move(resource));
   }
   for (const ResourceKey& key : transaction.removals) {
     rejected_.erase(key);
@@ -133,7 +136,7 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
   } else {
     SnapshotHasher hasher;
     for (const auto& [key, resource] : in_use_) {
-      hasher.Add(key, resource.hash());
+      hasher.Add(key, resource->hash());
     }
     ack.set_applied_snapshot_hash(hasher.Finish());
   }
@@ -146,15 +149,15 @@ void ResourceStore::KeepOld(const ResourceKey& key, ResourceMap& old, v1::Reject
   if (wanted == in_use_.end()) {
     return;
   }
-  rejection.set_rejected_hash(wanted->second.hash());
-  rejected_[key] = wanted->second.hash();
+  rejection.set_rejected_hash(wanted->second->hash());
+  rejected_[key] = wanted->second->hash();
   const auto kept = old.find(key);
   if (kept == old.end()) {
     rejection.set_kept_hash(0);
     in_use_.erase(wanted);
     return;
   }
-  rejection.set_kept_hash(kept->second.hash());
+  rejection.set_kept_hash(kept->second->hash());
   wanted->second = std::move(kept->second);
   old.erase(kept);
 }
@@ -185,7 +188,7 @@ void ResourceStore::FillHello(v1::Hello& hello) const {
     v1::ResourceVersion& version = *hello.add_inventory();
     version.mutable_id()->set_kind(key.first);
     version.mutable_id()->set_name(key.second);
-    version.set_hash(resource.hash());
+    version.set_hash(resource->hash());
   }
   if (complete_) {
     hello.set_snapshot_hash(snapshot_hash_);

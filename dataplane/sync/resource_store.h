@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,8 +25,9 @@
 namespace rota::sync {
 
 using ResourceKey = std::pair<rota::sync::v1::Kind, std::string>;
-// The same type as table::ResourceMap: a resource as it travels.
-using ResourceMap = std::map<ResourceKey, rota::sync::v1::Resource>;
+// The same type as table::ResourceMap: resources as they travel. Shared with the table, which keeps
+// them too; never null.
+using ResourceMap = std::map<ResourceKey, std::shared_ptr<const rota::sync::v1::Resource>>;
 
 ResourceKey KeyOf(const rota::sync::v1::ResourceId& id);
 

@@ -29,7 +29,7 @@ class ResourceStoreTest : public ::testing::Test {
           ApplyResult result;
           for (const TestResource& resource : reject_) {
             const auto found = wanted.find({resource.kind, resource.name});
-            if (found != wanted.end() && found->second.hash() == resource.hash) {
+            if (found != wanted.end() && found->second->hash() == resource.hash) {
               result.rejected.push_back(MakeRejection(resource));
             }
           }
@@ -57,7 +57,7 @@ TEST_F(ResourceStoreTest, AppliesADeltaToWhatIsInUse) {
   ASSERT_TRUE(ack.ok()) << ack.status();
   EXPECT_EQ(ack->applied_snapshot_hash(), store_.snapshot_hash());
   EXPECT_THAT(wanted_, SizeIs(2));
-  EXPECT_EQ(wanted_.at(kA).hash(), 2u);
+  EXPECT_EQ(wanted_.at(kA)->hash(), 2u);
 }
 
 TEST_F(ResourceStoreTest, AWrongCountOrHashChangesNothing) {
@@ -77,6 +77,16 @@ TEST_F(ResourceStoreTest, SaysWhatMayHaveChanged) {
   EXPECT_EQ(changed_, std::nullopt) << "everything is new";
   ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/c"}}, {{"ns/a"}, {"ns/c"}}, {"ns/b"})).ok());
   EXPECT_EQ(changed_, (std::set<ResourceKey>{{v1::API, "ns/b"}, {v1::API, "ns/c"}}));
+}
+
+TEST_F(ResourceStoreTest, WhatIsSentAgainAsItWasStaysTheSameObject) {
+  ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/a"}, {"ns/b"}}, {{"ns/a"}, {"ns/b"}}, {}, true)).ok());
+  const ResourceMap before = wanted_;
+
+  ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/a"}, {"ns/b", 2}}, {{"ns/a"}, {"ns/b", 2}}, {}, true)).ok());
+
+  EXPECT_EQ(wanted_.at(kA), before.at(kA)) << "the table keeps it too: not twice";
+  EXPECT_NE(wanted_.at({v1::API, "ns/b"}), before.at({v1::API, "ns/b"}));
 }
 
 TEST_F(ResourceStoreTest, FullReplacesWhatIsNotListed) {
@@ -111,7 +121,7 @@ TEST_F(ResourceStoreTest, ARejectedResourceKeepsTheVersionInUseAndTheHelloSaysSo
   EXPECT_EQ(ack->rejected(0).rejected_hash(), 2u);
   EXPECT_EQ(ack->rejected(0).kept_hash(), 1u);
   EXPECT_EQ(ack->applied_snapshot_hash(), MakeCommit({{"ns/a", 1}, {"ns/b", 2}}).snapshot_hash());
-  EXPECT_EQ(store_.in_use().at(kA).body(), "ns/a@1");
+  EXPECT_EQ(store_.in_use().at(kA)->body(), "ns/a@1");
   const v1::Hello hello = Hello();
   EXPECT_EQ(hello.inventory(0).hash(), 1u);
   EXPECT_EQ(hello.inventory(1).hash(), 2u);

@@ -54,7 +54,8 @@ absl::StatusOr<std::optional<Transaction>> Stager::Add(v1::Chunk chunk) {
       return Broken(absl::StrCat("'", key.second, "' has no hash"));
     }
     if (staging_->removals.contains(key) ||
-        !staging_->upserts.emplace(key, std::move(resource)).second) {
+        !staging_->upserts.emplace(key, std::make_shared<const v1::Resource>(std::move(resource)))
+             .second) {
       return Broken(
           absl::StrCat("'", key.second, "' comes twice in transaction ", staging_->number));
     }

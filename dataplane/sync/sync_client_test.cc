@@ -44,7 +44,7 @@ class SyncClientTest : public ::testing::Test {
       ApplyResult result;
       for (const TestResource& resource : reject_) {
         const auto found = wanted.find({resource.kind, resource.name});
-        if (found != wanted.end() && found->second.hash() == resource.hash) {
+        if (found != wanted.end() && found->second->hash() == resource.hash) {
           result.rejected.push_back(MakeRejection(resource));
         }
       }

@@ -179,12 +179,13 @@ class Decoder {
     if (message.endpoints_size() > kMaxEndpoints) {
       return Fail("endpoints", absl::StrCat("has more than ", kMaxEndpoints, " entries"));
     }
+    api_->endpoints.reserve(static_cast<size_t>(message.endpoints_size()));
     for (int i = 0; i < message.endpoints_size(); ++i) {
       auto endpoint = std::make_unique<Endpoint>();
       if (!DecodeEndpoint(message.endpoints(i), absl::StrCat("endpoints[", i, "]"), *endpoint)) {
         return false;
       }
-      api_->endpoints.push_back(std::move(endpoint));
+      api_->endpoints.push_back(context_.endpoints.Share(std::move(endpoint)));
     }
     return true;
   }
@@ -334,6 +335,7 @@ class Decoder {
         message.environment() == v1::SANDBOX ? Environment::kSandbox : Environment::kProduction);
     std::set<std::string> ids;
     bool has_weight = false;
+    bound.targets.reserve(static_cast<size_t>(message.targets_size()));
     for (int i = 0; i < message.targets_size(); ++i) {
       const v1::Target& target = message.targets(i);
       const std::string place = absl::StrCat(field, ".targets[", i, "]");

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dataplane/rotation/registry.h"
+#include "dataplane/table/endpoint_pool.h"
 #include "dataplane/table/route_table.h"
 #include "dataplane/table/secret_store.h"
 #include "rota/sync/v1/sync.pb.h"
@@ -23,6 +24,7 @@ namespace rota::table {
 struct DecodeContext {
   const SecretStore& secrets;
   rotation::Registry& registry;
+  EndpointPool& endpoints;
   const std::function<SeriesId(const SeriesLabels&)>& intern_series;  // may be empty
 };
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/table/api_decoder.h"
+#include "dataplane/table/endpoint_pool.h"
 #include "dataplane/table/secret_store.h"
 
 namespace rota::table {
@@ -108,7 +109,7 @@ struct Builder::State {
 
   struct KeptApi {
     // Kept for the case that a later version is bad while a Secret changes. Never a Secret's body.
-    std::shared_ptr<const v1::Resource> resource;
+    SharedResource resource;
     DecodedApi decoded;
   };
   // Thousands of these are copied for each change: what that looks at is in the entry itself.
@@ -117,11 +118,11 @@ struct Builder::State {
     const Api* api = nullptr;
     bool is_refused = false;  // in part or whole, see AddRefusals
     const std::string& name() const { return api->id; }
-    const v1::Resource& resource() const { return *kept->resource; }
+    const SharedResource& resource() const { return kept->resource; }
   };
   // What one Build has decoded. Unchanged parts are shared with the one before.
   struct Decoded {
-    std::optional<v1::Resource> gateway_resource;
+    SharedResource gateway_resource;  // null without one
     GatewaySettings gateway;
     std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>();
     bool has_other_secrets = true;  // than what was committed before
@@ -135,10 +136,10 @@ struct Builder::State {
   void TakeChangedApis(const ResourceMap& wanted, const std::set<ResourceKey>& changed,
                        Decoded& next, BuildResult& result) const;
   // The entry for `resource` (`known`: the one in use); nothing when it is rejected and new.
-  std::optional<ApiEntry> TakeApi(const v1::Resource& resource, const ApiEntry* known,
+  std::optional<ApiEntry> TakeApi(const SharedResource& resource, const ApiEntry* known,
                                   const Decoded& next, BuildResult& result) const;
   // The one before when nothing that it is made from has changed.
-  std::variant<ApiEntry, DecodeProblem> MakeApi(const v1::Resource& resource,
+  std::variant<ApiEntry, DecodeProblem> MakeApi(const SharedResource& resource,
                                                 const ApiEntry* before, const Decoded& next) const;
   void AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                    BuildResult& result) const;
@@ -148,6 +149,7 @@ struct Builder::State {
 
   const BuilderOptions options;
   rotation::Registry& registry;
+  const std::unique_ptr<EndpointPool> endpoints = std::make_unique<EndpointPool>();
   Decoded committed;
   std::shared_ptr<const RouteTable> table = std::make_shared<const RouteTable>();  // of `committed`
   Decoded built;  // by the last Build, waiting for Commit
@@ -183,18 +185,18 @@ void Builder::State::TakeGateways(const ResourceMap& wanted, Decoded& next,
   }
   for (auto it = wanted.lower_bound({v1::GATEWAY, ""});
        it != wanted.end() && it->first.first == v1::GATEWAY; ++it) {
-    const std::optional<DecodeProblem> problem = TakeGateway(it->second, next);
+    const std::optional<DecodeProblem> problem = TakeGateway(*it->second, next);
     if (!problem.has_value()) {
       next.gateway_resource = it->second;
       continue;
     }
-    const std::optional<v1::Resource>& kept = committed.gateway_resource;
-    const bool has_kept = kept.has_value() && kept->id().name() == it->first.second;
+    const SharedResource& kept = committed.gateway_resource;
+    const bool has_kept = kept != nullptr && kept->id().name() == it->first.second;
     if (has_kept) {
       next.gateway = committed.gateway;
       next.gateway_resource = kept;
     }
-    result.rejected.push_back(MakeRejection(it->second, has_kept ? kept->hash() : 0, *problem));
+    result.rejected.push_back(MakeRejection(*it->second, has_kept ? kept->hash() : 0, *problem));
   }
 }
 
@@ -204,7 +206,7 @@ void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
   SecretStore::Secrets secrets;
   for (auto it = wanted.lower_bound({v1::SECRET, ""});
        it != wanted.end() && it->first.first == v1::SECRET; ++it) {
-    const v1::Resource& resource = it->second;
+    const v1::Resource& resource = *it->second;
     const auto known = before.find(resource.id().name());
     if (known != before.end() && known->second->hash == resource.hash()) {
       secrets.insert(*known);
@@ -227,8 +229,8 @@ void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
 }
 
 std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
-    const v1::Resource& resource, const ApiEntry* before, const Decoded& next) const {
-  const bool is_known = before != nullptr && before->resource().hash() == resource.hash();
+    const SharedResource& resource, const ApiEntry* before, const Decoded& next) const {
+  const bool is_known = before != nullptr && before->resource()->hash() == resource->hash();
   if (is_known) {
     const auto& used = before->kept->decoded.used_secrets;
     const bool has_same_secrets =
@@ -240,13 +242,12 @@ std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(resource, {*next.secrets, registry, options.intern_series});
+      DecodeApi(*resource, {*next.secrets, registry, *endpoints, options.intern_series});
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }
   auto kept = std::make_shared<KeptApi>();
-  kept->resource =
-      is_known ? before->kept->resource : std::make_shared<const v1::Resource>(resource);
+  kept->resource = resource;
   kept->decoded = std::get<DecodedApi>(std::move(decoded));
   const Api* api = kept->decoded.api.get();
   const bool is_refused = !kept->decoded.missing.empty() ||
@@ -254,14 +255,14 @@ std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
   return ApiEntry{std::move(kept), api, is_refused};
 }
 
-std::optional<Builder::State::ApiEntry> Builder::State::TakeApi(const v1::Resource& resource,
+std::optional<Builder::State::ApiEntry> Builder::State::TakeApi(const SharedResource& resource,
                                                                 const ApiEntry* known,
                                                                 const Decoded& next,
                                                                 BuildResult& result) const {
   std::variant<ApiEntry, DecodeProblem> made = MakeApi(resource, known, next);
   if (const auto* problem = std::get_if<DecodeProblem>(&made)) {
     result.rejected.push_back(
-        MakeRejection(resource, known == nullptr ? 0 : known->resource().hash(), *problem));
+        MakeRejection(*resource, known == nullptr ? 0 : known->resource()->hash(), *problem));
     if (known == nullptr) {
       return std::nullopt;
     }
@@ -323,7 +324,7 @@ void Builder::State::TakeChangedApis(const ResourceMap& wanted,
 void Builder::State::AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                                  BuildResult& result) const {
   const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
-    result.refused.push_back(MakeRejection(entry.resource(), entry.resource().hash(), problem));
+    result.refused.push_back(MakeRejection(*entry.resource(), entry.resource()->hash(), problem));
   };
   for (const ApiEntry& entry : next.apis) {
     if (!entry.is_refused) {
@@ -360,7 +361,7 @@ void Builder::State::RejectUnknownKinds(const ResourceMap& wanted, BuildResult& 
   const auto reject = [&result](auto begin, auto end) {
     for (; begin != end; ++begin) {
       result.rejected.push_back(MakeRejection(
-          begin->second, 0,
+          *begin->second, 0,
           {v1::Rejection::UNSUPPORTED, "", "this data plane does not know the kind; update it"}));
     }
   };

@@ -25,9 +25,11 @@ struct BuilderOptions {
   std::function<SeriesId(const SeriesLabels&)> intern_series;
 };
 
-// A resource as it travels: id, hash and serialised body.
+// Resources as they travel: id, hash and serialised body. The builder keeps those of the APIs that
+// are in use; never null.
 using ResourceKey = std::pair<rota::sync::v1::Kind, std::string>;
-using ResourceMap = std::map<ResourceKey, rota::sync::v1::Resource>;
+using SharedResource = std::shared_ptr<const rota::sync::v1::Resource>;
+using ResourceMap = std::map<ResourceKey, SharedResource>;
 // Which resources may differ from those of the last build that was committed; absent: any.
 using ChangedKeys = std::optional<std::set<ResourceKey>>;
 
@@ -35,7 +37,6 @@ struct BuildResult {
   std::shared_ptr<const RouteTable> table;
   std::vector<rota::sync::v1::Rejection> rejected;  // not in the table, kept_hash says what is
   std::vector<rota::sync::v1::Rejection> refused;   // in the table, but not served as asked
-  ResourceMap in_use;  // `wanted` with the rejected ones replaced by what is kept
   std::set<std::string>
       changed_credentials;  // target ids whose suspensions end: another credential than before
 };

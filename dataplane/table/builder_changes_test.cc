@@ -32,11 +32,12 @@ class BuilderChangesTest : public testing::Test {
   size_t Random(size_t below) { return random_() % below; }
 
   void Put(v1::Kind kind, const std::string& name, const std::string& body) {
-    v1::Resource& resource = wanted_[{kind, name}];
+    v1::Resource resource;
     resource.mutable_id()->set_kind(kind);
     resource.mutable_id()->set_name(name);
     resource.set_hash(Hash64(body + name));
     resource.set_body(body);
+    wanted_[{kind, name}] = std::make_shared<const v1::Resource>(std::move(resource));
     changed_.insert({kind, name});
   }
 
@@ -127,7 +128,7 @@ class BuilderChangesTest : public testing::Test {
     for (const v1::Rejection& rejection : result.rejected) {
       const ResourceKey key{rejection.id().kind(), rejection.id().name()};
       const auto kept = before.find(key);
-      EXPECT_EQ(rejection.kept_hash(), kept == before.end() ? 0 : kept->second.hash());
+      EXPECT_EQ(rejection.kept_hash(), kept == before.end() ? 0 : kept->second->hash());
       if (kept == before.end()) {
         wanted_.erase(key);
       } else {

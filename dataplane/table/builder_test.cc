@@ -69,11 +69,12 @@ constexpr char kChat[] = R"pb(
 class BuilderTest : public testing::Test {
  protected:
   void Put(v1::Kind kind, const std::string& name, const std::string& body) {
-    v1::Resource& resource = wanted_[{kind, name}];
+    v1::Resource resource;
     resource.mutable_id()->set_kind(kind);
     resource.mutable_id()->set_name(name);
     resource.set_hash(Hash64(body + name));
     resource.set_body(body);
+    wanted_[{kind, name}] = std::make_shared<const v1::Resource>(std::move(resource));
   }
   template <typename Message>
   static Message Parse(const std::string& text) {
@@ -283,7 +284,7 @@ TEST_F(BuilderTest, ABadResourceIsRejectedAndItsOldVersionStays) {
   PutApi("ns/chat", kChat);
   PutSecret("ns/key", "apiKey", "sk-1");
   const BuildResult good = BuildAndCommit();
-  const uint64_t good_hash = wanted_.at({v1::API, "ns/chat"}).hash();
+  const uint64_t good_hash = wanted_.at({v1::API, "ns/chat"})->hash();
 
   PutApi("ns/chat", std::string(kChat) + R"(operations { verb: "GET" target: "x" production {} })");
   PutApi("ns/new", R"(base_path: "/y" version: "")");
@@ -292,7 +293,7 @@ TEST_F(BuilderTest, ABadResourceIsRejectedAndItsOldVersionStays) {
   ASSERT_EQ(bad.rejected.size(), 2u);
   EXPECT_EQ(bad.rejected[0].id().name(), "ns/chat");
   EXPECT_EQ(bad.rejected[0].kept_hash(), good_hash);
-  EXPECT_EQ(bad.rejected[0].rejected_hash(), wanted_.at({v1::API, "ns/chat"}).hash());
+  EXPECT_EQ(bad.rejected[0].rejected_hash(), wanted_.at({v1::API, "ns/chat"})->hash());
   EXPECT_EQ(bad.rejected[0].field(), "operations[2].target");
   EXPECT_EQ(bad.rejected[1].kept_hash(), 0u);
   ASSERT_EQ(bad.table->apis().size(), 1u);

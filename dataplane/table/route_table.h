@@ -65,6 +65,7 @@ struct Endpoint {
   std::optional<Duration> first_byte_timeout;
   // Connections may be shared by endpoints with the same key: scheme, host, port and trust.
   std::string pool_key;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
 };
 
 struct Target {
@@ -112,7 +113,7 @@ struct Api {
   std::string id;  // "<namespace>/<name>"
   std::string base_path;
   std::string version;
-  std::vector<std::unique_ptr<Endpoint>> endpoints;
+  std::vector<std::shared_ptr<const Endpoint>> endpoints;  // see EndpointPool
   std::vector<std::unique_ptr<BoundRotation>> rotations;
   std::vector<Operation> operations;
   // Paths that requests begin with, most binding first: "<basePath>/<version>", "<basePath>" of the

@@ -14,11 +14,12 @@ namespace v1 = rota::sync::v1;
 constexpr int kApis = 5000;
 
 void Put(ResourceMap& resources, v1::Kind kind, const std::string& name, const std::string& body) {
-  v1::Resource& resource = resources[{kind, name}];
+  v1::Resource resource;
   resource.mutable_id()->set_kind(kind);
   resource.mutable_id()->set_name(name);
   resource.set_hash(Hash64(name + body));
   resource.set_body(body);
+  resources[{kind, name}] = std::make_shared<const v1::Resource>(std::move(resource));
 }
 
 // Three models per environment and three operations, as a usual apk-conf file has.

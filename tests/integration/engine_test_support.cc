@@ -302,7 +302,7 @@ TestGateway::TestGateway(const std::string& api_text, GatewayOptions options)
     resource.mutable_id()->set_name(name);
     resource.set_hash(resources.size() + 1);
     resource.set_body(body.SerializeAsString());
-    resources[{kind, name}] = resource;
+    resources[{kind, name}] = std::make_shared<const v1::Resource>(resource);
   };
   v1::Secret secret;
   auto* entry = secret.add_entries();

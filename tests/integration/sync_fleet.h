@@ -67,9 +67,9 @@ class TestDataPlane {
       ++applied_;
       sync::ApplyResult result;
       for (const auto& [key, resource] : wanted) {
-        if (key.second == reject_.first && resource.hash() == reject_.second) {
+        if (key.second == reject_.first && resource->hash() == reject_.second) {
           sync::v1::Rejection& rejection = result.rejected.emplace_back();
-          *rejection.mutable_id() = resource.id();
+          *rejection.mutable_id() = resource->id();
           rejection.set_code(sync::v1::Rejection::INVALID);
           rejection.set_message("rejected by the test");
         }
@@ -113,7 +113,7 @@ class TestDataPlane {
   uint64_t Version(const std::string& name) const {
     std::lock_guard guard(mutex_);
     const auto found = in_use_.find({sync::v1::API, name});
-    return found == in_use_.end() ? 0 : found->second.hash();
+    return found == in_use_.end() ? 0 : found->second->hash();
   }
   int applied() const {
     std::lock_guard guard(mutex_);
