@@ -22,6 +22,8 @@
 #include "controller/kube/api.h"
 #include "controller/kube/credentials.h"
 #include "controller/kube/httplib_transport.h"
+#include "httplib.h"
+#include "nlohmann/json.hpp"
 
 namespace rota::testing {
 namespace {
@@ -171,6 +173,30 @@ absl::Status RealApiServer::StartEtcd() {
                      "--initial-cluster", "default=" + peer},
                     "etcd.log"));
   return absl::OkStatus();
+}
+
+absl::Status RealApiServer::RestartEtcd() {
+  End(etcd_);
+  RETURN_IF_ERROR(StartEtcd());
+  return AwaitReady();
+}
+
+absl::Status RealApiServer::CompactEtcd() {
+  httplib::Client etcd("127.0.0.1", etcd_port_);
+  const auto call = [&etcd](const char* path,
+                            const nlohmann::json& body) -> absl::StatusOr<nlohmann::json> {
+    const auto answer = etcd.Post(path, body.dump(), "application/json");
+    if (!answer || answer->status != 200) {
+      return absl::UnavailableError(absl::StrCat(
+          "etcd ", path, ": ", answer ? answer->body : httplib::to_string(answer.error())));
+    }
+    return nlohmann::json::parse(answer->body);
+  };
+  // Any key will do: the answer's header tells the revision.
+  ASSIGN_OR_RETURN(const nlohmann::json range, call("/v3/kv/range", {{"key", "AA=="}}));
+  const std::string revision = range.at("header").at("revision").get<std::string>();
+  RETURN_IF_ERROR(call("/v3/kv/compaction", {{"revision", revision}, {"physical", true}}).status());
+  return call("/v3/maintenance/defragment", nlohmann::json::object()).status();
 }
 
 absl::Status RealApiServer::StartApiServer() {

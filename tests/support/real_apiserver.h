@@ -44,6 +44,12 @@ class RealApiServer {
   // The API server alone; etcd stays, so nothing is lost. Same port.
   absl::Status StopApiServer();
   absl::Status StartApiServer();
+  // etcd alone, with what it has on disk. The API server stays up and recovers by itself: calls
+  // may fail for some seconds.
+  absl::Status RestartEtcd();
+  // Makes etcd forget every version but the newest and gives the space back (what `etcdctl
+  // compact` and `etcdctl defrag` do).
+  absl::Status CompactEtcd();
 
  private:
   RealApiServer() = default;
