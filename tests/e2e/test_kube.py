@@ -22,10 +22,7 @@ def server():
         pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
     server = kube.Server()
     try:
-        kubectl = kube.Kubectl(server, server.folder)
-        for crd in sorted((ROOT / "crds").glob("*.yaml")):
-            kubectl("apply", "-f", crd)
-            kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
+        server.install_definitions()
         yield server
     finally:
         server.close()

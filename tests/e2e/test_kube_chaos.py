@@ -1,7 +1,6 @@
 """Two controllers and three data planes on a real API server while something fails every few seconds, under load."""
 import contextlib
 import os
-import pathlib
 import random
 import re
 import signal
@@ -15,7 +14,6 @@ from harness.stack import Controller, DataPlane, api
 from harness.steady_load import Requests, Router, Streams
 from harness.wait import until
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS, EVERY = (180, 5.0) if LONG else (24, 5.0)
 RATE = 500 if LONG else 200
 STREAMS = 100 if LONG else 40
@@ -30,10 +28,7 @@ def server():
         pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
     server = kube.Server()
     try:
-        kubectl = kube.Kubectl(server, server.folder)
-        for crd in sorted((ROOT / "crds").glob("*.yaml")):
-            kubectl("apply", "-f", crd)
-            kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", crd)
+        server.install_definitions()
         yield server
     finally:
         server.close()

@@ -1,7 +1,7 @@
 // The reflector against a real API server and etcd while everything between them fails at random:
 // after each round its picture must equal a fresh list, byte for byte.
 //
-// ROTA_KUBE_ROUNDS: how many rounds (default 40). ROTA_KUBE_SEED: to repeat a run.
+// ROTA_KUBE_ROUNDS: how many rounds (default 30). ROTA_KUBE_SEED: to repeat a run.
 
 #include <gmock/gmock.h>
 
@@ -208,7 +208,7 @@ class KubeRandomTest : public ::testing::Test {
 };
 
 TEST_F(KubeRandomTest, AfterEveryRoundThePictureEqualsAFreshList) {
-  const uint64_t rounds = NumberFrom("ROTA_KUBE_ROUNDS", 40);
+  const uint64_t rounds = NumberFrom("ROTA_KUBE_ROUNDS", 30);
   const uint64_t seed = NumberFrom("ROTA_KUBE_SEED", std::random_device()());
   dice_.seed(seed);
   std::map<std::string, int> harms;

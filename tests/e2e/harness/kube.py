@@ -14,6 +14,7 @@ from harness.certificates import Authority, openssl
 from harness.process import Program, clean_environment
 from harness.wait import Hopeless, until
 
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOKEN = "e2e-admin-token"
 
 
@@ -106,6 +107,15 @@ class Server:
         self.api.stop(40)
         self.api.start()
         self.wait_ready()
+
+    def install_definitions(self):
+        """Our custom resources, ready to be used."""
+        kubectl = Kubectl(self, self.folder)
+        for file in sorted((ROOT / "crds").glob("*.yaml")):
+            kubectl("apply", "-f", file)
+            # `kubectl wait` fails at once on a definition that has no conditions yet.
+            until(f"{file.name} is established", lambda f=file: kubectl.run(
+                "wait", "--for=condition=Established", "--timeout=30s", "-f", f).returncode == 0, 30)
 
     def close(self):
         """The API server first: it waits for etcd otherwise."""
