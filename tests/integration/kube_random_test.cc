@@ -82,9 +82,9 @@ class KubeRandomTest : public ::testing::Test {
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     direct_ = std::make_unique<KubeClient>(server_->ClientConfig());
-    const auto created = direct_->api.Call(
-        "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", WidgetDefinition(),
-        "application/json", {});
+    const auto created =
+        direct_->api.Call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                          WidgetDefinition(), "application/json", {});
     ASSERT_TRUE(created.ok()) << created.status();
     ASSERT_TRUE(Eventually([&] { return Fresh().has_value(); }));
     kube::ClientConfig config = server_->ClientConfig();
@@ -102,7 +102,9 @@ class KubeRandomTest : public ::testing::Test {
     reflector_->Start();
   }
 
-  uint64_t Roll(uint64_t sides) { return std::uniform_int_distribution<uint64_t>(0, sides - 1)(dice_); }
+  uint64_t Roll(uint64_t sides) {
+    return std::uniform_int_distribution<uint64_t>(0, sides - 1)(dice_);
+  }
 
   // What the server has, read past the relay; nullopt when it cannot be read.
   std::optional<Objects> Fresh() const {

@@ -141,8 +141,7 @@ void TcpRelay::Accept() {
   }
   const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Loopback(target_port_);
-  if (closed_ ||
-      connect(server, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
+  if (closed_ || connect(server, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
     Abort(client);
     close(server);
     return;
