@@ -271,7 +271,8 @@ MonotonicTime PeerExchange::DialDue(MonotonicTime now) {
 PeerExchange::Connection::Connection(uint64_t id, PeerExchange& exchange,
                                      const PeerAddress* address, PeerIdentity peer,
                                      MonotonicTime now)
-    : id_(id),
+    : PacedConnection(exchange.clock_, exchange.options_.finish_timeout),
+      id_(id),
       exchange_(exchange),
       opened_here_(address != nullptr),
       address_(opened_here_ ? *address : PeerAddress{}),
@@ -279,14 +280,11 @@ PeerExchange::Connection::Connection(uint64_t id, PeerExchange& exchange,
       session_(exchange.options_, opened_here_, std::move(peer), exchange.data_planes_, now) {}
 
 void PeerExchange::Connection::Open(PeerStream& stream) {
-  const MonotonicTime now = exchange_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  stream_.Open(stream);
-  PumpLocked(now);
+  Change([&](MonotonicTime) { stream_.Open(stream); });
 }
 
 void PeerExchange::Connection::OnMessage(const v1::PeerMessage& message) {
-  const MonotonicTime now = exchange_.clock_.Now();
+  const MonotonicTime now = clock_.Now();
   // Not under this mutex: it looks at all connections.
   const bool twin = message.has_hello() && exchange_.IsTwin(*this, message.hello().replica());
   PeerEffects effects;
@@ -302,8 +300,7 @@ void PeerExchange::Connection::OnMessage(const v1::PeerMessage& message) {
       is_self_ = effects.is_self;
       is_twin_ = twin;
       if (!is_self_ && !is_twin_) {
-        log::Warn("peers", "the stream to another replica is closed",
-                  {{"peer", peer_address_}, {"reason", std::string(status.message())}});
+        LogClosed(status);
       }
       stream_.Close(status, now);
       return;
@@ -314,16 +311,6 @@ void PeerExchange::Connection::OnMessage(const v1::PeerMessage& message) {
   }
   exchange_.OnEffects(*this, effects);
 }
-
-void PeerExchange::Connection::OnWriteDone(bool ok) {
-  const MonotonicTime now = exchange_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  if (stream_.OnWriteDone(ok, now)) {
-    PumpLocked(now);
-  }
-}
-
-void PeerExchange::Connection::OnPeerClosed() { Close(absl::OkStatus()); }
 
 void PeerExchange::Connection::OnDone(const absl::Status& status) {
   bool is_self = false;
@@ -342,38 +329,15 @@ void PeerExchange::Connection::OnDone(const absl::Status& status) {
 
 void PeerExchange::Connection::Add(const std::vector<SharedSuspension>& statements,
                                    const std::string& except_replica) {
-  const MonotonicTime now = exchange_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  if (!session_.introduced() || session_.replica() == except_replica) {
-    return;
-  }
-  session_.Add(statements);
-  PumpLocked(now);
+  Change([&](MonotonicTime) {
+    if (session_.replica() != except_replica) {
+      session_.Add(statements);
+    }
+  });
 }
 
 void PeerExchange::Connection::SetDataPlanes(size_t data_planes) {
-  const MonotonicTime now = exchange_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  session_.SetDataPlanes(data_planes);
-  PumpLocked(now);
-}
-
-void PeerExchange::Connection::Close(const absl::Status& status) {
-  const MonotonicTime now = exchange_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  stream_.Close(status, now);
-}
-
-void PeerExchange::Connection::PumpLocked(MonotonicTime now) {
-  if (!stream_.can_write()) {
-    return;
-  }
-  std::optional<v1::PeerMessage> message =
-      session_.NextMessage(exchange_.service_.suspensions(), now);
-  if (message.has_value()) {
-    exchange_.statements_sent_ += static_cast<uint64_t>(message->suspensions().items_size());
-    stream_.Write(std::move(*message));
-  }
+  Change([&](MonotonicTime) { session_.SetDataPlanes(data_planes); });
 }
 
 PeerReport PeerExchange::Connection::Report() const {
@@ -388,19 +352,26 @@ PeerReport PeerExchange::Connection::Report() const {
           .streams = 1};
 }
 
-MonotonicTime PeerExchange::Connection::Tick(MonotonicTime now) {
-  std::lock_guard guard(mutex_);
-  if (!stream_.closing()) {
-    const absl::Status status = session_.CheckTimeouts(now);
-    if (status.ok()) {
-      PumpLocked(now);
-      return session_.NextDeadline();
-    }
-    log::Warn("peers", "the stream to another replica is closed",
-              {{"peer", peer_address_}, {"reason", std::string(status.message())}});
-    stream_.Close(status, now);
+std::optional<v1::PeerMessage> PeerExchange::Connection::NextMessage(MonotonicTime now) {
+  std::optional<v1::PeerMessage> message =
+      session_.NextMessage(exchange_.service_.suspensions(), now);
+  if (message.has_value()) {
+    exchange_.statements_sent_ += static_cast<uint64_t>(message->suspensions().items_size());
   }
-  return stream_.CheckClosing(now, exchange_.options_.finish_timeout);
+  return message;
+}
+
+absl::Status PeerExchange::Connection::CheckTimeouts(MonotonicTime now) {
+  return session_.CheckTimeouts(now);
+}
+
+MonotonicTime PeerExchange::Connection::NextDeadline() const { return session_.NextDeadline(); }
+
+void PeerExchange::Connection::OnTimeout(const absl::Status& status) { LogClosed(status); }
+
+void PeerExchange::Connection::LogClosed(const absl::Status& status) const {
+  log::Warn("peers", "the stream to another replica is closed",
+            {{"peer", peer_address_}, {"reason", std::string(status.message())}});
 }
 
 }  // namespace rota::serve

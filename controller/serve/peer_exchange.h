@@ -25,7 +25,7 @@
 #include "absl/status/statusor.h"
 #include "common/backoff.h"
 #include "common/clock.h"
-#include "controller/serve/paced_stream.h"
+#include "controller/serve/paced_connection.h"
 #include "controller/serve/peer_session.h"
 #include "controller/serve/sync_service.h"
 
@@ -142,18 +142,16 @@ class PeerDialler {
 };
 
 // One stream, either way. Thread-safe.
-class PeerExchange::Connection : public std::enable_shared_from_this<Connection> {
+class PeerExchange::Connection : public PacedConnection<rota::sync::v1::PeerMessage>,
+                                 public std::enable_shared_from_this<Connection> {
  public:
   // `address` is null for a stream that the other end has opened.
   Connection(uint64_t id, PeerExchange& exchange, const PeerAddress* address, PeerIdentity peer,
              MonotonicTime now);
 
-  // From the transport. `stream` stays valid until OnDone.
+  // From the transport, beside those of PacedConnection. `stream` stays valid until OnDone.
   void Open(PeerStream& stream);
   void OnMessage(const rota::sync::v1::PeerMessage& message);
-  void OnWriteDone(bool ok);
-  // The peer has gone or has ended its side.
-  void OnPeerClosed();
   // The stream is over and will not be touched again. Exactly once, last. `status`: what the other
   // end has said about it, if anything.
   void OnDone(const absl::Status& status = absl::OkStatus());
@@ -162,19 +160,19 @@ class PeerExchange::Connection : public std::enable_shared_from_this<Connection>
   friend class PeerExchange;
   void Add(const std::vector<SharedSuspension>& statements, const std::string& except_replica);
   void SetDataPlanes(size_t data_planes);
-  void Close(const absl::Status& status);
-  void PumpLocked(MonotonicTime now);
   PeerReport Report() const;
-  // Time-outs and heartbeats; returns when to be called again.
-  MonotonicTime Tick(MonotonicTime now);
+
+  std::optional<rota::sync::v1::PeerMessage> NextMessage(MonotonicTime now) override;
+  absl::Status CheckTimeouts(MonotonicTime now) override;
+  MonotonicTime NextDeadline() const override;
+  void OnTimeout(const absl::Status& status) override;
+  void LogClosed(const absl::Status& status) const;
 
   const uint64_t id_;
   PeerExchange& exchange_;
   const bool opened_here_;
   const PeerAddress address_;  // meaningful when opened here
   const std::string peer_address_;
-  mutable std::mutex mutex_;
-  PacedStream<rota::sync::v1::PeerMessage> stream_;
   PeerSession session_;
   bool is_self_ = false;
   bool is_twin_ = false;  // of another stream to the same replica

@@ -245,7 +245,8 @@ void SyncService::RunTimer(std::stop_token stop) {
 
 SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStream& stream,
                                     PeerIdentity peer, MonotonicTime now)
-    : id_(id),
+    : PacedConnection(service.clock_, service.options_.finish_timeout),
+      id_(id),
       service_(service),
       session_(id, std::move(peer),
                {service.options_.session, service.snapshots_, service.deltas_, service.hub_,
@@ -255,7 +256,7 @@ SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStr
 }
 
 void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
-  const MonotonicTime now = service_.clock_.Now();
+  const MonotonicTime now = clock_.Now();
   SessionEffects effects;
   NodeReport report;
   {
@@ -266,8 +267,7 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
     const absl::Status status = session_.OnMessage(message, now, effects);
     if (!status.ok()) {
       ++service_.protocol_errors_;
-      log::Warn("serve", "a data plane's stream is closed",
-                {{"node", session_.report().node}, {"reason", std::string(status.message())}});
+      LogClosed(status);
       stream_.Close(status, now);
       return;
     }
@@ -287,16 +287,6 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
   Pump();
 }
 
-void SyncService::Connection::OnWriteDone(bool ok) {
-  const MonotonicTime now = service_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  if (stream_.OnWriteDone(ok, now)) {
-    PumpLocked(now);
-  }
-}
-
-void SyncService::Connection::OnPeerClosed() { Close(absl::OkStatus()); }
-
 void SyncService::Connection::OnDone() {
   {
     std::lock_guard guard(mutex_);
@@ -305,56 +295,32 @@ void SyncService::Connection::OnDone() {
   service_.Remove(shared_from_this());
 }
 
-void SyncService::Connection::Pump() {
-  const MonotonicTime now = service_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  PumpLocked(now);
-}
-
-void SyncService::Connection::PumpLocked(MonotonicTime now) {
-  if (!stream_.can_write()) {
-    return;
-  }
-  std::optional<v1::ServerMessage> message = session_.NextMessage(now);
-  if (message.has_value()) {
-    stream_.Write(std::move(*message));
-  }
-}
-
 void SyncService::Connection::AddSuspensions(const std::vector<SharedSuspension>& suspensions) {
-  const MonotonicTime now = service_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  session_.AddSuspensions(suspensions);
-  PumpLocked(now);
+  Change([&](MonotonicTime) { session_.AddSuspensions(suspensions); });
 }
 
 void SyncService::Connection::Drain(Duration within) {
-  const MonotonicTime now = service_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  session_.Drain(within);
-  PumpLocked(now);
+  Change([&](MonotonicTime) { session_.Drain(within); });
 }
 
-void SyncService::Connection::Close(const absl::Status& status) {
-  const MonotonicTime now = service_.clock_.Now();
-  std::lock_guard guard(mutex_);
-  stream_.Close(status, now);
+std::optional<v1::ServerMessage> SyncService::Connection::NextMessage(MonotonicTime now) {
+  return session_.NextMessage(now);
 }
 
-MonotonicTime SyncService::Connection::Tick(MonotonicTime now) {
-  std::lock_guard guard(mutex_);
-  if (!stream_.closing()) {
-    const absl::Status status = session_.CheckTimeouts(now);
-    if (status.ok()) {
-      PumpLocked(now);
-      return session_.NextDeadline();
-    }
-    ++service_.timeouts_;
-    log::Warn("serve", "a data plane's stream is closed",
-              {{"node", session_.report().node}, {"reason", std::string(status.message())}});
-    stream_.Close(status, now);
-  }
-  return stream_.CheckClosing(now, service_.options_.finish_timeout);
+absl::Status SyncService::Connection::CheckTimeouts(MonotonicTime now) {
+  return session_.CheckTimeouts(now);
+}
+
+MonotonicTime SyncService::Connection::NextDeadline() const { return session_.NextDeadline(); }
+
+void SyncService::Connection::OnTimeout(const absl::Status& status) {
+  ++service_.timeouts_;
+  LogClosed(status);
+}
+
+void SyncService::Connection::LogClosed(const absl::Status& status) const {
+  log::Warn("serve", "a data plane's stream is closed",
+            {{"node", session_.report().node}, {"reason", std::string(status.message())}});
 }
 
 }  // namespace rota::serve

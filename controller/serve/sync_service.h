@@ -22,7 +22,7 @@
 #include "common/clock.h"
 #include "common/published.h"
 #include "controller/serve/fleet.h"
-#include "controller/serve/paced_stream.h"
+#include "controller/serve/paced_connection.h"
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/sync_session.h"
 
@@ -142,33 +142,30 @@ class SyncService {
 };
 
 // One data plane's stream; made by SyncService::Accept. Thread-safe.
-class SyncService::Connection : public std::enable_shared_from_this<Connection> {
+class SyncService::Connection : public PacedConnection<rota::sync::v1::ServerMessage>,
+                                public std::enable_shared_from_this<Connection> {
  public:
   Connection(uint64_t id, SyncService& service, ServerStream& stream, PeerIdentity peer,
              MonotonicTime now);
 
-  // From the transport.
+  // From the transport, beside those of PacedConnection.
   void OnMessage(const rota::sync::v1::ClientMessage& message);
-  void OnWriteDone(bool ok);
-  // The peer has gone or has ended its side.
-  void OnPeerClosed();
   // The stream is over and will not be touched again. Exactly once, last.
   void OnDone();
 
  private:
   friend class SyncService;
-  void Pump();
   void AddSuspensions(const std::vector<SharedSuspension>& suspensions);
   void Drain(Duration within);
-  void Close(const absl::Status& status);
-  void PumpLocked(MonotonicTime now);
-  // Time-outs and heartbeats; returns when to be called again.
-  MonotonicTime Tick(MonotonicTime now);
+
+  std::optional<rota::sync::v1::ServerMessage> NextMessage(MonotonicTime now) override;
+  absl::Status CheckTimeouts(MonotonicTime now) override;
+  MonotonicTime NextDeadline() const override;
+  void OnTimeout(const absl::Status& status) override;
+  void LogClosed(const absl::Status& status) const;
 
   const uint64_t id_;
   SyncService& service_;
-  std::mutex mutex_;
-  PacedStream<rota::sync::v1::ServerMessage> stream_;
   SyncSession session_;
 };
 
