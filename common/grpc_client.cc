@@ -11,6 +11,12 @@
 #include "common/status_macros.h"
 
 namespace rota {
+namespace {
+
+// What may be under way on one stream: 20 MiB/s over a road of 50 ms.
+constexpr int kStreamWindowBytes = 1 << 20;
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeClientCredentials(
     const ClientTls& tls) {
@@ -47,6 +53,10 @@ grpc::ChannelArguments ClientChannelArguments(int max_receive_bytes) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Windows of one size instead of pings that measure the bandwidth: our messages are few, each
+  // would cost a ping and its answer, and a controller answers for a thousand data planes.
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   // Otherwise a new channel would share the old one's connection and its back-off.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);

@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "bench/fleet/bare_transport.h"
 #include "bench/fleet/board.h"
 #include "bench/fleet/observer.h"
 #include "bench/fleet/stub_plane.h"
@@ -42,6 +43,7 @@ struct Flags {
   std::string gateway = "default/default";
   size_t planes = 1000;
   bool observe = false;
+  bool grpc = false;  // gRPC's own client instead of the bare one
 };
 
 void Say(const ordered_json& line) { std::cout << line.dump() << std::endl; }
@@ -73,11 +75,17 @@ ordered_json Since(MonotonicTime start, const std::vector<MonotonicTime>& times)
   return Quantiles(std::move(after));
 }
 
-std::unique_ptr<rota::sync::SyncTransport> Transport(const Flags& flags) {
-  rota::sync::GrpcTransportOptions options;
+std::vector<rota::HostPort> Controllers(const Flags& flags) {
+  std::vector<rota::HostPort> controllers;
   for (const std::string& text : flags.controllers) {
-    options.controllers.push_back(rota::ParseHostPort(text).value());
+    controllers.push_back(rota::ParseHostPort(text).value());
   }
+  return controllers;
+}
+
+std::unique_ptr<rota::sync::SyncTransport> GrpcTransport(const Flags& flags) {
+  rota::sync::GrpcTransportOptions options;
+  options.controllers = Controllers(flags);
   return rota::sync::MakeGrpcTransport(options).value();
 }
 
@@ -86,8 +94,11 @@ class Fleet {
  public:
   Fleet(const Flags& flags, rota::Clock& clock) : board_(clock) {
     for (size_t i = 0; i < flags.planes; ++i) {
-      planes_.push_back(std::make_shared<StubPlane>(absl::StrCat("stub-", i), flags.gateway,
-                                                    Transport(flags), board_));
+      planes_.push_back(std::make_shared<StubPlane>(
+          absl::StrCat("stub-", i), flags.gateway,
+          flags.grpc ? GrpcTransport(flags)
+                     : rota::bench::MakeBareTransport(loop_, Controllers(flags)),
+          board_));
     }
   }
   ~Fleet() {
@@ -163,6 +174,7 @@ class Fleet {
   }
 
   Board board_;
+  rota::bench::BareLoop loop_;
   std::vector<std::shared_ptr<StubPlane>> planes_;
   size_t suspended_ = 0;
   std::jthread ticker_;
@@ -171,7 +183,7 @@ class Fleet {
 int Observe(const Flags& flags, rota::Clock& clock) {
   std::mutex mutex;
   rota::bench::Observer observer(
-      "observer", flags.gateway, Transport(flags), clock,
+      "observer", flags.gateway, GrpcTransport(flags), clock,
       [&mutex](const rota::rotation::Suspension& item, MonotonicTime applied) {
         std::lock_guard guard(mutex);
         Say({{"target", item.target}, {"epoch", item.epoch}, {"at_ns", Nanoseconds(applied)}});
@@ -219,6 +231,7 @@ int main(int argc, char** argv) {
       ->required();
   line.app().add_option("--gateway", flags.gateway, "The gateway")->type_name("NAMESPACE/NAME");
   line.app().add_option("--planes", flags.planes, "How many")->check(CLI::Range(2, 10'000));
+  line.app().add_flag("--grpc", flags.grpc, "gRPC's own client instead of a bare one");
   line.app().add_flag("--observe", flags.observe, "One real sync client that says what it hears");
   if (const std::optional<int> exit_code = line.Parse(argc, argv)) {
     return *exit_code;

@@ -1,7 +1,7 @@
 #pragma once
 
-// A data plane without traffic and without tables: the real transport and the real protocol, but it
-// throws resources away and remembers of suspensions when they came. So a thousand fit into one
+// A data plane without traffic and without tables: it speaks the real protocol, but it throws
+// resources away and remembers of suspensions when they came. So a thousand fit into one
 // process. What it does on a stream is what SyncClient does, in the same order; so is its back-off.
 //
 // Thread-safe.
