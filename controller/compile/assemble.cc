@@ -136,7 +136,7 @@ std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
 }
 
 Assembler::Assembler(const std::string& gateway_name, std::shared_ptr<const ResourceBody> gateway) {
-  resources_.emplace(ResourceKey{ResourceKind::kGateway, gateway_name}, std::move(gateway));
+  resources_.Set({ResourceKind::kGateway, gateway_name}, std::move(gateway));
 }
 
 void Assembler::Forget(const Age& age, Entry& entry) {
@@ -188,14 +188,14 @@ void Assembler::Touch(const ObjectName& secret) {
 void Assembler::SetSecret(const ObjectName& name, const SecretVersion& version) {
   secrets_[name] = version;
   if (users_.count(name) > 0) {
-    resources_[{ResourceKind::kSecret, name.ToString()}] = version.body;
+    resources_.Set({ResourceKind::kSecret, name.ToString()}, version.body);
   }
   Touch(name);
 }
 
 void Assembler::RemoveSecret(const ObjectName& name) {
   if (secrets_.erase(name) > 0) {
-    resources_.erase({ResourceKind::kSecret, name.ToString()});
+    resources_.Erase({ResourceKind::kSecret, name.ToString()});
     Touch(name);
   }
 }
@@ -208,23 +208,23 @@ void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const Compil
     return;
   }
   if (old != nullptr) {
-    resources_.erase(entry.key);
+    resources_.Erase(entry.key);
     for (const SecretUse& use : old->secrets) {
       std::set<Age>& users = users_[use.secret];
       users.erase(age);
       if (users.empty()) {
         users_.erase(use.secret);
-        resources_.erase({ResourceKind::kSecret, use.secret.ToString()});
+        resources_.Erase({ResourceKind::kSecret, use.secret.ToString()});
       }
     }
   }
   if (entry.outcome.served != nullptr) {
-    resources_[entry.key] = entry.outcome.served->body;
+    resources_.Set(entry.key, entry.outcome.served->body);
     for (const SecretUse& use : entry.outcome.served->secrets) {
       users_[use.secret].insert(age);
       const auto secret = secrets_.find(use.secret);
       if (secret != secrets_.end()) {
-        resources_[{ResourceKind::kSecret, use.secret.ToString()}] = secret->second.body;
+        resources_.Set({ResourceKind::kSecret, use.secret.ToString()}, secret->second.body);
       }
     }
   }
@@ -266,9 +266,7 @@ Assembly Assembler::Build() {
     }
     assembly.apis.emplace_hint(assembly.apis.end(), age.name, entry.outcome);
   }
-  assembly.snapshot = std::make_shared<Snapshot>();
-  assembly.snapshot->resources = resources_;
-  assembly.snapshot->hash = HashOfResources(resources_);
+  assembly.snapshot = std::make_shared<Snapshot>(resources_, resources_.Hash());
   return assembly;
 }
 

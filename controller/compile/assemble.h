@@ -106,7 +106,7 @@ class Assembler {
   std::unordered_map<std::string, size_t> claimants_;  // path -> APIs that may claim it
   std::map<resource::ObjectName, SecretVersion> secrets_;
   std::map<resource::ObjectName, std::set<Age>> users_;  // Secret -> APIs that are served with it
-  std::map<ResourceKey, std::shared_ptr<const ResourceBody>> resources_;
+  ResourceSet resources_;
 };
 
 // All at once: a new Assembler with that content.

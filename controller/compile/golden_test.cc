@@ -76,11 +76,14 @@ std::string Compile(const resource::ParsedFile& file) {
       text += ShowBody<rota::sync::v1::Api>(*outcome.served->body);
     }
   }
-  for (const auto& [key, body] : assembly.snapshot->resources) {
-    if (key.first == ResourceKind::kSecret) {
-      absl::StrAppend(&text, "# Secret ", key.second, "\n",
-                      ShowBody<rota::sync::v1::Secret>(*body));
+  std::map<std::string, std::string> shown_secrets;
+  assembly.snapshot->resources.ForEach([&](const ResourceSet::Entry& resource) {
+    if (resource.first.first == ResourceKind::kSecret) {
+      shown_secrets[resource.first.second] = ShowBody<rota::sync::v1::Secret>(*resource.second);
     }
+  });
+  for (const auto& [name, body] : shown_secrets) {
+    absl::StrAppend(&text, "# Secret ", name, "\n", body);
   }
   return text;
 }

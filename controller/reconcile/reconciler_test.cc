@@ -144,8 +144,8 @@ class ReconcilerTest : public testing::Test {
       if (snapshot == nullptr) {
         return 0;
       }
-      const auto found = snapshot->resources.find({ResourceKind::kApi, api});
-      return found == snapshot->resources.end() ? 0 : found->second->hash;
+      const auto* found = snapshot->resources.Find({ResourceKind::kApi, api});
+      return found == nullptr ? 0 : found->second->hash;
     };
     return {{node}};
   }
@@ -172,7 +172,7 @@ class ReconcilerTest : public testing::Test {
   bool AwaitResource(const ResourceKey& key, bool is_there = true) {
     return signal_.Await([&] {
       const auto snapshot = published_.Get();
-      return snapshot != nullptr && (snapshot->resources.count(key) > 0) == is_there;
+      return snapshot != nullptr && snapshot->resources.contains(key) == is_there;
     });
   }
 
@@ -276,7 +276,7 @@ TEST_F(ReconcilerTest, TellsWhatADataPlaneFindsInAnApiThatWasSettled) {
   reconciler_->OnApi(Api("chat", 1, Spec("/chat")));
   Sync();
   ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == 1; }));
-  const uint64_t hash = published_.Get()->resources.at(kChatKey)->hash;
+  const uint64_t hash = published_.Get()->resources.Find(kChatKey)->second->hash;
 
   ChangeFleet([&] {
     refused_ = {{"default/chat", hash, "AUTH_NOT_ENFORCED", "", "no client is authenticated"}};
@@ -372,8 +372,8 @@ TEST_F(ReconcilerTest, CoalescesABurstAndEndsWithTheNewestState) {
 
   EXPECT_TRUE(signal_.Await([&] {
     const auto snapshot = published_.Get();
-    return snapshot != nullptr && snapshot->resources.count(kChatKey) == 0 &&
-           snapshot->resources.count({ResourceKind::kApi, "default/other"}) > 0;
+    return snapshot != nullptr && !snapshot->resources.contains(kChatKey) &&
+           snapshot->resources.contains({ResourceKind::kApi, "default/other"});
   }));
   EXPECT_LE(reconciler_->Stats().builds, 502U);
 }

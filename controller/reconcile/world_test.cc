@@ -11,7 +11,7 @@ using namespace testing_objects;  // NOLINT: test helpers
 class WorldTest : public testing::Test {
  protected:
   BuildResult Build() { return world_.Build(now_); }
-  bool Serves(const ResourceKey& key) { return Build().snapshot->resources.count(key) > 0; }
+  bool Serves(const ResourceKey& key) { return Build().snapshot->resources.contains(key); }
 
   World world_{compile::GatewaySettings{}};
   MonotonicTime now_{std::chrono::hours(1)};
@@ -98,7 +98,7 @@ TEST_F(WorldTest, GivesAPathToTheNextApiWhenItsOwnerIsDeleted) {
   world_.OnDeleted(ApiKey("older"));
   const BuildResult result = Build();
 
-  EXPECT_EQ(result.snapshot->resources.count(kChatKey), 1U);
+  EXPECT_TRUE(result.snapshot->resources.contains(kChatKey));
   EXPECT_EQ(result.deleted, (std::vector<ObjectName>{{"default", "older"}}));
   EXPECT_EQ(result.changed, std::vector<ObjectName>{kChat});
 }
@@ -124,21 +124,22 @@ TEST_F(WorldTest, KeepsOfASecretOnlyTheReferencedKeys) {
 
   const BuildResult result = Build();
 
-  EXPECT_EQ(result.snapshot->resources.at(kKeysKey)->bytes.find("do-not-keep"), std::string::npos);
-  EXPECT_NE(result.snapshot->resources.at(kKeysKey)->bytes.find("value"), std::string::npos);
+  const std::string& bytes = result.snapshot->resources.Find(kKeysKey)->second->bytes;
+  EXPECT_EQ(bytes.find("do-not-keep"), std::string::npos);
+  EXPECT_NE(bytes.find("value"), std::string::npos);
 }
 
 TEST_F(WorldTest, HoldsANewVersionBackUntilItsSecretIsKnown) {
   world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
 
   const BuildResult held = Build();
-  EXPECT_EQ(held.snapshot->resources.count(kChatKey), 0U);
+  EXPECT_FALSE(held.snapshot->resources.contains(kChatKey));
   EXPECT_EQ(held.rebuild_at, now_ + kSecretGrace);
   EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kUnknown);
   world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
   const BuildResult ready = Build();
 
-  EXPECT_EQ(ready.snapshot->resources.count(kChatKey), 1U);
+  EXPECT_TRUE(ready.snapshot->resources.contains(kChatKey));
   EXPECT_FALSE(ready.rebuild_at.has_value());
   EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kTrue);
 }
@@ -154,8 +155,8 @@ TEST_F(WorldTest, ServesTheOldVersionWhileTheNewOnesSecretIsBeingRead) {
   world_.OnSecret(Secret("new-keys", "7", {{"apiKey", "value"}}));
   const BuildResult after = Build();
 
-  EXPECT_EQ(after.snapshot->resources.count(kKeysKey), 0U);
-  EXPECT_EQ(after.snapshot->resources.count({ResourceKind::kSecret, "default/new-keys"}), 1U);
+  EXPECT_FALSE(after.snapshot->resources.contains(kKeysKey));
+  EXPECT_TRUE(after.snapshot->resources.contains({ResourceKind::kSecret, "default/new-keys"}));
   EXPECT_EQ(world_.References().size(), 1U);
 }
 
@@ -202,9 +203,11 @@ TEST_F(WorldTest, SharesTheBodyOfASecretThatIsToldAgain) {
   world_.OnSecret(Secret("keys", "2", {{"apiKey", "new value"}}));
   const BuildResult after = Build();
 
-  EXPECT_NE(before.snapshot->resources.at(kKeysKey), after.snapshot->resources.at(kKeysKey));
+  EXPECT_NE(before.snapshot->resources.Find(kKeysKey)->second,
+            after.snapshot->resources.Find(kKeysKey)->second);
   EXPECT_NE(before.snapshot->hash, after.snapshot->hash);
-  EXPECT_EQ(before.snapshot->resources.at(kChatKey), after.snapshot->resources.at(kChatKey));
+  EXPECT_EQ(before.snapshot->resources.Find(kChatKey)->second,
+            after.snapshot->resources.Find(kChatKey)->second);
 }
 
 TEST_F(WorldTest, NeverPutsASecretIntoAStatus) {

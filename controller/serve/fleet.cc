@@ -9,8 +9,8 @@ uint64_t NodeReport::AppliedHash(const compile::ResourceKey& key) const {
   if (acknowledged == nullptr) {
     return 0;
   }
-  const auto resource = acknowledged->resources.find(key);
-  return resource == acknowledged->resources.end() ? 0 : resource->second->hash;
+  const compile::ResourceSet::Entry* resource = acknowledged->resources.Find(key);
+  return resource == nullptr ? 0 : resource->second->hash;
 }
 
 void Fleet::AddListener(Listener listener) {

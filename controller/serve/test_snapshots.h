@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -23,16 +22,14 @@ struct TestResource {
 inline std::shared_ptr<const compile::Snapshot> MakeSnapshot(
     const std::vector<TestResource>& resources) {
   auto snapshot = std::make_shared<compile::Snapshot>();
-  std::map<compile::ResourceKey, uint64_t> versions;
   for (const TestResource& resource : resources) {
     auto body = std::make_shared<compile::ResourceBody>();
     body->hash = resource.version;
     body->bytes = resource.name + "@" + std::to_string(resource.version);
     body->bytes.resize(std::max(resource.bytes, body->bytes.size()), '.');
-    versions[{resource.kind, resource.name}] = resource.version;
-    snapshot->resources[{resource.kind, resource.name}] = std::move(body);
+    snapshot->resources.Set({resource.kind, resource.name}, std::move(body));
   }
-  snapshot->hash = compile::HashOf(versions);
+  snapshot->hash = snapshot->resources.Hash();
   return snapshot;
 }
 

@@ -1,14 +1,30 @@
 #include "controller/serve/transaction_plan.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace rota::serve {
 namespace {
 
 namespace v1 = rota::sync::v1;
 using compile::ResourceKey;
+using compile::ResourceSet;
 
 constexpr size_t kCachedDeltas = 4;
 // Tags, lengths, kind and hash of one entry, rounded up.
 constexpr size_t kEntryOverhead = 48;
+
+// Shards have an order of their own.
+std::shared_ptr<const SnapshotDelta> Finish(SnapshotDelta delta, SnapshotPtr to) {
+  std::sort(delta.upserts.begin(), delta.upserts.end(),
+            [](const auto* a, const auto* b) { return a->first < b->first; });
+  std::sort(delta.removals.begin(), delta.removals.end());
+  for (const ResourceSet::Entry* upsert : delta.upserts) {
+    delta.bytes += upsert->second->bytes.size();
+  }
+  delta.to = std::move(to);
+  return std::make_shared<const SnapshotDelta>(std::move(delta));
+}
 
 }  // namespace
 
@@ -22,51 +38,37 @@ ResourceKey FromProto(const v1::ResourceId& id) {
 }
 
 std::shared_ptr<const SnapshotDelta> DeltaBetween(const compile::Snapshot* from, SnapshotPtr to) {
-  auto delta = std::make_shared<SnapshotDelta>();
-  const compile::Snapshot nothing;
-  delta->full = from == nullptr;
-  const auto& before = from == nullptr ? nothing.resources : from->resources;
-  const auto& after = to->resources;
-  auto old_one = before.begin();
-  for (auto new_one = after.begin(); new_one != after.end(); ++new_one) {
-    while (old_one != before.end() && old_one->first < new_one->first) {
-      delta->removals.push_back((old_one++)->first);
-    }
-    const bool known = old_one != before.end() && old_one->first == new_one->first;
-    if (!known ||
-        (old_one->second != new_one->second && old_one->second->hash != new_one->second->hash)) {
-      delta->upserts.push_back(new_one);
-      delta->bytes += new_one->second->bytes.size();
-    }
-    if (known) {
-      ++old_one;
-    }
-  }
-  for (; old_one != before.end(); ++old_one) {
-    delta->removals.push_back(old_one->first);
-  }
-  delta->to = std::move(to);
-  return delta;
+  SnapshotDelta delta;
+  const compile::ResourceSet nothing;
+  delta.full = from == nullptr;
+  ResourceSet::Compare(
+      from == nullptr ? nothing : from->resources, to->resources,
+      [&delta](const ResourceSet::Entry* before, const ResourceSet::Entry* after) {
+        if (after == nullptr) {
+          delta.removals.push_back(before->first);
+        } else if (before == nullptr || before->second->hash != after->second->hash) {
+          delta.upserts.push_back(after);
+        }
+      });
+  return Finish(std::move(delta), std::move(to));
 }
 
 std::shared_ptr<const SnapshotDelta> DeltaFromInventory(
     const std::map<ResourceKey, uint64_t>& inventory, SnapshotPtr to) {
-  auto delta = std::make_shared<SnapshotDelta>();
-  delta->full = inventory.empty();
+  SnapshotDelta delta;
+  delta.full = inventory.empty();
   for (const auto& [key, hash] : inventory) {
     if (!to->resources.contains(key)) {
-      delta->removals.push_back(key);
+      delta.removals.push_back(key);
     }
   }
-  for (auto resource = to->resources.begin(); resource != to->resources.end(); ++resource) {
-    const auto held = inventory.find(resource->first);
-    if (held == inventory.end() || held->second != resource->second->hash) {
-      delta->upserts.push_back(resource);
-      delta->bytes += resource->second->bytes.size();
+  to->resources.ForEach([&](const ResourceSet::Entry& resource) {
+    const auto held = inventory.find(resource.first);
+    if (held == inventory.end() || held->second != resource.second->hash) {
+      delta.upserts.push_back(&resource);
     }
-  }
-  delta->to = std::move(to);
-  return delta;
+  });
+  return Finish(std::move(delta), std::move(to));
 }
 
 std::shared_ptr<const SnapshotDelta> DeltaCache::Between(const SnapshotPtr& from,

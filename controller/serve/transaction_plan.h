@@ -24,9 +24,7 @@ using SnapshotPtr = std::shared_ptr<const compile::Snapshot>;
 
 struct SnapshotDelta {
   SnapshotPtr to;
-  std::vector<std::map<compile::ResourceKey,
-                       std::shared_ptr<const compile::ResourceBody>>::const_iterator>
-      upserts;  // point into `to`
+  std::vector<const compile::ResourceSet::Entry*> upserts;  // in `to`, sorted by key
   std::vector<compile::ResourceKey> removals;
   size_t bytes = 0;   // of the upserts
   bool full = false;  // nothing was there before: what is not among the upserts is gone

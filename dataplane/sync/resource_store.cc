@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "common/hash.h"
 #include "common/status_macros.h"
 
 namespace rota::sync {
@@ -16,17 +15,6 @@ constexpr size_t kMaxMessageBytes = 1024;
 }  // namespace
 
 ResourceKey KeyOf(const v1::ResourceId& id) { return {id.kind(), id.name()}; }
-
-void SnapshotHasher::Add(const ResourceKey& key, uint64_t hash) {
-  input_.push_back(static_cast<char>(key.first));
-  input_.append(key.second);
-  input_.push_back('\0');
-  for (int shift = 56; shift >= 0; shift -= 8) {
-    input_.push_back(static_cast<char>(hash >> shift & 0xFF));
-  }
-}
-
-std::string SnapshotHasher::Finish() const { return Sha256(input_); }
 
 absl::Status ResourceStore::Verify(const Transaction& transaction) const {
   // What the server believes that this data plane was sent: in use, less what was rejected, plus
@@ -41,40 +29,45 @@ absl::Status ResourceStore::Verify(const Transaction& transaction) const {
   for (const ResourceKey& key : transaction.removals) {
     changes[key] = 0;
   }
-  SnapshotHasher hasher;
-  size_t count = 0;
-  const auto add = [&](const ResourceKey& key, uint64_t hash) {
-    if (hash != 0) {
-      hasher.Add(key, hash);
+  const bool full = transaction.commit.full();
+  SetHash hash = full ? SetHash() : in_use_hash_;
+  size_t count = full ? 0 : in_use_.size();
+  for (const auto& [key, version] : changes) {
+    const auto kind = static_cast<uint8_t>(key.first);
+    const auto held = full ? in_use_.end() : in_use_.find(key);
+    if (held != in_use_.end()) {
+      hash.Remove(kind, key.second, held->second->hash());
+      --count;
+    }
+    if (version != 0) {
+      hash.Add(kind, key.second, version);
       ++count;
     }
-  };
-  auto change = changes.begin();
-  if (!transaction.commit.full()) {
-    for (const auto& [key, resource] : in_use_) {
-      for (; change != changes.end() && change->first < key; ++change) {
-        add(change->first, change->second);
-      }
-      if (change != changes.end() && change->first == key) {
-        add(key, (change++)->second);
-      } else {
-        add(key, resource->hash());
-      }
-    }
-  }
-  for (; change != changes.end(); ++change) {
-    add(change->first, change->second);
   }
   if (count != transaction.commit.resource_count()) {
     return absl::FailedPreconditionError(
         absl::StrCat("transaction ", transaction.number, " leads to ", count,
                      " resources, but its commit says ", transaction.commit.resource_count()));
   }
-  if (hasher.Finish() != transaction.commit.snapshot_hash()) {
+  if (hash.Bytes() != transaction.commit.snapshot_hash()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "transaction ", transaction.number, " leads to another snapshot than its commit says"));
   }
   return absl::OkStatus();
+}
+
+void ResourceStore::Put(const ResourceKey& key, std::shared_ptr<const v1::Resource> resource) {
+  in_use_hash_.Add(static_cast<uint8_t>(key.first), key.second, resource->hash());
+  in_use_.emplace(key, std::move(resource));
+}
+
+std::shared_ptr<const v1::Resource> ResourceStore::Take(const ResourceKey& key) {
+  auto node = in_use_.extract(key);
+  if (node.empty()) {
+    return nullptr;
+  }
+  in_use_hash_.Remove(static_cast<uint8_t>(key.first), key.second, node.mapped()->hash());
+  return std::move(node.mapped());
 }
 
 bool ResourceStore::ChangesNothing(const Transaction& transaction) const {
@@ -97,6 +90,7 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
   ChangedKeys changed;
   if (transaction.commit.full()) {
     old = std::exchange(in_use_, {});
+    in_use_hash_ = {};
     rejected_.clear();
   } else if (applied_once_) {
     changed = transaction.removals;
@@ -106,17 +100,17 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
       changed->insert(key);
     }
     rejected_.erase(key);
-    if (auto node = in_use_.extract(key); !node.empty()) {
-      old.insert(std::move(node));
+    if (auto replaced = Take(key); replaced != nullptr) {
+      old.emplace(key, std::move(replaced));
     }
     // Sent again as it was: the object that the table keeps anyway.
     const auto same = old.find(key);
     const bool is_same = same != old.end() && same->second->hash() == resource->hash();
-    in_use_.emplace(key, is_same ? same->second : std::move(resource));
+    Put(key, is_same ? same->second : std::move(resource));
   }
   for (const ResourceKey& key : transaction.removals) {
     rejected_.erase(key);
-    in_use_.erase(key);
+    Take(key);
   }
   ApplyResult result = applier(in_use_, changed, transaction.commit.snapshot_hash());
   for (v1::Rejection& rejection : result.rejected) {
@@ -131,40 +125,32 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
   complete_ = rejected_.empty();
   applied_once_ = true;
   snapshot_hash_ = transaction.commit.snapshot_hash();
-  if (complete_) {
-    ack.set_applied_snapshot_hash(snapshot_hash_);
-  } else {
-    SnapshotHasher hasher;
-    for (const auto& [key, resource] : in_use_) {
-      hasher.Add(key, resource->hash());
-    }
-    ack.set_applied_snapshot_hash(hasher.Finish());
-  }
+  ack.set_applied_snapshot_hash(in_use_hash_.Bytes());
   return ack;
 }
 
 void ResourceStore::KeepOld(const ResourceKey& key, ResourceMap& old, v1::Rejection& rejection) {
   rejection.mutable_message()->resize(std::min(rejection.message().size(), kMaxMessageBytes));
-  const auto wanted = in_use_.find(key);
-  if (wanted == in_use_.end()) {
+  const std::shared_ptr<const v1::Resource> wanted = Take(key);
+  if (wanted == nullptr) {
     return;
   }
-  rejection.set_rejected_hash(wanted->second->hash());
-  rejected_[key] = wanted->second->hash();
-  const auto kept = old.find(key);
-  if (kept == old.end()) {
-    rejection.set_kept_hash(0);
-    in_use_.erase(wanted);
-    return;
+  rejection.set_rejected_hash(wanted->hash());
+  rejected_[key] = wanted->hash();
+  const auto kept = old.extract(key);
+  rejection.set_kept_hash(kept.empty() ? 0 : kept.mapped()->hash());
+  if (!kept.empty()) {
+    Put(key, kept.mapped());
   }
-  rejection.set_kept_hash(kept->second->hash());
-  wanted->second = std::move(kept->second);
-  old.erase(kept);
 }
 
 void ResourceStore::Load(ResourceMap resources, const std::string& snapshot_hash,
                          const Applier& applier) {
-  in_use_ = std::move(resources);
+  in_use_.clear();
+  in_use_hash_ = {};
+  for (auto& [key, resource] : resources) {
+    Put(key, std::move(resource));
+  }
   rejected_.clear();
   ApplyResult result = applier(in_use_, std::nullopt, snapshot_hash);
   ResourceMap none;

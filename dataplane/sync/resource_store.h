@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "common/set_hash.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::sync {
@@ -30,17 +31,6 @@ using ResourceKey = std::pair<rota::sync::v1::Kind, std::string>;
 using ResourceMap = std::map<ResourceKey, std::shared_ptr<const rota::sync::v1::Resource>>;
 
 ResourceKey KeyOf(const rota::sync::v1::ResourceId& id);
-
-// SHA-256 over (kind, NUL-terminated name, big-endian hash) of every resource, to be added in
-// order.
-class SnapshotHasher {
- public:
-  void Add(const ResourceKey& key, uint64_t hash);
-  std::string Finish() const;  // 32 bytes
-
- private:
-  std::string input_;
-};
 
 // What came of building a table. `kept_hash` need not be set: the store knows it.
 struct ApplyResult {
@@ -88,10 +78,14 @@ class ResourceStore {
 
  private:
   absl::Status Verify(const Transaction& transaction) const;
+  void Put(const ResourceKey& key, std::shared_ptr<const rota::sync::v1::Resource> resource);
+  // What was in use; null when nothing was.
+  std::shared_ptr<const rota::sync::v1::Resource> Take(const ResourceKey& key);
   bool ChangesNothing(const Transaction& transaction) const;
   void KeepOld(const ResourceKey& key, ResourceMap& old, rota::sync::v1::Rejection& rejection);
 
   ResourceMap in_use_;
+  SetHash in_use_hash_;
   std::map<ResourceKey, uint64_t> rejected_;  // sent on this stream, not taken: hash
   std::vector<rota::sync::v1::Rejection> refused_;
   std::string snapshot_hash_;

@@ -3,7 +3,6 @@
 // Resources and chunks as a controller would send them. Test code only.
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -29,17 +28,13 @@ inline rota::sync::v1::Resource MakeResource(const TestResource& resource) {
 // The commit of a snapshot that holds exactly these.
 inline rota::sync::v1::Commit MakeCommit(const std::vector<TestResource>& snapshot,
                                          bool full = false) {
-  std::map<ResourceKey, uint64_t> sorted;
+  SetHash hash;
   for (const TestResource& resource : snapshot) {
-    sorted[{resource.kind, resource.name}] = resource.hash;
-  }
-  SnapshotHasher hasher;
-  for (const auto& [key, hash] : sorted) {
-    hasher.Add(key, hash);
+    hash.Add(static_cast<uint8_t>(resource.kind), resource.name, resource.hash);
   }
   rota::sync::v1::Commit commit;
-  commit.set_snapshot_hash(hasher.Finish());
-  commit.set_resource_count(static_cast<uint32_t>(sorted.size()));
+  commit.set_snapshot_hash(hash.Bytes());
+  commit.set_resource_count(static_cast<uint32_t>(snapshot.size()));
   commit.set_full(full);
   return commit;
 }
