@@ -363,13 +363,14 @@ class Decoder {
       return Fail("operations", absl::StrCat("has more than ", kMaxOperations, " entries"));
     }
     api_->operations.reserve(static_cast<size_t>(message.operations_size()));
+    auto index = std::make_unique<OperationIndex>();
     for (int i = 0; i < message.operations_size(); ++i) {
       const v1::Operation& operation = message.operations(i);
       const std::string field = absl::StrCat("operations[", i, "]");
       if (!IsToken(operation.verb())) {
         return Fail(field + ".verb", "is not an HTTP method");
       }
-      const absl::Status added = api_->index.Add(operation.target(), operation.verb(), i);
+      const absl::Status added = index->Add(operation.target(), operation.verb(), i);
       if (!added.ok()) {
         return Fail(field + ".target",
                     absl::StrCat("\"", operation.target(), "\" ", std::string(added.message())));
@@ -388,7 +389,9 @@ class Decoder {
         return false;
       }
     }
-    api_->index.Freeze();
+    index->Freeze();
+    const size_t hash = index->Hash();
+    api_->index = context_.indexes.Share(std::move(index), hash);
     return true;
   }
 

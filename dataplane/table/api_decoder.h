@@ -17,6 +17,7 @@
 #include "dataplane/table/endpoint_pool.h"
 #include "dataplane/table/route_table.h"
 #include "dataplane/table/secret_store.h"
+#include "dataplane/table/share_pool.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::table {
@@ -25,6 +26,7 @@ struct DecodeContext {
   const SecretStore& secrets;
   rotation::Registry& registry;
   EndpointPool& endpoints;
+  SharePool<OperationIndex>& indexes;
   const std::function<SeriesId(const SeriesLabels&)>& intern_series;  // may be empty
 };
 

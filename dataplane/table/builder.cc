@@ -150,6 +150,8 @@ struct Builder::State {
   const BuilderOptions options;
   rotation::Registry& registry;
   const std::unique_ptr<EndpointPool> endpoints = std::make_unique<EndpointPool>();
+  const std::unique_ptr<SharePool<OperationIndex>> indexes =
+      std::make_unique<SharePool<OperationIndex>>();
   Decoded committed;
   std::shared_ptr<const RouteTable> table = std::make_shared<const RouteTable>();  // of `committed`
   Decoded built;  // by the last Build, waiting for Commit
@@ -242,7 +244,7 @@ std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(*resource, {*next.secrets, registry, *endpoints, options.intern_series});
+      DecodeApi(*resource, {*next.secrets, registry, *endpoints, *indexes, options.intern_series});
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }

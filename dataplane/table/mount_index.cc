@@ -32,10 +32,10 @@ struct MountIndex::Change {
 std::vector<MountIndex::Claim> MountIndex::ClaimsOf(const Api& api) {
   std::vector<Claim> claims;
   for (const std::string& path : api.mounts) {
-    claims.push_back({path, &api, false});
+    claims.push_back({path, &api, TagOf(HashOf(path)), false});
   }
   if (api.major_mount.has_value()) {
-    claims.push_back({*api.major_mount, &api, true});
+    claims.push_back({*api.major_mount, &api, TagOf(HashOf(*api.major_mount)), true});
   }
   return claims;
 }
@@ -70,10 +70,8 @@ std::shared_ptr<const MountIndex::Bucket> MountIndex::Rebuild(const Bucket* befo
 
 void MountIndex::Finish(Bucket& bucket) {
   std::sort(bucket.claims.begin(), bucket.claims.end(), Precedes);
-  bucket.tags.reserve(bucket.claims.size());
   const Claim* owner = nullptr;
   for (const Claim& claim : bucket.claims) {
-    bucket.tags.push_back(TagOf(HashOf(claim.path)));
     if (owner == nullptr || owner->path != claim.path) {
       owner = &claim;
     } else if (!claim.is_major && owner->api != claim.api) {
@@ -109,9 +107,9 @@ const Api* MountIndex::Find(std::string_view path) const {
     return nullptr;
   }
   const uint32_t tag = TagOf(hash);
-  for (size_t i = 0; i < bucket->tags.size(); ++i) {
-    if (bucket->tags[i] == tag && bucket->claims[i].path == path) {
-      return bucket->claims[i].api;
+  for (const Claim& claim : bucket->claims) {
+    if (claim.tag == tag && claim.path == path) {
+      return claim.api;
     }
   }
   return nullptr;

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
+
 namespace rota::table {
 
 struct Api;
@@ -45,19 +47,19 @@ class MountIndex {
   static constexpr size_t kMaxSegments = 64;
 
  private:
-  // Some 20 mounts in each with 10,000 APIs.
-  static constexpr size_t kBuckets = 1024;
+  // Two or three mounts in each with 5,000 APIs.
+  static constexpr size_t kBuckets = 2048;
 
   // One API's wish for one path.
   struct Claim {
     std::string_view path;  // into the API
     const Api* api = nullptr;
+    uint32_t tag = 0;       // of the path's hash: another path is known without looking at it
     bool is_major = false;  // "/v1" of version "v1.2"
   };
   // In order of paths; the first claim to a path has it.
   struct Bucket {
-    std::vector<uint32_t> tags;  // hashes of the claims' paths, close together
-    std::vector<Claim> claims;
+    absl::InlinedVector<Claim, 3> claims;  // as many as most have; more are elsewhere
     std::vector<Collision> collisions;
   };
   struct Change;

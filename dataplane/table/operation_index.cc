@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "dataplane/table/path.h"
 
@@ -117,6 +118,16 @@ void OperationIndex::Freeze() {
       literals_.emplace(targets_[i].key, i);
     }
   }
+}
+
+size_t OperationIndex::Hash() const {
+  size_t hash = targets_.size();
+  for (const Target& target : targets_) {
+    for (const Verb& verb : target.verbs) {
+      hash = absl::HashOf(hash, target.key, verb.name, verb.number);
+    }
+  }
+  return hash;
 }
 
 bool OperationIndex::Matches(const Target& target, std::string_view path) {

@@ -4,7 +4,7 @@
 // trailing
 // "/*", from the left; among the targets that match, the most specific one that has the verb.
 //
-// Thread-safe: const after construction.
+// Thread-safe: const after construction. Not to be moved once it is frozen.
 
 #include <cstdint>
 #include <string>
@@ -36,10 +36,17 @@ class OperationIndex {
   // "GET, POST" for a path that exists, most specific first.
   std::string Allowed(std::string_view path) const;
 
+  // The same operations with the same numbers.
+  friend bool operator==(const OperationIndex& a, const OperationIndex& b) {
+    return a.targets_ == b.targets_;
+  }
+  size_t Hash() const;
+
  private:
   struct Verb {
     std::string name;
     int number = 0;
+    friend bool operator==(const Verb&, const Verb&) = default;
   };
   struct Target {
     std::string key;  // literal: the decoded path without trailing slash; else a normal form
@@ -49,6 +56,7 @@ class OperationIndex {
     bool has_wildcard = false;
     bool ends_with_slash = false;
     std::vector<Verb> verbs;
+    friend bool operator==(const Target&, const Target&) = default;
   };
   static absl::Status Parse(std::string_view text, Target& target);
   static bool Matches(const Target& target, std::string_view path);

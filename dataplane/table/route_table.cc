@@ -72,13 +72,13 @@ Match RouteTable::Find(std::string_view host, std::string_view method,
     return match;
   }
   const std::string_view target = settled.decoded().substr(mount.size());
-  const OperationIndex::Found found = match.api->index.Find(target, method);
+  const OperationIndex::Found found = match.api->index->Find(target, method);
   if (!found.path_exists) {
     return match;
   }
   if (found.operation < 0) {
     match.status = MatchStatus::kMethodNotAllowed;
-    match.allow = match.api->index.Allowed(target);
+    match.allow = match.api->index->Allowed(target);
     return match;
   }
   const Operation& operation = match.api->operations[static_cast<size_t>(found.operation)];
