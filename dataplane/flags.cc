@@ -98,6 +98,10 @@ void DeclareLimits(CLI::App& app, Flags& flags) {
          "Open requests of one thread (503; 0: from the file descriptor limit, at most 10000)")
       ->type_name("N")
       ->group(group);
+  AddDuration(app, "--max-queue-wait", limits.queue_wait,
+              "A thread whose events wait longer than this refuses a tenth of the requests (503); "
+              "0s: none")
+      ->group(group);
   app.add_option("--max-idle-upstream", limits.idle_upstream_per_endpoint,
                  "Idle connections kept per thread and upstream")
       ->type_name("N")

@@ -98,7 +98,7 @@ Task<void> ClientConnection::Run() {
 }
 
 Task<bool> ClientConnection::Handshake() {
-  read_deadline_.Set(loop_.Now() + loop_.limits().head_time);
+  read_deadline_.Set(loop_.TurnTime() + loop_.limits().head_time);
   Handshaking handshaking(*stream_);
   const IoResult result = co_await handshaking;
   read_deadline_.Clear();
@@ -135,9 +135,9 @@ Task<bool> ClientConnection::ReadHead() {
   too_slow_ = false;
   idle_ = input_.empty();
   if (!idle_ || first_) {
-    read_deadline_.Set(loop_.Now() + loop_.limits().head_time);
+    read_deadline_.Set(loop_.TurnTime() + loop_.limits().head_time);
   } else {
-    read_deadline_.Set(loop_.Now() + loop_.limits().keep_alive_time);
+    read_deadline_.Set(loop_.TurnTime() + loop_.limits().keep_alive_time);
   }
   while (true) {
     input_.MarkSeen();
@@ -178,7 +178,7 @@ Task<bool> ClientConnection::ReadHead() {
     }
     if (idle_ && !input_.empty()) {
       idle_ = false;
-      read_deadline_.Set(loop_.Now() + loop_.limits().head_time);
+      read_deadline_.Set(loop_.TurnTime() + loop_.limits().head_time);
     }
     co_await input_.More();
   }
@@ -221,35 +221,37 @@ HeadError ClientConnection::CheckHead() {
   return HeadError::kNone;
 }
 
+std::optional<BodyResult> ClientConnection::TakeBody(size_t limit, BodyShare& share,
+                                                     std::string_view& body) {
+  if (head_.content_length.value_or(0) > limit) {
+    return BodyResult::kTooLarge;
+  }
+  if (!rest_in_request_) {
+    return std::nullopt;
+  }
+  const std::span<char> rest = request_.span().subspan(head_size_);
+  const BodyDecoder::Result first = decoder_.Decode(rest);
+  if (first.decoded.size() > limit) {
+    return BodyResult::kTooLarge;
+  }
+  if (first.consumed < rest.size()) {
+    input_.Append({rest.data() + first.consumed, rest.size() - first.consumed});
+  }
+  rest_in_request_ = false;
+  body = first.decoded;
+  if (decoder_.failed()) {
+    return BodyResult::kMalformed;
+  }
+  if (!share.Grow(first.decoded.size())) {
+    return BodyResult::kOverBudget;
+  }
+  return decoder_.done() ? std::optional(BodyResult::kOk) : std::nullopt;
+}
+
 Task<BodyResult> ClientConnection::ReadBody(size_t limit, BodyShare& share, std::string& storage,
                                             std::string_view& body) {
-  if (head_.content_length.value_or(0) > limit) {
-    co_return BodyResult::kTooLarge;
-  }
-  if (rest_in_request_) {
-    // Usual: the whole body came with the head and stays where it is.
-    const std::span<char> rest = request_.span().subspan(head_size_);
-    const BodyDecoder::Result first = decoder_.Decode(rest);
-    if (first.decoded.size() > limit) {
-      co_return BodyResult::kTooLarge;
-    }
-    if (first.consumed < rest.size()) {
-      input_.Append({rest.data() + first.consumed, rest.size() - first.consumed});
-    }
-    rest_in_request_ = false;
-    body = first.decoded;
-    if (decoder_.failed()) {
-      co_return BodyResult::kMalformed;
-    }
-    if (!share.Grow(first.decoded.size())) {
-      co_return BodyResult::kOverBudget;
-    }
-    if (decoder_.done()) {
-      co_return BodyResult::kOk;
-    }
-    storage.reserve(std::min<size_t>(head_.content_length.value_or(0), kFirstBodyReserve));
-    storage.assign(first.decoded);
-  }
+  storage.reserve(std::min<size_t>(head_.content_length.value_or(0), kFirstBodyReserve));
+  storage.assign(body);
   if (head_.expects_continue && storage.empty() && input_.empty()) {
     iovec part = Part("HTTP/1.1 100 Continue\r\n\r\n");
     Writing writing = Write({&part, 1});
@@ -260,7 +262,7 @@ Task<BodyResult> ClientConnection::ReadBody(size_t limit, BodyShare& share, std:
     }
   }
   too_slow_ = false;
-  read_deadline_.Set(loop_.Now() + loop_.limits().body_read_time);
+  read_deadline_.Set(loop_.TurnTime() + loop_.limits().body_read_time);
   BodyResult result = BodyResult::kOk;
   while (!decoder_.done()) {
     if (input_.empty()) {
@@ -292,7 +294,7 @@ Task<BodyResult> ClientConnection::ReadBody(size_t limit, BodyShare& share, std:
       result = BodyResult::kMalformed;
       break;
     }
-    read_deadline_.Set(loop_.Now() + loop_.limits().body_read_time);
+    read_deadline_.Set(loop_.TurnTime() + loop_.limits().body_read_time);
   }
   read_deadline_.Clear();
   body = storage;
@@ -348,7 +350,7 @@ Task<void> ClientConnection::Linger() {
   // Closing with unread bytes would make the kernel send a reset, which can overtake the answer.
   stream_->ShutdownWrites();
   too_slow_ = false;
-  read_deadline_.Set(loop_.Now() + kLingerTime);
+  read_deadline_.Set(loop_.TurnTime() + kLingerTime);
   const uint64_t limit = input_.total_bytes() + kLingerBytes;
   while (!input_.ended() && !too_slow_ && input_.total_bytes() < limit && !gone_) {
     input_.Consume(input_.view().size());
@@ -381,7 +383,7 @@ void ClientConnection::MarkGone() {
 }
 
 void ClientConnection::OnWriteStalled() {
-  write_deadline_.Set(loop_.Now() + loop_.limits().body_read_time);
+  write_deadline_.Set(loop_.TurnTime() + loop_.limits().body_read_time);
 }
 
 void ClientConnection::OnWriteDone() { write_deadline_.Clear(); }

@@ -8,6 +8,7 @@
 // request is cancelled, its upstream connection closed. Single-thread (owner: the loop).
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -48,8 +49,10 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   bool gone() const { return gone_; }
   bool keep_alive() const { return keep_alive_; }
   void CloseAfterAnswer() { keep_alive_ = false; }
-  // Reads the request's body; `body` points into this connection or into `storage`, until the next
-  // request.
+  // The part of the body that came with the head, usually all of it, which stays where it is:
+  // `body` points into this connection, until the next request. Nothing: ReadBody() has to follow.
+  std::optional<BodyResult> TakeBody(size_t limit, BodyShare& share, std::string_view& body);
+  // The rest; `body` points into `storage`.
   Task<BodyResult> ReadBody(size_t limit, BodyShare& share, std::string& storage,
                             std::string_view& body);
   // What is left of an unread body is not worth reading: the connection ends after the answer,

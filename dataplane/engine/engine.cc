@@ -91,6 +91,8 @@ Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Engine::~Engine() {
   if (state_ != nullptr) {
     state_->StopAndJoin();
+    // A lookup that is under way tells its loop.
+    state_->shared.resolver.reset();
   }
 }
 

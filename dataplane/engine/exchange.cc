@@ -43,7 +43,7 @@ Exchange::Exchange(ClientConnection& client)
       upstream_deadline_(
           loop_.wheel(), [](void* self) { static_cast<Exchange*>(self)->OnUpstreamDeadline(); },
           this),
-      start_(loop_.Now()) {
+      start_(loop_.TurnTime()) {
   loop_.AddOpenRequests(1);
 }
 
@@ -87,6 +87,11 @@ std::optional<GatewayError> Exchange::Admit() {
     return GatewayError{503, "too_many_requests_open",
                         "this gateway serves as many requests as it can; retry in a moment", 1, ""};
   }
+  if (loop_.overload().Refuses()) {
+    loop_.metrics().CountLimit(observe::Limit::kQueueWait);
+    return GatewayError{503, "overloaded",
+                        "this gateway is asked for more than it can do; retry in a moment", 1, ""};
+  }
   if (!client_.server_name().empty() && !SameHost(client_.server_name(), WithoutPort(head_.host))) {
     return GatewayError{
         421, "misdirected_request",
@@ -106,6 +111,7 @@ std::optional<GatewayError> Exchange::Match() {
   match_ = table_->Find(head_.host, head_.method, head_.path);
   switch (match_.status) {
     case table::MatchStatus::kOk:
+      __builtin_prefetch(match_.route->rotation);  // needed once the body has been read
       break;
     case table::MatchStatus::kNotFound:
       return GatewayError{404, "not_found", "no API has an operation of that path", -1, ""};
@@ -192,13 +198,16 @@ Task<void> Exchange::Run() {
 Task<void> Exchange::Serve() {
   if (HasBody()) {
     const size_t limit = loop_.limits().body_bytes;
-    const BodyResult result = co_await client_.ReadBody(limit, body_share_, body_storage_, body_);
+    std::optional<BodyResult> result = client_.TakeBody(limit, body_share_, body_);
+    if (!result.has_value()) {
+      result = co_await client_.ReadBody(limit, body_share_, body_storage_, body_);
+    }
     if (result == BodyResult::kGone) {
       co_return;
     }
     if (result != BodyResult::kOk) {
       client_.CloseAfterAnswer();
-      const GatewayError error = BodyErrorOf(result);
+      const GatewayError error = BodyErrorOf(*result);
       co_await Answer(error);
       co_return;
     }

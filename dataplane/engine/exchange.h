@@ -63,14 +63,15 @@ class Exchange final : public StallGuard {
   // exchange_forward.cc
   Task<void> ForwardFixed();
   Task<void> ForwardRotated();
-  // The first target; without one an error has been answered (or the client is gone).
-  Task<std::optional<size_t>> FirstPick();
+  // `onAllSuspended: Wait`: behind those who wait already.
+  Task<void> ForwardInTurn();
+  Task<void> AnswerNoPick(rotation::NothingEligible nothing);
   Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
   // Tries targets one after the other from `first` on; relays or answers.
   Task<void> TryTargets(size_t first);
   // An answer has come from the target: suspends, counts. The target to try next, if there is to be
-  // one.
-  Task<std::optional<size_t>> JudgeAnswer(const TryPlan& plan);
+  // one. `is_whole`: all of an error's body has been looked at.
+  std::optional<size_t> JudgeAnswer(const TryPlan& plan, bool is_whole);
   provider::Evidence Judge(const TryPlan& plan) const;
   bool MayReplay(const provider::Evidence& evidence) const;
   bool MayReplay(TryResult result) const;
@@ -91,18 +92,20 @@ class Exchange final : public StallGuard {
   // Error events inside a stream that began with 200.
   void JudgeErrorEvent();
   provider::Evidence JudgeEvent(const TryPlan& plan, const SseScanner& events) const;
+  bool JudgeFirstEvents(const TryPlan& plan, provider::Evidence& evidence);
   // Off the rota, if the evidence says so.
   void Suspend(const TryPlan& plan, const provider::Evidence& evidence);
   void ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence);
 
   // exchange_try.cc
   Task<TryResult> Try(const TryPlan& plan);
-  Task<TryResult> Connect(const table::Endpoint& endpoint, bool allow_pooled);
+  Task<TryResult> Connect(const table::Endpoint& endpoint);
   Task<bool> SendRequest(const TryPlan& plan);
   // Reads up to the end of the head of a final answer.
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);
   void OnUpstreamDeadline();
   void DropUpstream();
+  void EndUpstreamTime();
   // The answer has been read: back into the pool if it may be used again.
   void FinishUpstream();
   // Reads the answer's body into looked_at_ until `enough` says so, its end, the limit or `time`;
@@ -161,22 +164,15 @@ class Exchange final : public StallGuard {
   std::string response_bytes_;    // the answer's head, when it has been moved out of the connection
   bool head_in_connection_ = false;  // it has not
   ResponseHead response_;
+  bool is_events_ = false;  // the answer is a stream of events
   size_t response_head_size_ = 0;
   BodyDecoder response_body_;
   std::string looked_at_;  // decoded beginning of a body that was looked at before it was relayed
-  struct SavedAnswer {
-    std::string head;
-    std::string body;
-    table::SeriesId series = 0;
-    std::string_view model;
-    std::string_view target;
-  };
   std::optional<SavedAnswer> saved_;  // the last answer that was failed over from
 
   // Relay.
   TryPlan relayed_;  // `target` is null without a rotation
   ClientAnswer::Framing framing_ = ClientAnswer::Framing::kNone;
-  bool is_events_ = false;
   SseScanner events_;
   bool has_judged_event_ = false;  // the stream's error event has been evidence already
   std::string held_;               // the beginning of an event that is not whole

@@ -97,17 +97,51 @@ TryPlan Exchange::PlanOf(size_t target) const {
 
 Task<void> Exchange::ForwardRotated() {
   const table::BoundRotation& bound = *match_.route->rotation;
-  std::optional<Waiting> waiting;
   if (bound.on_all_suspended == table::OnAllSuspended::kWait) {
-    waiting.emplace(loop_, bound.rotation->spec().id, body_.size());
-    ticket_ = &*waiting;
+    co_await ForwardInTurn();
+  } else {
+    const rotation::PickResult picked = bound.rotation->PickFirst(loop_.TurnTime());
+    if (picked.pick.has_value()) {
+      co_await TryTargets(picked.pick->target);
+    } else {
+      co_await AnswerNoPick(picked.nothing);
+    }
   }
-  const std::optional<size_t> first = co_await FirstPick();
-  if (first.has_value()) {
-    co_await TryTargets(*first);
+  FlushFailures();
+}
+
+Task<void> Exchange::ForwardInTurn() {
+  const table::BoundRotation& bound = *match_.route->rotation;
+  const std::string& room = bound.rotation->spec().id;
+  Waiting waiting(loop_, room, body_.size());
+  ticket_ = &waiting;
+  rotation::PickResult picked;
+  // Newcomers queue behind those who wait already.
+  if (loop_.shared().rooms->HasWaiters(room)) {
+    picked.nothing.earliest_return = loop_.Now();
+  } else {
+    picked = bound.rotation->PickFirst(loop_.TurnTime());
+  }
+  if (!picked.pick.has_value()) {
+    picked = co_await WaitForPick(picked.nothing);
+  }
+  if (!cancelled_) {
+    if (picked.pick.has_value()) {
+      co_await TryTargets(picked.pick->target);
+    } else {
+      co_await AnswerNoPick(picked.nothing);
+    }
   }
   ticket_ = nullptr;
-  FlushFailures();
+}
+
+Task<void> Exchange::AnswerNoPick(rotation::NothingEligible nothing) {
+  if (match_.route->rotation->on_all_suspended == table::OnAllSuspended::kPassThrough) {
+    co_await ForwardFixed();
+  } else {
+    const GatewayError error = AllSuspendedError(nothing);
+    co_await Answer(error);
+  }
 }
 
 void Exchange::FlushFailures() {
@@ -121,35 +155,6 @@ void Exchange::ReportProbe(bool success) {
   if (ticket_ != nullptr) {
     ticket_->Report(success);
   }
-}
-
-Task<std::optional<size_t>> Exchange::FirstPick() {
-  const table::BoundRotation& bound = *match_.route->rotation;
-  const bool waits = bound.on_all_suspended == table::OnAllSuspended::kWait;
-  rotation::PickResult picked;
-  // Newcomers queue behind those who wait already.
-  const bool queues = waits && loop_.shared().rooms->HasWaiters(bound.rotation->spec().id);
-  if (!queues) {
-    picked = bound.rotation->PickFirst(loop_.Now());
-  } else {
-    picked.nothing.earliest_return = loop_.Now();
-  }
-  if (!picked.pick.has_value() && waits) {
-    picked = co_await WaitForPick(picked.nothing);
-    if (cancelled_) {
-      co_return std::nullopt;
-    }
-  }
-  if (picked.pick.has_value()) {
-    co_return picked.pick->target;
-  }
-  if (bound.on_all_suspended == table::OnAllSuspended::kPassThrough) {
-    co_await ForwardFixed();
-    co_return std::nullopt;
-  }
-  const GatewayError error = AllSuspendedError(picked.nothing);
-  co_await Answer(error);
-  co_return std::nullopt;
 }
 
 Task<rotation::PickResult> Exchange::WaitForPick(rotation::NothingEligible nothing) {
@@ -212,10 +217,14 @@ Task<void> Exchange::TryTargets(size_t first) {
       co_return;
     }
     if (result == TryResult::kAnswer) {
-      next = co_await JudgeAnswer(plan);
-      if (client_.gone()) {
-        co_return;
+      bool is_whole = false;
+      if (response_.status >= 400) {
+        is_whole = co_await LookAtErrorBody();
+        if (client_.gone()) {
+          co_return;
+        }
       }
+      next = JudgeAnswer(plan, is_whole);
       if (!next.has_value()) {
         relayed_ = plan;
         FlushFailures();  // a stream may go on for minutes
@@ -279,6 +288,9 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
   for (const Field& field : response_.fields) {
     headers.Add(field.name, field.value);
   }
+  if (provider::SaysNothing(response_.status, headers)) {
+    return {};
+  }
   std::string text;
   const bool is_gzip =
       !looked_at_.empty() && provider::IsGzip(response_.Find(FieldKind::kContentEncoding));
@@ -295,6 +307,18 @@ provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, const SseScanner& e
                                     loop_.clock().WallNow());
 }
 
+// True when the stream begins with an error: the evidence is that.
+bool Exchange::JudgeFirstEvents(const TryPlan& plan, provider::Evidence& evidence) {
+  SseScanner first;
+  first.Add(std::string_view(looked_at_).substr(0, SseScanner::WholeEvents(looked_at_)));
+  if (first.error_data().empty()) {
+    return false;
+  }
+  evidence = JudgeEvent(plan, first);
+  has_judged_event_ = true;
+  return true;
+}
+
 // A stream that began well may still say that a quota is used up.
 void Exchange::JudgeErrorEvent() {
   if (relayed_.target != nullptr && !has_judged_event_) {
@@ -303,6 +327,9 @@ void Exchange::JudgeErrorEvent() {
 }
 
 void Exchange::Suspend(const TryPlan& plan, const provider::Evidence& evidence) {
+  if (evidence.verdict == provider::Verdict::kNone) {
+    return;
+  }
   const table::BoundRotation& bound = *match_.route->rotation;
   provider::SuspensionPolicy policy;
   policy.quota = bound.quota_suspension;
@@ -336,39 +363,22 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
   ReportProbe(response_.status < 400 && !has_judged_event_);
 }
 
-Task<std::optional<size_t>> Exchange::JudgeAnswer(const TryPlan& plan) {
-  bool is_whole = false;
+std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) {
   has_judged_event_ = false;
-  provider::Evidence evidence;
-  if (response_.status >= 400) {
-    is_whole = co_await LookAtErrorBody();
-    if (cancelled_) {
-      co_return std::nullopt;
-    }
-    evidence = Judge(plan);
-  } else {
-    evidence = Judge(plan);
-    SseScanner first;
-    if (IsEventStream(response_)) {
-      const size_t whole = SseScanner::WholeEvents(looked_at_);
-      first.Add(std::string_view(looked_at_).substr(0, whole));
-    }
-    if (!first.error_data().empty()) {
-      evidence = JudgeEvent(plan, first);
-      has_judged_event_ = true;
-      is_whole = true;  // nothing follows an error event
-    }
+  provider::Evidence evidence = Judge(plan);
+  if (response_.status < 400 && is_events_ && JudgeFirstEvents(plan, evidence)) {
+    is_whole = true;  // nothing follows an error event
   }
   ApplyEvidence(plan, evidence);
   if (!MayReplay(evidence)) {
-    co_return std::nullopt;
+    return std::nullopt;
   }
   const std::optional<size_t> next = NextTarget();
   if (next.has_value()) {
     loop_.metrics().CountFailover(plan.series, ReasonOf(evidence.verdict));
     SaveAnswer(is_whole);
   }
-  co_return next;
+  return next;
 }
 
 // Keeps the answer in case no other comes, and gives its connection back.
@@ -386,6 +396,7 @@ Task<void> Exchange::RelaySaved() {
   model_ = saved_->model;
   target_name_ = saved_->target;
   ParseResponseHead(response_bytes_, response_);
+  is_events_ = IsEventStream(response_);
   // The body is whole: it goes out with its length, whatever its framing was.
   response_.content_length = looked_at_.size();
   response_.chunked = false;

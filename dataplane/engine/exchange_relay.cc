@@ -30,8 +30,8 @@ bool HasTerminalEvent(rota::sync::v1::OperationKind kind) {
 void Exchange::BeginRelay(std::string& head) {
   using Framing = ClientAnswer::Framing;
   status_ = response_.status;
+  loop_.metrics().Prepare(series_);
   const bool has_no_body = response_body_.framing() == BodyDecoder::Framing::kNone;
-  is_events_ = IsEventStream(response_);
   captures_ = IsJsonAnswer(response_);
   if (IsCompressed(response_) && !has_no_body) {
     DecodeUsage();
@@ -69,7 +69,7 @@ Task<void> Exchange::Relay() {
   }
   co_await StreamBody(head);
   if (cancelled_ || client_.gone()) {
-    upstream_time_ += loop_.Now() - upstream_start_;
+    EndUpstreamTime();
     DropUpstream();
   } else {
     FinishUpstream();
@@ -193,7 +193,7 @@ Task<void> Exchange::StreamBody(std::string& head) {
       co_return;
     }
     if (input.empty()) {
-      upstream_deadline_.Set(loop_.Now() + loop_.limits().between_chunks_time);
+      upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().between_chunks_time);
       co_await input.More();
     }
     if (cancelled_) {

@@ -1,5 +1,6 @@
 // One try: connect, send the request, read the head of the answer.
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -34,13 +35,7 @@ TryResult ResultOf(DialError error) {
 
 }  // namespace
 
-Task<TryResult> Exchange::Connect(const table::Endpoint& endpoint, bool allow_pooled) {
-  if (allow_pooled) {
-    upstream_ = loop_.pool().Take(endpoint.pool_key);
-    if (upstream_ != nullptr) {
-      co_return TryResult::kAnswer;
-    }
-  }
+Task<TryResult> Exchange::Connect(const table::Endpoint& endpoint) {
   Dial dial(loop_, endpoint, table_->allow_local_upstreams());
   dial_ = &dial;
   const Duration timeout = endpoint.connect_timeout.value_or(loop_.limits().connect_time);
@@ -64,9 +59,14 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
   bool allow_pooled = true;
   TryResult result = TryResult::kReset;
   while (true) {
-    result = co_await Connect(*plan.endpoint, allow_pooled);
-    if (result != TryResult::kAnswer) {
-      break;
+    if (allow_pooled) {
+      upstream_ = loop_.pool().Take(plan.endpoint->pool_key);
+    }
+    if (upstream_ == nullptr) {
+      result = co_await Connect(*plan.endpoint);
+      if (result != TryResult::kAnswer) {
+        break;
+      }
     }
     request_started_ = true;
     const uint64_t received = upstream_->input().total_bytes();
@@ -83,12 +83,12 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     request_started_ = false;
     allow_pooled = false;
   }
-  if (result == TryResult::kAnswer && plan.target != nullptr && IsEventStream(response_)) {
+  if (result == TryResult::kAnswer && plan.target != nullptr && is_events_) {
     result = co_await AwaitFirstEvent();
   }
   upstream_deadline_.Clear();
   if (result != TryResult::kAnswer) {
-    upstream_time_ += loop_.Now() - upstream_start_;
+    EndUpstreamTime();
     DropUpstream();
   }
   co_return result;
@@ -126,7 +126,7 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
 }
 
 void Exchange::OnWriteStalled() {
-  upstream_deadline_.Set(loop_.Now() + loop_.limits().body_read_time);
+  upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().body_read_time);
 }
 
 void Exchange::OnWriteDone() { upstream_deadline_.Clear(); }
@@ -146,7 +146,7 @@ void Exchange::OnUpstreamDeadline() {
 Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   Input& input = upstream_->input();
   const Duration limit = endpoint.first_byte_timeout.value_or(loop_.limits().first_byte_time);
-  upstream_deadline_.Set(loop_.Now() + limit);
+  upstream_deadline_.Set(loop_.TurnTime() + limit);
   HeadScanner scanner;
   int interim = 0;
   while (true) {
@@ -188,6 +188,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   }
   upstream_deadline_.Clear();
   head_in_connection_ = true;
+  is_events_ = IsEventStream(response_);
   looked_at_.clear();
   const bool has_no_body =
       head_.method == "HEAD" || response_.status == 204 || response_.status == 304;
@@ -211,7 +212,7 @@ Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view b
   head_in_connection_ = false;
   ParseResponseHead(response_bytes_, response_);
   is_looking_ = true;
-  upstream_deadline_.Set(loop_.Now() + time);
+  upstream_deadline_.Set(loop_.TurnTime() + time);
   while (!response_body_.done() && looked_at_.size() < provider::kMaxEvidenceBody &&
          !enough(looked_at_)) {
     input.MarkSeen();
@@ -261,8 +262,13 @@ void Exchange::DropUpstream() {
   }
 }
 
+void Exchange::EndUpstreamTime() {
+  // What came last came with this turn. A try that failed at once began in it.
+  upstream_time_ += std::max(Duration{}, loop_.TurnTime() - upstream_start_);
+}
+
 void Exchange::FinishUpstream() {
-  upstream_time_ += loop_.Now() - upstream_start_;
+  EndUpstreamTime();
   upstream_deadline_.Clear();
   if (upstream_ == nullptr) {
     return;

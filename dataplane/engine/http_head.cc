@@ -2,18 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/beast/http/basic_parser.hpp>
-#include <boost/beast/http/error.hpp>
 #include <cstring>
-#include <string>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace rota::engine {
 namespace {
-
-namespace http = boost::beast::http;
-using boost::beast::error_code;
-
-std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
@@ -71,71 +67,158 @@ constexpr auto kFieldsOfLength = [] {
 }();
 static_assert(kFieldsOfLength.back() == std::size(kKnownFields), "in the order of lengths");
 
-// Collects what Beast finds. One head per parser; the body is never given to it.
-template <bool kIsRequest>
-class HeadParser final : public http::basic_parser<kIsRequest> {
- public:
-  using Head = std::conditional_t<kIsRequest, RequestHead, ResponseHead>;
-  explicit HeadParser(Head& head) : head_(head) {
-    this->header_limit(UINT32_MAX);  // the caller has bounded it
-    this->body_limit(boost::none);
-    this->eager(false);
-  }
-  int version() const { return version_; }  // 10, 11
+// Memory for as many fields is taken at once.
+constexpr size_t kUsualFields = 16;
 
- private:
-  using StringView = boost::beast::string_view;
-  void on_request_impl(http::verb, StringView method, StringView target, int version,
-                       error_code&) override {
-    version_ = version;
-    if constexpr (kIsRequest) {
-      head_.method = View(method);
-      head_.target = View(target);
-    }
-  }
-  void on_response_impl(int status, StringView reason, int version, error_code&) override {
-    version_ = version;
-    if constexpr (!kIsRequest) {
-      head_.status = status;
-      head_.reason = View(reason);
-    }
-  }
-  void on_field_impl(http::field, StringView name, StringView value, error_code&) override {
-    head_.fields.push_back({View(name), View(value), KindOfField(View(name))});
-  }
-  void on_header_impl(error_code&) override {}
-  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
-  size_t on_body_impl(StringView, error_code&) override { return 0; }
-  void on_chunk_header_impl(std::uint64_t, StringView, error_code&) override {}
-  size_t on_chunk_body_impl(std::uint64_t, StringView, error_code&) override { return 0; }
-  void on_finish_impl(error_code&) override {}
+using Characters = std::array<bool, 256>;
 
-  Head& head_;
-  int version_ = 11;
-};
-
-// "GET /x HTTP/2.0" has a version, "GET /x y" and "GET /x y HTTP/1.1" have none where it should be.
-bool IsOtherVersion(std::string_view head) {
-  static constexpr std::string_view kVersion = " HTTP/d.d";
-  const std::string_view line = head.substr(0, head.find("\r\n"));
-  if (line.size() < kVersion.size()) {
-    return false;
+constexpr Characters WithAlphanumerics(std::string_view others) {
+  Characters characters{};
+  for (size_t c = 0; c < characters.size(); ++c) {
+    characters[c] = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                    others.find(static_cast<char>(c)) != std::string_view::npos;
   }
-  const std::string_view end = line.substr(line.size() - kVersion.size());
-  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
-  return end.starts_with(" HTTP/") && is_digit(end[6]) && end[7] == '.' && is_digit(end[8]) &&
-         !end.ends_with("1.1") && !end.ends_with("1.0");
+  return characters;
 }
 
-HeadError ErrorOf(const error_code& error, std::string_view head) {
-  if (error == http::error::bad_version) {
-    return IsOtherVersion(head) ? HeadError::kVersion : HeadError::kMalformed;
+// RFC 9110 5.6.2.
+constexpr Characters kTokenCharacters = WithAlphanumerics("!#$%&'*+-.^_`|~");
+// RFC 3986 3.2.2: reg-name.
+constexpr Characters kHostCharacters = WithAlphanumerics("-._~%!$&'()*+,;=");
+
+bool IsTokenCharacter(char c) { return kTokenCharacters[static_cast<uint8_t>(c)]; }
+
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), IsTokenCharacter);
+}
+
+// RFC 9110 5.5: what a field value or a reason phrase may hold.
+bool IsTextCharacter(char c) {
+  const auto byte = static_cast<uint8_t>(c);
+  return (byte >= 0x20 && byte != 0x7f) || c == '\t';
+}
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// The first byte at or behind `place` that is no text; text.size() when there is none.
+size_t FindEndOfText(std::string_view text, size_t place) {
+#ifdef __SSE2__
+  const __m128i last_control = _mm_set1_epi8(0x1f);
+  const __m128i tab = _mm_set1_epi8('\t');
+  const __m128i del = _mm_set1_epi8(0x7f);
+  while (place + 16 <= text.size()) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + place));
+    const __m128i is_control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, last_control), bytes);
+    const __m128i found = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(bytes, tab), is_control),
+                                       _mm_cmpeq_epi8(bytes, del));
+    const int mask = _mm_movemask_epi8(found);
+    if (mask != 0) {
+      return place + static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(mask)));
+    }
+    place += 16;
   }
-  if (error == http::error::bad_content_length || error == http::error::multiple_content_length ||
-      error == http::error::bad_transfer_encoding) {
-    return HeadError::kLength;
+#endif
+  while (place < text.size() && IsTextCharacter(text[place])) {
+    ++place;
   }
-  return HeadError::kMalformed;
+  return place;
+}
+
+// A head, line by line. Every function leaves `place` behind what it has read; what it returns is
+// meaningful only while ok().
+class HeadReader {
+ public:
+  explicit HeadReader(std::string_view head) : head_(head) {}
+
+  // Up to the next line break, which must be CRLF.
+  std::string_view ReadLine() {
+    const size_t end = FindEndOfText(head_, place_);
+    const std::string_view line = head_.substr(place_, end - place_);
+    ok_ = ok_ && head_.substr(end, 2) == "\r\n";
+    place_ = std::min(end + 2, head_.size());
+    return line;
+  }
+
+  // The fields and the empty line behind them.
+  void ReadFields(std::vector<Field>& fields) {
+    while (ok_ && head_.substr(place_, 2) != "\r\n") {
+      const size_t begin = place_;
+      while (place_ < head_.size() && IsTokenCharacter(head_[place_])) {
+        ++place_;
+      }
+      const std::string_view name = head_.substr(begin, place_ - begin);
+      ok_ = !name.empty() && place_ < head_.size() && head_[place_] == ':';
+      ++place_;
+      if (ok_) {
+        fields.push_back({name, Trimmed(ReadLine()), KindOfField(name)});
+      }
+    }
+    ok_ = ok_ && place_ + 2 == head_.size();
+  }
+
+  bool ok() const { return ok_; }
+
+ private:
+  static std::string_view Trimmed(std::string_view text) {
+    const auto is_space = [](char c) { return c == ' ' || c == '\t'; };
+    while (!text.empty() && is_space(text.front())) {
+      text.remove_prefix(1);
+    }
+    while (!text.empty() && is_space(text.back())) {
+      text.remove_suffix(1);
+    }
+    return text;
+  }
+
+  const std::string_view head_;
+  size_t place_ = 0;
+  bool ok_ = true;
+};
+
+// "HTTP/1.1" or "HTTP/1.0".
+HeadError ReadVersion(std::string_view text, MessageHead& head) {
+  static constexpr std::string_view kName = "HTTP/";
+  if (text.size() != kName.size() + 3 || !text.starts_with(kName) || !IsDigit(text[5]) ||
+      text[6] != '.' || !IsDigit(text[7])) {
+    return HeadError::kMalformed;
+  }
+  head.http_1_0 = text[7] == '0';
+  return text[5] == '1' && text[7] <= '1' ? HeadError::kNone : HeadError::kVersion;
+}
+
+// Method, target and version with one space between them (RFC 9112 3).
+HeadError ReadStartLine(std::string_view line, RequestHead& head) {
+  const size_t behind_method = std::min(line.find(' '), line.size());
+  head.method = line.substr(0, behind_method);
+  line.remove_prefix(std::min(behind_method + 1, line.size()));
+  const size_t behind_target = std::min(line.find(' '), line.size());
+  head.target = line.substr(0, behind_target);
+  line.remove_prefix(std::min(behind_target + 1, line.size()));
+  const HeadError error = ReadVersion(line, head);
+  if (error == HeadError::kMalformed || !IsToken(head.method) || head.target.empty() ||
+      head.target.find('\t') != std::string_view::npos) {
+    return HeadError::kMalformed;
+  }
+  return error;
+}
+
+// Version, status and reason, the space before an empty reason included (RFC 9112 4).
+HeadError ReadStartLine(std::string_view line, ResponseHead& head) {
+  static constexpr size_t kVersionBytes = 8;
+  static constexpr size_t kStatusBytes = 3;
+  static constexpr size_t kReasonAt = kVersionBytes + 1 + kStatusBytes + 1;
+  head.status = 0;
+  if (line.size() < kReasonAt || line[kVersionBytes] != ' ' || line[kReasonAt - 1] != ' ') {
+    return HeadError::kMalformed;
+  }
+  for (const char c : line.substr(kVersionBytes + 1, kStatusBytes)) {
+    if (!IsDigit(c)) {
+      return HeadError::kMalformed;
+    }
+    head.status = head.status * 10 + (c - '0');
+  }
+  head.reason = line.substr(kReasonAt);
+  return ReadVersion(line.substr(0, kVersionBytes), head);
 }
 
 // Calls `each` with the elements of a comma-separated list.
@@ -157,13 +240,12 @@ void ForEachToken(std::string_view list, Each each) {
   }
 }
 
-// RFC 9112 6.2: digits and nothing else. Beast accepts lists of one value, which others read
-// differently.
+// RFC 9112 6.2: digits and nothing else. Lists of one value are read differently by others.
 bool ParseLength(std::string_view value, uint64_t& length) {
   length = 0;
   for (const char c : value) {
     const auto digit = static_cast<uint64_t>(c - '0');
-    if (c < '0' || c > '9' || length > (INT64_MAX - digit) / 10) {
+    if (!IsDigit(c) || length > (INT64_MAX - digit) / 10) {
       return false;
     }
     length = length * 10 + digit;
@@ -171,16 +253,20 @@ bool ParseLength(std::string_view value, uint64_t& length) {
   return !value.empty();
 }
 
-void ReadConnection(std::string_view value, MessageHead& head, bool& closes) {
-  ForEachToken(value, [&head, &closes](std::string_view token) {
+// False for what is no list of tokens.
+bool ReadConnection(std::string_view value, MessageHead& head, bool& closes) {
+  bool is_list = true;
+  ForEachToken(value, [&head, &closes, &is_list](std::string_view token) {
     if (EqualsIgnoringCase(token, "close")) {
       closes = true;
     } else if (EqualsIgnoringCase(token, "keep-alive")) {
       head.keep_alive = true;
     } else {
+      is_list = is_list && IsToken(token);
       head.connection_tokens.push_back(token);
     }
   });
+  return is_list;
 }
 
 // What the fields say about the body and the connection.
@@ -189,10 +275,14 @@ HeadError ReadFraming(MessageHead& head) {
   head.chunked = false;
   head.content_length = std::nullopt;
   bool closes = false;
+  bool has_coding = false;  // other than "chunked"
+  bool is_chunked_twice = false;
   for (const Field& field : head.fields) {
     switch (field.kind) {
       case FieldKind::kConnection:
-        ReadConnection(field.value, head, closes);
+        if (!ReadConnection(field.value, head, closes)) {
+          return HeadError::kMalformed;
+        }
         break;
       case FieldKind::kContentLength: {
         uint64_t length = 0;
@@ -203,42 +293,44 @@ HeadError ReadFraming(MessageHead& head) {
         break;
       }
       case FieldKind::kTransferEncoding:
-        if (head.chunked || !EqualsIgnoringCase(field.value, "chunked")) {
-          return HeadError::kTransferEncoding;
+        if (EqualsIgnoringCase(field.value, "chunked")) {
+          is_chunked_twice = is_chunked_twice || head.chunked;
+          head.chunked = true;
+        } else {
+          has_coding = true;
         }
-        head.chunked = true;
         break;
       default:
         break;
     }
   }
   head.keep_alive = head.keep_alive && !closes;
+  if (head.content_length.has_value() && (head.chunked || has_coding)) {
+    return HeadError::kLength;
+  }
+  if (has_coding) {
+    return HeadError::kTransferEncoding;
+  }
   // HTTP/1.0 knows no chunks: who sends them there is not to be trusted about where they end.
-  const bool is_ambiguous = head.chunked && (head.http_1_0 || head.content_length.has_value());
+  const bool is_ambiguous = is_chunked_twice || (head.chunked && head.http_1_0);
   return is_ambiguous ? HeadError::kLength : HeadError::kNone;
 }
 
-template <bool kIsRequest, typename Head>
+template <typename Head>
 HeadError ParseCommon(std::string_view bytes, Head& head) {
   head.fields.clear();
+  head.fields.reserve(kUsualFields);
   head.connection_tokens.clear();
-  HeadParser<kIsRequest> parser(head);
-  error_code error;
-  parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
-  if (error) {
-    return ErrorOf(error, bytes);
+  HeadReader reader(bytes);
+  const HeadError error = ReadStartLine(reader.ReadLine(), head);
+  if (!reader.ok() || error != HeadError::kNone) {
+    return reader.ok() ? error : HeadError::kMalformed;
   }
-  if (!parser.is_header_done()) {
-    return HeadError::kMalformed;
-  }
-  head.http_1_0 = parser.version() < 11;
-  return ReadFraming(head);
+  reader.ReadFields(head.fields);
+  return reader.ok() ? ReadFraming(head) : HeadError::kMalformed;
 }
 
-bool IsHostCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         (c != '\0' && std::strchr("-._~%!$&'()*+,;=", c) != nullptr);
-}
+bool IsHostCharacter(char c) { return kHostCharacters[static_cast<uint8_t>(c)]; }
 
 bool IsAddressCharacter(char c) {
   return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' ||
@@ -272,7 +364,7 @@ bool IsValidHost(std::string_view host) {
   const bool has_port = host.starts_with(':');
   host.remove_prefix(has_port ? 1 : 0);
   return !name.empty() && (has_port || host.empty()) &&
-         std::all_of(host.begin(), host.end(), [](char c) { return c >= '0' && c <= '9'; });
+         std::all_of(host.begin(), host.end(), IsDigit);
 }
 
 // Splits the target into host (absolute form), path and query.
@@ -430,7 +522,7 @@ HeadScanner::Result HeadScanner::Scan(std::string_view data) {
 HeadError ParseRequestHead(std::string_view bytes, RequestHead& head) {
   head.host = {};
   head.expects_continue = false;
-  const HeadError error = ParseCommon<true>(bytes, head);
+  const HeadError error = ParseCommon(bytes, head);
   if (error != HeadError::kNone) {
     return error;
   }
@@ -453,7 +545,7 @@ HeadError ParseRequestHead(std::string_view bytes, RequestHead& head) {
 }
 
 HeadError ParseResponseHead(std::string_view bytes, ResponseHead& head) {
-  const HeadError error = ParseCommon<false>(bytes, head);
+  const HeadError error = ParseCommon(bytes, head);
   const bool has_status = head.status >= 100 && head.status <= 599;
   return error == HeadError::kNone && !has_status ? HeadError::kMalformed : error;
 }

@@ -3,8 +3,8 @@
 // Heads of HTTP/1 requests and responses: where they end, what they say, and what of it may be
 // passed on. Strict where two readers could disagree (request smuggling): bare LF, folded lines,
 // repeated Content-Length or one beside Transfer-Encoding, repeated Host are refused. Views point
-// into the head that was given. Thread-safe (values and pure functions). Boost.Beast parses, in
-// http_head.cc alone.
+// into the head that was given: a field's name and value into the same line. Thread-safe (values
+// and pure functions).
 
 #include <cstddef>
 #include <cstdint>

@@ -50,6 +50,14 @@ TEST(HeadTest, TakesAFramingOnlyWhenItIsClear) {
       {"content-length : 5\r\n", "1.1", HeadError::kMalformed},
       {"x: \x01\r\n", "1.1", HeadError::kMalformed},
       {": x\r\n", "1.1", HeadError::kMalformed},
+      {"x: \x7f\r\n", "1.1", HeadError::kMalformed},
+      {"x: a long value whose control byte \x02 comes late\r\n", "1.1", HeadError::kMalformed},
+      {"x: a long value with a tab\tand \x80\xff, which are text\r\n", "1.1", HeadError::kNone},
+      {"x\r\n", "1.1", HeadError::kMalformed},
+      {"x\x01: y\r\n", "1.1", HeadError::kMalformed},
+      {"x: a\rb\r\n", "1.1", HeadError::kMalformed},
+      {"connection: keep alive\r\n", "1.1", HeadError::kMalformed},
+      {"connection: ,x-a,, close,\r\n", "1.1", HeadError::kNone},
   };
   for (const auto& row : rows) {
     EXPECT_EQ(ParseRequest(absl::StrCat("host: a\r\n", row.fields), row.version), row.error)
@@ -108,6 +116,32 @@ TEST(HeadTest, EndsAConnectionThatIsAskedToCloseAndToStay) {
               HeadError::kNone);
     EXPECT_EQ(head.keep_alive, row.keep_alive) << row.version << " " << row.fields;
   }
+}
+
+TEST(HeadTest, TakesMethodsAndTargetsAsTheyAre) {
+  const auto parse = [](std::string_view line) {
+    RequestHead head;
+    return ParseRequestHead(absl::StrCat(std::string(line), " HTTP/1.1\r\nhost: a\r\n\r\n"), head);
+  };
+  for (const char* line : {"GET /", "M-SEARCH /a", "get /{a}|b\"<>^`", "X /\xc3\xa4"}) {
+    EXPECT_EQ(parse(line), HeadError::kNone) << line;
+  }
+  for (const char* line :
+       {" /", "G ET /", "G(T /", "GET /\x7f", "GET /a\tb", "GET\t/", "GET ", "\x80 /"}) {
+    EXPECT_EQ(parse(line), HeadError::kMalformed) << line;
+  }
+}
+
+TEST(HeadTest, CutsWhiteSpaceAroundValues) {
+  RequestHead head;
+  ASSERT_EQ(
+      ParseRequestHead("GET / HTTP/1.1\r\nhost: \t a \t\r\nx:\r\ny: \t \r\nz:a b\r\n\r\n", head),
+      HeadError::kNone);
+  EXPECT_EQ(head.Find("host"), "a");
+  EXPECT_EQ(head.Find("x"), "");
+  EXPECT_EQ(head.Find("y"), "");
+  EXPECT_EQ(head.Find("z"), "a b");
+  EXPECT_EQ(head.fields.size(), 4u);
 }
 
 TEST(HeadTest, TakesNoStatusThatDoesNotExist) {

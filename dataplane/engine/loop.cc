@@ -1,13 +1,11 @@
 #include "dataplane/engine/loop.h"
 
 #include <openssl/rand.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
 #include <utility>
 
 #include "dataplane/engine/client_connection.h"
@@ -17,15 +15,15 @@
 #include "dataplane/engine/waiting_room.h"
 
 namespace rota::engine {
-
-namespace asio = boost::asio;
-using boost::system::error_code;
-
 namespace {
 
 // After a failed accept (out of descriptors) the listener rests for this long.
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+// Connections that are accepted in one turn, so that the others get theirs.
+constexpr int kAcceptsPerTurn = 64;
 constexpr Duration kWarningInterval = std::chrono::seconds(1);
+// A loop without deadlines sleeps until something happens; any end will do.
+constexpr Duration kIdleWait = std::chrono::hours(1);
 
 }  // namespace
 
@@ -38,21 +36,73 @@ Shared::Shared(EngineOptions engine_options, EngineContext engine_context)
 
 Shared::~Shared() = default;
 
-// Asio's part of a loop.
-struct Loop::Io {
-  using Executor = asio::io_context::executor_type;
-  using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, Executor>;
-  using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                           asio::wait_traits<std::chrono::steady_clock>, Executor>;
-  struct Listener {
-    Acceptor acceptor;
-    Timer pause;
-    bool tls = false;
-  };
-  asio::io_context context{1};
-  asio::executor_work_guard<Executor> work{context.get_executor()};
-  Timer timer{context};
-  std::vector<std::unique_ptr<Listener>> listeners;
+// A listening socket of the loop. Reported as ready as long as somebody is waiting to be accepted.
+class Loop::Listener final : private Poller::Source {
+ public:
+  Listener(Loop& loop, int descriptor, bool tls)
+      : loop_(loop),
+        descriptor_(descriptor),
+        tls_(tls),
+        pause_(
+            loop.wheel(), [](void* self) { static_cast<Listener*>(self)->Listen(true); }, this) {
+    is_registered_ = loop_.poller_.Add(descriptor_, EPOLLIN, *this);
+  }
+  ~Listener() { Close(); }
+
+  void Close() {
+    if (descriptor_ < 0) {
+      return;
+    }
+    if (is_registered_) {
+      loop_.poller_.Remove(*this);
+    }
+    ::close(std::exchange(descriptor_, -1));
+    pause_.Clear();
+  }
+
+ private:
+  void OnDeferred() override {}
+  void OnReady(uint32_t) override {
+    for (int i = 0; i < kAcceptsPerTurn && descriptor_ >= 0; ++i) {
+      sockaddr_storage storage{};
+      socklen_t length = sizeof(storage);
+      auto* const address = reinterpret_cast<sockaddr*>(&storage);
+      const int accepted = ::accept4(descriptor_, address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (accepted >= 0) {
+        Take(accepted, {address, length});
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return;
+      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        Listen(false);
+        pause_.Set(loop_.Now() + kAcceptPause);
+        return;
+      }
+      // Else that one connection has failed before it was accepted (accept(2)).
+    }
+  }
+
+  void Listen(bool on) {
+    if (descriptor_ >= 0) {
+      loop_.poller_.Change(descriptor_, on ? uint32_t{EPOLLIN} : 0, *this);
+    }
+  }
+
+  void Take(int accepted, const SocketAddress& peer) {
+    std::unique_ptr<Stream> stream;
+    if (tls_) {
+      stream = std::make_unique<TlsStream>(loop_.poller_, accepted, peer,
+                                           loop_.shared_.server_tls->context());
+    } else {
+      stream = std::make_unique<SocketStream>(loop_.poller_, accepted, peer);
+    }
+    loop_.Welcome(std::move(stream));
+  }
+
+  Loop& loop_;
+  int descriptor_;
+  const bool tls_;
+  bool is_registered_ = false;
+  Deadline pause_;
 };
 
 Loop::Loop(Shared& shared, size_t index)
@@ -61,9 +111,13 @@ Loop::Loop(Shared& shared, size_t index)
       metrics_(*shared.context.metrics[index]),
       table_reader_(*shared.context.table),
       wheel_(shared.context.clock->Now()),
-      io_(std::make_unique<Io>()),
+      poller_(*shared.context.clock),
+      overload_(shared.options.limits.queue_wait),
       pool_(
           std::make_unique<UpstreamPool>(*this, shared.options.limits.idle_upstream_per_endpoint)) {
+  if (shared.options.limits.queue_wait > Duration::zero()) {
+    probe_.emplace(poller_, *shared.context.clock, overload_);
+  }
   RAND_bytes(reinterpret_cast<unsigned char*>(&id_prefix_), sizeof(id_prefix_));
   RAND_bytes(reinterpret_cast<unsigned char*>(&id_counter_), sizeof(id_counter_));
 }
@@ -79,67 +133,29 @@ const std::shared_ptr<const table::RouteTable>& Loop::table() {
   return table_;
 }
 
-asio::io_context& Loop::context() { return io_->context; }
-
 void Loop::Run() {
-  Tick();
-  io_->context.run();
+  while (!stopping_ || connections != nullptr || !poller_.is_idle()) {
+    TakeTurn();
+  }
 }
 
-void Loop::Post(std::function<void()> work) { asio::post(io_->context, std::move(work)); }
-
-void Loop::Tick() {
-  wheel_.Advance(Now());
-  if (stopping_) {
-    return;
+void Loop::TakeTurn() {
+  const bool may_sleep = wheel_.empty();
+  poller_.Turn(may_sleep ? kIdleWait : next_tick_ - TurnTime());
+  if (TurnTime() >= next_tick_) {
+    wheel_.Advance(TurnTime());
+    next_tick_ = TurnTime() + DeadlineWheel::kTick;
   }
-  io_->timer.expires_after(DeadlineWheel::kTick);
-  io_->timer.async_wait([this](const error_code& error) {
-    if (!error) {
-      Tick();
-    }
-  });
+  if (may_sleep || poller_.events() == 0) {
+    overload_.Observe(Duration{}, TurnTime());  // nothing was waiting
+  }
+  if (probe_.has_value() && probe_->AfterTurn(poller_.events())) {
+    metrics_.SetQueueWait(probe_->wait());
+  }
 }
 
 void Loop::Listen(int descriptor, bool tls) {
-  io_->listeners.push_back(std::make_unique<Io::Listener>(
-      Io::Listener{Io::Acceptor(io_->context), Io::Timer(io_->context), tls}));
-  Io::Listener& listener = *io_->listeners.back();
-  sockaddr_storage address{};
-  socklen_t length = sizeof(address);
-  ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &length);
-  error_code error;
-  listener.acceptor.assign(address.ss_family == AF_INET ? asio::ip::tcp::v4() : asio::ip::tcp::v6(),
-                           descriptor, error);
-  Accept(io_->listeners.size() - 1);
-}
-
-void Loop::Accept(size_t index) {
-  Io::Listener& listener = *io_->listeners[index];
-  listener.acceptor.async_accept(
-      [this, index](const error_code& error, SocketStream::Socket socket) {
-        Io::Listener& self = *io_->listeners[index];
-        if (!self.acceptor.is_open() || stopping_) {
-          return;
-        }
-        if (!error) {
-          std::unique_ptr<Stream> stream;
-          if (self.tls) {
-            stream = std::make_unique<TlsStream>(std::move(socket), shared_.server_tls->context());
-          } else {
-            stream = std::make_unique<SocketStream>(std::move(socket));
-          }
-          Welcome(std::move(stream));
-          Accept(index);
-          return;
-        }
-        self.pause.expires_after(kAcceptPause);
-        self.pause.async_wait([this, index](const error_code& cancelled) {
-          if (!cancelled) {
-            Accept(index);
-          }
-        });
-      });
+  listeners_.push_back(std::make_unique<Listener>(*this, descriptor, tls));
 }
 
 void Loop::Welcome(std::unique_ptr<Stream> stream) {
@@ -162,10 +178,8 @@ void Loop::Welcome(std::unique_ptr<Stream> stream) {
 }
 
 void Loop::CloseListeners() {
-  for (const auto& listener : io_->listeners) {
-    error_code ignored;
-    listener->acceptor.close(ignored);
-    listener->pause.cancel();
+  for (const auto& listener : listeners_) {
+    listener->Close();
   }
 }
 
@@ -185,13 +199,14 @@ void Loop::Stop() {
     return;
   }
   CloseListeners();
-  io_->timer.cancel();
+  if (probe_.has_value()) {
+    probe_->Close();
+  }
   pool_->Clear();
   for (ClientConnection* connection = connections; connection != nullptr;
        connection = connection->next) {
     connection->Kill();
   }
-  io_->work.reset();
 }
 
 std::string Loop::NextRequestId() {

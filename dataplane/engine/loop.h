@@ -1,7 +1,7 @@
 #pragma once
 
-// One event loop: a thread with an io_context, its connections, its upstream pool and its
-// deadlines. Loops share only what Shared holds, and none of that on the usual path of a request.
+// One event loop: a thread with a poller, its connections, its upstream pool and its deadlines.
+// Loops share only what Shared holds, and none of that on the usual path of a request.
 //
 // Single-thread (owner: the loop's thread), but for Post().
 
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,9 @@
 #include "dataplane/engine/body_budget.h"
 #include "dataplane/engine/deadline.h"
 #include "dataplane/engine/engine.h"
+#include "dataplane/engine/overload.h"
+#include "dataplane/engine/poller.h"
+#include "dataplane/engine/queue_probe.h"
 #include "dataplane/engine/resolver.h"
 #include "dataplane/engine/stream.h"
 
@@ -53,7 +57,7 @@ class Loop {
   // The thread's body: returns after Stop(), when every connection is gone.
   void Run();
   // Thread-safe: runs `work` on the loop. Not run when the loop has ended.
-  void Post(std::function<void()> work);
+  void Post(std::function<void()> work) { poller_.Post(std::move(work)); }
   // On the loop: ends every connection and lets Run() return.
   void Stop();
   // On the loop: idle connections are closed, the others after their request.
@@ -65,6 +69,9 @@ class Loop {
   Shared& shared() { return shared_; }
   const Limits& limits() const { return shared_.options.limits; }
   MonotonicTime Now() const { return shared_.context.clock->Now(); }
+  // When what is being handled became known: for deadlines, and where a turn more or less does not
+  // matter.
+  MonotonicTime TurnTime() const { return poller_.turn_time(); }
   const Clock& clock() const { return *shared_.context.clock; }
   // The newest table. The reference count is this loop's own: one that all loops share would be the
   // one cache line on which they meet.
@@ -72,7 +79,8 @@ class Loop {
   observe::LoopMetrics& metrics() { return metrics_; }
   DeadlineWheel& wheel() { return wheel_; }
   UpstreamPool& pool() { return *pool_; }
-  boost::asio::io_context& context();
+  Poller& poller() { return poller_; }
+  Overload& overload() { return overload_; }
   bool draining() const { return shared_.draining.load(std::memory_order_relaxed); }
 
   // A request id of 32 hex digits: a random start and a counter.
@@ -91,11 +99,10 @@ class Loop {
   bool MayWarn();
 
  private:
-  struct Io;
-  void Accept(size_t listener);
+  class Listener;
   void Welcome(std::unique_ptr<Stream> stream);
   void CloseListeners();
-  void Tick();
+  void TakeTurn();
 
   Shared& shared_;
   const size_t index_;
@@ -103,9 +110,13 @@ class Loop {
   Published<table::RouteTable>::Reader table_reader_;
   std::shared_ptr<const table::RouteTable> table_;
   DeadlineWheel wheel_;
-  std::unique_ptr<Io> io_;  // Asio
+  Poller poller_;
+  Overload overload_;
+  std::optional<QueueProbe> probe_;  // where waits are limited
+  std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<UpstreamPool> pool_;
   bool stopping_ = false;
+  MonotonicTime next_tick_;  // of the wheel
   uint64_t id_prefix_ = 0;
   uint64_t id_counter_ = 0;
   MonotonicTime next_warning_;

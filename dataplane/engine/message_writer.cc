@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstring>
 
 #include "common/hex.h"
 #include "dataplane/engine/error_answer.h"
@@ -47,8 +49,54 @@ void AppendPercentEncoded(std::string_view value, std::string& out) {
   }
 }
 
-void AppendField(std::string_view name, std::string_view value, std::string& out) {
-  out.append(name).append(": ").append(value).append("\r\n");
+// Puts a head together: room for all of it is made at once, then its parts are copied behind each
+// other.
+class HeadWriter {
+ public:
+  // REQUIRES: no more than `bytes` are going to be put behind `out`.
+  HeadWriter(std::string& out, size_t bytes) : out_(out) {
+    const size_t before = out.size();
+    out.resize(before + bytes);
+    at_ = out.data() + before;
+  }
+  ~HeadWriter() { out_.resize(static_cast<size_t>(at_ - out_.data())); }
+  HeadWriter(const HeadWriter&) = delete;
+  HeadWriter& operator=(const HeadWriter&) = delete;
+
+  void Put(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  void Put(char c) { *at_++ = c; }
+  void PutNumber(uint64_t number) { at_ = std::to_chars(at_, at_ + kMaxDigits, number).ptr; }
+  void PutField(std::string_view name, std::string_view value) {
+    Put(name);
+    Put(": ");
+    Put(value);
+    Put("\r\n");
+  }
+  // As it came: name and value stand in one line.
+  void PutField(const Field& field) {
+    const char* const end = field.value.data() + field.value.size();
+    Put({field.name.data(), static_cast<size_t>(end - field.name.data())});
+    Put("\r\n");
+  }
+
+  static constexpr size_t kMaxDigits = 20;
+
+ private:
+  std::string& out_;
+  char* at_;
+};
+
+// What the fields of a head take, and more than the words that are put between what varies.
+size_t RoomFor(const MessageHead& head) {
+  size_t bytes = 256;
+  for (const Field& field : head.fields) {
+    const char* const end = field.value.data() + field.value.size();
+    bytes += static_cast<size_t>(end - field.name.data()) + 2;
+  }
+  return bytes;
 }
 
 bool ReachesUpstream(const RequestHead& head, const Field& field, const table::Endpoint& endpoint) {
@@ -104,34 +152,51 @@ void AppendQuery(std::string_view query, const table::Credential& credential, st
 void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   const RequestHead& head = *request.head;
   const table::Endpoint& endpoint = *request.endpoint;
-  out.append(head.method).append(" ").append(endpoint.base_path).append(request.path);
+  const table::Credential& credential = endpoint.credential;
+  std::string query;
+  if (head.has_query || credential.place == table::Credential::Place::kQuery) {
+    AppendQuery(head.query, credential, query);
+  }
+  HeadWriter writer(out, RoomFor(head) + head.method.size() + endpoint.base_path.size() +
+                             request.path.size() + query.size() + endpoint.authority.size() +
+                             credential.name.size() + credential.value.Reveal().size() +
+                             request.request_id.size());
+  writer.Put(head.method);
+  writer.Put(' ');
+  writer.Put(endpoint.base_path);
+  writer.Put(request.path);
   if (endpoint.base_path.empty() && request.path.empty()) {
-    out.push_back('/');
+    writer.Put('/');
   }
-  if (head.has_query || endpoint.credential.place == table::Credential::Place::kQuery) {
-    AppendQuery(head.query, endpoint.credential, out);
-  }
-  out.append(" HTTP/1.1\r\n");
-  AppendField("host", endpoint.authority, out);
+  writer.Put(query);
+  writer.Put(" HTTP/1.1\r\n");
+  writer.PutField("host", endpoint.authority);
   for (const Field& field : head.fields) {
     if (ReachesUpstream(head, field, endpoint)) {
-      AppendField(field.name, field.value, out);
+      writer.PutField(field);
     }
   }
-  if (endpoint.credential.place == table::Credential::Place::kHeader) {
-    AppendField(endpoint.credential.name, endpoint.credential.value.Reveal(), out);
+  if (credential.place == table::Credential::Place::kHeader) {
+    writer.PutField(credential.name, credential.value.Reveal());
   }
-  AppendField("x-request-id", request.request_id, out);
+  writer.PutField("x-request-id", request.request_id);
   if (request.body_size.has_value()) {
-    AppendField("content-length", std::to_string(*request.body_size), out);
+    writer.Put("content-length: ");
+    writer.PutNumber(*request.body_size);
+    writer.Put("\r\n");
   }
-  out.append("\r\n");
+  writer.Put("\r\n");
 }
 
 void AppendClientHead(const ClientAnswer& answer, std::string& out) {
   const ResponseHead& head = *answer.head;
-  out.append("HTTP/1.1 ").append(std::to_string(head.status)).append(" ").append(head.reason);
-  out.append("\r\n");
+  HeadWriter writer(
+      out, RoomFor(head) + head.reason.size() + answer.request_id.size() + answer.model.size());
+  writer.Put("HTTP/1.1 ");
+  writer.PutNumber(static_cast<uint64_t>(head.status));
+  writer.Put(' ');
+  writer.Put(head.reason);
+  writer.Put("\r\n");
   bool has_request_id = false;
   for (const Field& field : head.fields) {
     if (field.kind == FieldKind::kOrigin || !head.IsEndToEnd(field)) {
@@ -144,25 +209,27 @@ void AppendClientHead(const ClientAnswer& answer, std::string& out) {
       continue;
     }
     has_request_id = has_request_id || field.kind == FieldKind::kRequestId;
-    AppendField(field.name, field.value, out);
+    writer.PutField(field);
   }
   if (!has_request_id) {
-    AppendField("x-request-id", answer.request_id, out);
+    writer.PutField("x-request-id", answer.request_id);
   }
   if (!answer.model.empty() && IsHeaderSafe(answer.model)) {
-    AppendField("x-rota-model", answer.model, out);
+    writer.PutField("x-rota-model", answer.model);
   }
   if (answer.framing == ClientAnswer::Framing::kLength) {
-    AppendField("content-length", std::to_string(answer.length), out);
+    writer.Put("content-length: ");
+    writer.PutNumber(answer.length);
+    writer.Put("\r\n");
   } else if (answer.framing == ClientAnswer::Framing::kChunked) {
-    out.append("transfer-encoding: chunked\r\n");
+    writer.Put("transfer-encoding: chunked\r\n");
   }
   if (!answer.keep_alive) {
-    out.append("connection: close\r\n");
+    writer.Put("connection: close\r\n");
   } else if (answer.http_1_0) {
-    out.append("connection: keep-alive\r\n");
+    writer.Put("connection: keep-alive\r\n");
   }
-  out.append("\r\n");
+  writer.Put("\r\n");
 }
 
 }  // namespace rota::engine

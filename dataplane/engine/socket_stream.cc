@@ -1,82 +1,147 @@
 #include "dataplane/engine/socket_stream.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace rota::engine {
+namespace {
 
-namespace asio = boost::asio;
-using boost::system::error_code;
+constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-IoError ErrorOf(const error_code& error) {
-  if (!error) {
-    return IoError::kNone;
+bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
+
+}  // namespace
+
+SocketStream::SocketStream(Poller& poller, int descriptor, const SocketAddress& peer)
+    : poller_(poller), descriptor_(descriptor), peer_(peer) {
+  if (!Register()) {
+    has_failed_ = true;
+    ::close(std::exchange(descriptor_, -1));
   }
-  if (error == asio::error::eof) {
-    return IoError::kEndOfStream;
-  }
-  return error == asio::error::operation_aborted ? IoError::kAborted : IoError::kReset;
 }
 
-void SocketStream::Prepare() {
-  error_code ignored;  // a socket that is gone already says so at the first read
-  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket_.native_non_blocking(true, ignored);
+SocketStream::~SocketStream() {
+  SocketStream::Close();
+  poller_.Forget(*this);
 }
 
-void SocketStream::Post(IoWaiter& waiter, IoResult result) {
-  asio::post(socket_.get_executor(), [&waiter, result] { waiter.OnIo(result); });
+bool SocketStream::Register() {
+  const int on = 1;
+  ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  if (!poller_.Add(descriptor_, kInterest, *this)) {
+    failure_ = std::strerror(errno);
+    return false;
+  }
+  return true;
+}
+
+void SocketStream::OnReady(uint32_t events) {
+  readable_ = readable_ || (events & (EPOLLIN | kEnd)) != 0;
+  writable_ = writable_ || (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+  has_ended_ = has_ended_ || (events & kEnd) != 0;
+  ContinueOne();
+}
+
+bool SocketStream::IsDue(const Pending& pending) const {
+  return pending.waiter != nullptr && (!is_open() || (pending.for_write ? writable_ : readable_));
+}
+
+// One only: its completion may destroy this.
+void SocketStream::ContinueOne() {
+  size_t due = kOperations;
+  for (size_t i = 0; i < kOperations; ++i) {
+    if (!IsDue(pending_[i])) {
+      continue;
+    }
+    if (due != kOperations) {
+      poller_.Defer(*this);
+      break;
+    }
+    due = i;
+  }
+  if (due != kOperations) {
+    Continue(static_cast<Operation>(due));
+  }
+}
+
+void SocketStream::Begin(Operation operation, IoWaiter& waiter, bool for_write) {
+  pending_[operation] = {&waiter, for_write};
+  if (IsDue(pending_[operation])) {
+    poller_.Defer(*this);
+  }
+}
+
+void SocketStream::Complete(Operation operation, IoResult result) {
+  std::exchange(pending_[operation].waiter, nullptr)->OnIo(result);
+}
+
+void SocketStream::Continue(Operation operation) {
+  IoResult result;
+  if (!is_open()) {
+    result.error = has_failed_ ? IoError::kReset : IoError::kAborted;
+  } else if (operation == kReading) {
+    result = Receive(read_data_, read_size_);
+    if (result.ok() && result.bytes == 0) {
+      return;
+    }
+  } else if (operation == kOpening) {
+    int error = 0;
+    socklen_t size = sizeof(error);
+    ::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) {
+      failure_ = std::strerror(error);
+      result.error = IoError::kReset;
+    }
+  }
+  Complete(operation, result);
 }
 
 void SocketStream::StartConnect(const SocketAddress& address, IoWaiter& waiter) {
-  asio::ip::tcp::endpoint endpoint;
-  endpoint.resize(address.size());
-  std::copy_n(reinterpret_cast<const char*>(address.data()), address.size(),
-              reinterpret_cast<char*>(endpoint.data()));
-  error_code error;
-  socket_.open(endpoint.protocol(), error);
-  if (error) {
-    failure_ = error.message();
-    Post(waiter, {IoError::kReset, 0});
-    return;
+  peer_ = address;
+  descriptor_ = ::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  const bool is_under_way =
+      is_open() && (::connect(descriptor_, address.data(), address.size()) == 0 ||
+                    errno == EINPROGRESS || errno == EINTR);
+  if (!is_under_way) {
+    failure_ = std::strerror(errno);
   }
-  Prepare();
-  socket_.async_connect(endpoint, [this, &waiter](const error_code& result) {
-    if (result) {
-      failure_ = result.message();
-    }
-    waiter.OnIo({ErrorOf(result), 0});
-  });
+  // Only now: before connect() the kernel reports a socket as hung up.
+  has_failed_ = !is_under_way || !Register();
+  if (has_failed_ && is_open()) {
+    ::close(std::exchange(descriptor_, -1));
+  }
+  Begin(kOpening, waiter, /*for_write=*/true);
 }
 
-void SocketStream::StartHandshake(IoWaiter& waiter) { Post(waiter, {}); }
+void SocketStream::StartHandshake(IoWaiter& waiter) { Begin(kOpening, waiter, /*for_write=*/true); }
 
 void SocketStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
-  socket_.async_read_some(asio::buffer(data, size),
-                          [&waiter](const error_code& error, size_t bytes) {
-                            waiter.OnIo({ErrorOf(error), bytes});
-                          });
+  read_data_ = data;
+  read_size_ = size;
+  Begin(kReading, waiter, /*for_write=*/false);
 }
 
-IoResult SocketStream::TryWrite(std::span<const iovec> parts) {
-  if (!socket_.is_open()) {
-    return {IoError::kAborted, 0};
-  }
-  static constexpr size_t kMaxParts = 64;
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write to it
-  message.msg_iovlen = std::min(parts.size(), kMaxParts);
+IoResult SocketStream::Receive(char* data, size_t size) {
   while (true) {
-    const ssize_t sent = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) {
-      return {IoError::kNone, static_cast<size_t>(sent)};
+    const ssize_t received = ::recv(descriptor_, data, size, 0);
+    if (received > 0) {
+      // Fewer bytes than there was room for: the socket is empty, and what comes next will be told.
+      // An end behind them has been told already.
+      readable_ = static_cast<size_t>(received) == size || has_ended_;
+      return {IoError::kNone, static_cast<size_t>(received)};
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    if (received == 0) {
+      return {IoError::kEndOfStream, 0};
+    }
+    if (WouldBlock(errno)) {
+      readable_ = false;
       return {};
     }
     if (errno != EINTR) {
@@ -85,39 +150,68 @@ IoResult SocketStream::TryWrite(std::span<const iovec> parts) {
   }
 }
 
-void SocketStream::AwaitWritable(IoWaiter& waiter) {
-  socket_.async_wait(Socket::wait_write, [&waiter](const error_code& error) {
-    waiter.OnIo({ErrorOf(error), 0});
-  });
+IoResult SocketStream::Send(std::span<const iovec> parts) {
+  static constexpr size_t kMaxParts = 64;
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(parts.data());  // sendmsg does not write to it
+  message.msg_iovlen = std::min(parts.size(), kMaxParts);
+  while (true) {
+    // A single part costs the kernel less by itself.
+    const ssize_t sent = parts.size() == 1 ? ::send(descriptor_, parts.front().iov_base,
+                                                    parts.front().iov_len, MSG_NOSIGNAL)
+                                           : ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
+    if (sent >= 0) {
+      return {IoError::kNone, static_cast<size_t>(sent)};
+    }
+    if (WouldBlock(errno)) {
+      writable_ = false;
+      return {};
+    }
+    if (errno != EINTR) {
+      return {IoError::kReset, 0};
+    }
+  }
 }
 
+IoResult SocketStream::TryWrite(std::span<const iovec> parts) {
+  if (!is_open()) {
+    return {IoError::kAborted, 0};
+  }
+  return Send(parts);
+}
+
+void SocketStream::AwaitWritable(IoWaiter& waiter) { Begin(kWriting, waiter, /*for_write=*/true); }
+
 void SocketStream::ShutdownWrites() {
-  error_code ignored;  // the peer may be gone
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  if (is_open()) {
+    ::shutdown(descriptor_, SHUT_WR);
+  }
 }
 
 void SocketStream::Close() {
-  error_code ignored;
-  socket_.close(ignored);
+  if (!is_open()) {
+    return;
+  }
+  poller_.Remove(*this);
+  ::close(std::exchange(descriptor_, -1));
+  const bool is_awaited = std::any_of(pending_.begin(), pending_.end(), [](const Pending& pending) {
+    return pending.waiter != nullptr;
+  });
+  if (is_awaited) {
+    poller_.Defer(*this);
+  }
 }
 
 void SocketStream::Reset() {
-  error_code ignored;
-  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
-  socket_.close(ignored);
-}
-
-SocketAddress SocketStream::peer() const {
-  error_code error;
-  const asio::ip::tcp::endpoint endpoint = socket_.remote_endpoint(error);
-  if (error) {
-    return {};
+  if (is_open()) {
+    const linger at_once{1, 0};
+    ::setsockopt(descriptor_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
   }
-  return {endpoint.data(), static_cast<socklen_t>(endpoint.size())};
+  SocketStream::Close();
 }
 
-std::unique_ptr<Stream> MakePlainStream(asio::io_context& context) {
-  return std::make_unique<SocketStream>(context);
+std::unique_ptr<Stream> MakePlainStream(Poller& poller) {
+  return std::make_unique<SocketStream>(poller);
 }
 
 }  // namespace rota::engine

@@ -1,24 +1,23 @@
 #pragma once
 
-// Plain TCP as a Stream, and the part that TLS shares. Includes Asio: for the translation units
-// that make streams only. Single-thread (owner: the loop).
+// Plain TCP as a Stream, and the part that TLS shares: what the socket is ready for, and who waits
+// for it. Single-thread (owner: the loop).
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <array>
 #include <string>
 
+#include "dataplane/engine/poller.h"
 #include "dataplane/engine/stream.h"
 
 namespace rota::engine {
 
-class SocketStream : public Stream {
+class SocketStream : public Stream, private Poller::Source {
  public:
-  // The concrete executor: a type-erased one costs a virtual call and an allocation per operation.
-  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp,
-                                                  boost::asio::io_context::executor_type>;
-
-  explicit SocketStream(boost::asio::io_context& context) : socket_(context) {}
-  explicit SocketStream(Socket socket) : socket_(std::move(socket)) { Prepare(); }
+  // For StartConnect.
+  explicit SocketStream(Poller& poller) : poller_(poller) {}
+  // Takes over a connection that was accepted, non-blocking.
+  SocketStream(Poller& poller, int descriptor, const SocketAddress& peer);
+  ~SocketStream() override;
 
   void StartConnect(const SocketAddress& address, IoWaiter& waiter) override;
   void StartHandshake(IoWaiter& waiter) override;
@@ -32,16 +31,53 @@ class SocketStream : public Stream {
   bool is_tls() const override { return false; }
   std::string server_name() const override { return ""; }
   std::string failure() const override { return failure_; }
-  SocketAddress peer() const override;
+  SocketAddress peer() const override { return peer_; }
 
  protected:
-  // Without Nagle's delay, non-blocking.
-  void Prepare();
-  void Post(IoWaiter& waiter, IoResult result);
-  Socket socket_;
-  std::string failure_;
-};
+  enum Operation : uint8_t { kOpening, kReading, kWriting, kOperations };
 
-IoError ErrorOf(const boost::system::error_code& error);
+  // One operation may go on: what it waits for has come about, or the stream was closed. Calls
+  // Complete() or goes on waiting. May destroy this.
+  virtual void Continue(Operation operation);
+  // Waits until the socket is ready for it; Continue() follows, from the loop.
+  void Begin(Operation operation, IoWaiter& waiter, bool for_write);
+  // REQUIRES: the operation has begun. May destroy this.
+  void Complete(Operation operation, IoResult result);
+  // Whether the operation waits for the socket to take bytes rather than to have some.
+  void WaitFor(Operation operation, bool for_write) { pending_[operation].for_write = for_write; }
+
+  // kNone with 0 bytes: the socket has none (takes none) now.
+  IoResult Receive(char* data, size_t size);
+  IoResult Send(std::span<const iovec> parts);
+  bool is_open() const { return descriptor_ >= 0; }
+  // There is something to read that the kernel does not know of.
+  void MarkReadable() { readable_ = true; }
+
+  std::string failure_;
+  char* read_data_ = nullptr;  // where kReading puts what it gets
+  size_t read_size_ = 0;
+
+ private:
+  struct Pending {
+    IoWaiter* waiter = nullptr;
+    bool for_write = false;
+  };
+
+  void OnReady(uint32_t events) final;
+  void OnDeferred() final { ContinueOne(); }
+  bool IsDue(const Pending& pending) const;
+  void ContinueOne();
+  // False with `failure_`.
+  bool Register();
+
+  Poller& poller_;
+  int descriptor_ = -1;
+  bool readable_ = false;
+  bool writable_ = false;
+  bool has_ended_ = false;   // the peer's last byte is in the socket, or it was reset
+  bool has_failed_ = false;  // it was never open
+  std::array<Pending, kOperations> pending_;
+  SocketAddress peer_;
+};
 
 }  // namespace rota::engine

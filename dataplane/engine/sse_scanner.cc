@@ -3,17 +3,51 @@
 #include <algorithm>
 #include <cstring>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace rota::engine {
 namespace {
 
+// The first line feed or carriage return; text.size() when there is none.
+size_t FindLineEnd(std::string_view text) {
+  size_t place = 0;
+#ifdef __SSE2__
+  const __m128i feed = _mm_set1_epi8('\n');
+  const __m128i carriage = _mm_set1_epi8('\r');
+  while (place + 16 <= text.size()) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + place));
+    const int mask = _mm_movemask_epi8(
+        _mm_or_si128(_mm_cmpeq_epi8(bytes, feed), _mm_cmpeq_epi8(bytes, carriage)));
+    if (mask != 0) {
+      return place + static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(mask)));
+    }
+    place += 16;
+  }
+#endif
+  while (place < text.size() && text[place] != '\n' && text[place] != '\r') {
+    ++place;
+  }
+  return place;
+}
+
+// Not string_view::find: it stops at every quote.
+size_t Find(std::string_view text, std::string_view needle, size_t from = 0) {
+  const void* const found =
+      memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
+  return found == nullptr ? std::string_view::npos
+                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
+}
+
 bool Contains(std::string_view text, std::string_view needle) {
-  return memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
+  return Find(text, needle) != std::string_view::npos;
 }
 
 // "finish_reason":"stop": a string, not null.
 bool HasFinishReason(std::string_view data) {
   static constexpr std::string_view kKey = "\"finish_reason\":";
-  size_t at = data.find(kKey);
+  size_t at = Find(data, kKey);
   while (at != std::string_view::npos) {
     size_t value = at + kKey.size();
     while (value < data.size() && data[value] == ' ') {
@@ -22,7 +56,7 @@ bool HasFinishReason(std::string_view data) {
     if (value < data.size() && data[value] == '"') {
       return true;
     }
-    at = data.find(kKey, value);
+    at = Find(data, kKey, value);
   }
   return false;
 }
@@ -60,13 +94,12 @@ size_t SseScanner::WholeEvents(std::string_view bytes) {
 bool SseScanner::HasBegun(std::string_view bytes) {
   const size_t start = std::min(bytes.find_first_not_of("\r\n"), bytes.size());
   bytes.remove_prefix(start);
-  return (bytes.starts_with(':') && bytes.find_first_of("\r\n") != std::string_view::npos) ||
-         WholeEvents(bytes) > 0;
+  return (bytes.starts_with(':') && FindLineEnd(bytes) < bytes.size()) || WholeEvents(bytes) > 0;
 }
 
 void SseScanner::Add(std::string_view events) {
   while (!events.empty()) {
-    const size_t end = std::min(events.find_first_of("\r\n"), events.size());
+    const size_t end = FindLineEnd(events);
     const std::string_view line = events.substr(0, end);
     events.remove_prefix(std::min(end + 1, events.size()));
     if (line.empty()) {

@@ -1,6 +1,6 @@
 #pragma once
 
-// A byte stream to a peer: plain TCP or TLS over it. The seam that keeps Asio and OpenSSL out of
+// A byte stream to a peer: plain TCP or TLS over it. The seam that keeps sockets and OpenSSL out of
 // the request path's translation units.
 //
 // At most one read, one wait for writability and one connect or handshake at a time. Completions
@@ -20,11 +20,9 @@
 
 #include "dataplane/engine/socket_address.h"
 
-namespace boost::asio {
-class io_context;
-}
-
 namespace rota::engine {
+
+class Poller;
 
 enum class IoError : uint8_t {
   kNone,
@@ -156,6 +154,6 @@ inline iovec Part(std::string_view bytes) {
 }
 
 // For StartConnect.
-std::unique_ptr<Stream> MakePlainStream(boost::asio::io_context& context);
+std::unique_ptr<Stream> MakePlainStream(Poller& poller);
 
 }  // namespace rota::engine

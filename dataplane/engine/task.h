@@ -2,12 +2,12 @@
 
 // Task<T>: a lazy coroutine of one event loop, and Spawn() that lets one run on its own.
 //
-// Why not asio::awaitable: a task resumes its caller directly (no queue, no executor), so that a
-// step that finds its data ready costs no trip through the event loop, and no Asio header is needed
-// to write one. Rules: a task runs to its end, it is never destroyed while it is suspended (whoever
-// wants it to end closes the stream or fires the signal that it waits for). Operands of co_await
-// are named variables only: g++ 12 evaluates both sides of `?:` and `&&` there. An exception that
-// reaches a task's edge ends the process. Single-thread (owner: the loop).
+// A task resumes its caller directly (no queue, no executor), so that a step that finds its data
+// ready costs no trip through the event loop. Rules: a task runs to its end, it is never destroyed
+// while it is suspended (whoever wants it to end closes the stream or fires the signal that it
+// waits for). Operands of co_await are named variables only: g++ 12 evaluates both sides of `?:`
+// and `&&` there. An exception that reaches a task's edge ends the process. Single-thread (owner:
+// the loop).
 
 #include <coroutine>
 #include <cstddef>

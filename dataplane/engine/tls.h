@@ -1,12 +1,11 @@
 #pragma once
 
 // TLS contexts of both sides, and streams made from them. OpenSSL works on the socket itself: a
-// stream costs about half the memory of asio::ssl, which keeps two more buffers.
+// stream costs about half the memory of one with memory buffers in between.
 //
 // Server: TLS 1.2 and newer, ALPN http/1.1, certificates that can be replaced while it runs.
 // Client: the chain and the name are always verified; sessions are resumed. Contexts are
-// thread-safe, streams belong to their loop. Writes go to a socket without MSG_NOSIGNAL: the
-// process must ignore SIGPIPE.
+// thread-safe, streams belong to their loop.
 
 #include <openssl/ssl.h>
 
@@ -63,8 +62,8 @@ class ClientTls {
   std::unordered_map<std::string, SSL_SESSION*> sessions_;
 };
 
-absl::StatusOr<std::unique_ptr<Stream>> MakeTlsClientStream(boost::asio::io_context& context,
-                                                            ClientTls& tls, const std::string& host,
+absl::StatusOr<std::unique_ptr<Stream>> MakeTlsClientStream(Poller& poller, ClientTls& tls,
+                                                            const std::string& host,
                                                             const std::string& ca_pem,
                                                             const std::string& pool_key);
 

@@ -1,10 +1,10 @@
 #include "dataplane/engine/tls_stream.h"
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cstring>
 #include <utility>
 
@@ -13,32 +13,90 @@
 namespace rota::engine {
 namespace {
 
-namespace asio = boost::asio;
-using boost::system::error_code;
-
 constexpr size_t kRecordBytes = 16384;
 
 }  // namespace
 
-TlsStream::TlsStream(Socket socket, SslContext context)
-    : SocketStream(std::move(socket)),
+// OpenSSL's way to the socket.
+struct SocketBio {
+  static TlsStream& Owner(BIO* bio) { return *static_cast<TlsStream*>(BIO_get_data(bio)); }
+
+  static int Read(BIO* bio, char* data, int size) {
+    TlsStream& stream = Owner(bio);
+    BIO_clear_retry_flags(bio);
+    if (!stream.is_open() || size <= 0) {
+      return -1;
+    }
+    const IoResult result = stream.Receive(data, static_cast<size_t>(size));
+    stream.input_has_ended_ = result.error == IoError::kEndOfStream;
+    if (result.ok() && result.bytes == 0) {
+      BIO_set_retry_read(bio);
+      return -1;
+    }
+    return result.ok() ? static_cast<int>(result.bytes) : stream.input_has_ended_ ? 0 : -1;
+  }
+
+  static int Write(BIO* bio, const char* data, int size) {
+    TlsStream& stream = Owner(bio);
+    BIO_clear_retry_flags(bio);
+    if (!stream.is_open() || size <= 0) {
+      return -1;
+    }
+    const iovec part = Part({data, static_cast<size_t>(size)});
+    const IoResult result = stream.Send({&part, 1});
+    if (result.ok() && result.bytes == 0) {
+      BIO_set_retry_write(bio);
+      return -1;
+    }
+    return result.ok() ? static_cast<int>(result.bytes) : -1;
+  }
+
+  static long Control(BIO* bio, int command, long, void*) {
+    switch (command) {
+      case BIO_CTRL_FLUSH:
+        return 1;
+      case BIO_CTRL_EOF:
+        return Owner(bio).input_has_ended_ ? 1 : 0;
+      default:
+        return 0;
+    }
+  }
+
+  // For the life of the process.
+  static const BIO_METHOD* Method() {
+    static const BIO_METHOD* const method = [] {
+      BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "rota socket");
+      if (made != nullptr) {
+        BIO_meth_set_read(made, Read);
+        BIO_meth_set_write(made, Write);
+        BIO_meth_set_ctrl(made, Control);
+      }
+      return made;
+    }();
+    return method;
+  }
+};
+
+TlsStream::TlsStream(Poller& poller, int descriptor, const SocketAddress& peer, SslContext context)
+    : SocketStream(poller, descriptor, peer),
       context_(std::move(context)),
       ssl_(SSL_new(context_.get())),
       is_server_(true) {
+  Attach();
   if (ssl_ != nullptr) {
-    SSL_set_fd(ssl_, socket_.native_handle());
     SSL_set_accept_state(ssl_);
   }
 }
 
-TlsStream::TlsStream(asio::io_context& context, ClientTls& tls, SslContext ssl_context,
+TlsStream::TlsStream(Poller& poller, ClientTls& tls, SslContext ssl_context,
                      const std::string& host, const std::string& pool_key)
-    : SocketStream(context),
+    : SocketStream(poller),
       context_(std::move(ssl_context)),
       ssl_(SSL_new(context_.get())),
       is_server_(false),
       client_tls_(&tls),
       pool_key_(pool_key) {
+  Attach();
   if (ssl_ == nullptr) {
     return;
   }
@@ -65,6 +123,18 @@ TlsStream::~TlsStream() {
   }
 }
 
+// Without memory for it there is no `ssl_`.
+void TlsStream::Attach() {
+  BIO* const bio = ssl_ == nullptr ? nullptr : BIO_new(SocketBio::Method());
+  if (bio == nullptr) {
+    SSL_free(std::exchange(ssl_, nullptr));
+    return;
+  }
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_, bio, bio);
+}
+
 void TlsStream::KeepSession(SSL_SESSION* session) { client_tls_->Remember(pool_key_, session); }
 
 int OnNewTlsSession(SSL* ssl, SSL_SESSION* session) {
@@ -74,45 +144,41 @@ int OnNewTlsSession(SSL* ssl, SSL_SESSION* session) {
   return 0;  // OpenSSL keeps its reference
 }
 
-template <typename Next>
-void TlsStream::Await(int ssl_error, Next next) {
-  const auto wait = ssl_error == SSL_ERROR_WANT_WRITE ? Socket::wait_write : Socket::wait_read;
-  socket_.async_wait(wait, std::move(next));
+void TlsStream::StartConnect(const SocketAddress& address, IoWaiter& waiter) {
+  is_connecting_ = true;
+  SocketStream::StartConnect(address, waiter);
 }
 
 void TlsStream::StartHandshake(IoWaiter& waiter) {
-  handshake_waiter_ = &waiter;
-  if (ssl_ == nullptr) {
-    failure_ = "out of memory for a TLS session";
-    Post(waiter, {IoError::kReset, 0});
-    return;
-  }
-  if (!is_server_) {
-    SSL_set_fd(ssl_, socket_.native_handle());
-  }
-  // The first step may finish at once; the completion still comes from the loop.
-  asio::post(socket_.get_executor(), [this] { ContinueHandshake(); });
+  // A client has the first word.
+  Begin(kOpening, waiter, /*for_write=*/!is_server_);
 }
 
-void TlsStream::ContinueHandshake() {
-  IoResult result;
-  if (!HandshakeStep(result)) {
-    Await(wants_, [this](const error_code& error) {
-      if (error) {
-        failure_ = error.message();
-        std::exchange(handshake_waiter_, nullptr)->OnIo({ErrorOf(error), 0});
-        return;
-      }
-      ContinueHandshake();
-    });
-    return;
+void TlsStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
+  if (broken_ || (ssl_ != nullptr && SSL_has_pending(ssl_) != 0)) {
+    MarkReadable();  // something of an earlier read is left
   }
-  std::exchange(handshake_waiter_, nullptr)->OnIo(result);
+  SocketStream::StartRead(data, size, waiter);
+}
+
+void TlsStream::Continue(Operation operation) {
+  IoResult result;
+  if (!is_open() || operation == kWriting || std::exchange(is_connecting_, false)) {
+    SocketStream::Continue(operation);
+  } else if (operation == kOpening ? HandshakeStep(result) : ReadStep(result)) {
+    Complete(operation, result);
+  }
+}
+
+bool TlsStream::WaitsFor(Operation operation, int ssl_error) {
+  WaitFor(operation, /*for_write=*/ssl_error == SSL_ERROR_WANT_WRITE);
+  return ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE;
 }
 
 bool TlsStream::HandshakeStep(IoResult& result) {
-  if (!socket_.is_open()) {
-    result.error = IoError::kAborted;
+  if (ssl_ == nullptr) {
+    failure_ = "out of memory for a TLS session";
+    result.error = IoError::kReset;
     return true;
   }
   ERR_clear_error();
@@ -121,8 +187,7 @@ bool TlsStream::HandshakeStep(IoResult& result) {
     established_ = true;
     return true;
   }
-  wants_ = SSL_get_error(ssl_, code);
-  if (wants_ == SSL_ERROR_WANT_READ || wants_ == SSL_ERROR_WANT_WRITE) {
+  if (WaitsFor(kOpening, SSL_get_error(ssl_, code))) {
     return false;
   }
   broken_ = true;
@@ -141,43 +206,7 @@ std::string TlsStream::HandshakeFailure() {
   return absl::StrCat("TLS handshake: ", TakeSslError("the peer closed the connection"));
 }
 
-void TlsStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
-  read_data_ = data;
-  read_size_ = size;
-  read_waiter_ = &waiter;
-  IoResult result;
-  // Nothing of an earlier read is left: the usual case between two messages. Trying the socket
-  // first would be a call in vain; what is in it already makes the wait return at once.
-  if (socket_.is_open() && !broken_ && SSL_has_pending(ssl_) == 0) {
-    wants_ = SSL_ERROR_WANT_READ;
-    ContinueRead();
-    return;
-  }
-  if (ReadStep(result)) {
-    asio::post(socket_.get_executor(),
-               [this, result] { std::exchange(read_waiter_, nullptr)->OnIo(result); });
-    return;
-  }
-  ContinueRead();
-}
-
-// REQUIRES: `wants_` says what there is to wait for.
-void TlsStream::ContinueRead() {
-  Await(wants_, [this](const error_code& error) {
-    IoResult result{ErrorOf(error), 0};
-    if (!error && !ReadStep(result)) {
-      ContinueRead();
-      return;
-    }
-    std::exchange(read_waiter_, nullptr)->OnIo(result);
-  });
-}
-
 bool TlsStream::ReadStep(IoResult& result) {
-  if (!socket_.is_open()) {
-    result.error = IoError::kAborted;
-    return true;
-  }
   if (broken_) {
     result.error = IoError::kReset;
     return true;
@@ -188,27 +217,25 @@ bool TlsStream::ReadStep(IoResult& result) {
     result.bytes = bytes;
     return true;
   }
-  wants_ = SSL_get_error(ssl_, 0);
-  switch (wants_) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE:
-      return false;
-    case SSL_ERROR_ZERO_RETURN:
-      result.error = IoError::kEndOfStream;
-      return true;
-    default:
-      broken_ = true;
-      // Without close_notify anybody on the path may have cut the stream.
-      result.error = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING
-                         ? IoError::kTruncated
-                         : IoError::kReset;
-      ERR_clear_error();
-      return true;
+  const int error = SSL_get_error(ssl_, 0);
+  if (WaitsFor(kReading, error)) {
+    return false;
   }
+  if (error == SSL_ERROR_ZERO_RETURN) {
+    result.error = IoError::kEndOfStream;
+    return true;
+  }
+  broken_ = true;
+  // Without close_notify anybody on the path may have cut the stream.
+  result.error = ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING
+                     ? IoError::kTruncated
+                     : IoError::kReset;
+  ERR_clear_error();
+  return true;
 }
 
 IoResult TlsStream::TryWrite(std::span<const iovec> parts) {
-  if (!socket_.is_open()) {
+  if (!is_open()) {
     return {IoError::kAborted, 0};
   }
   if (broken_) {
@@ -245,7 +272,7 @@ IoResult TlsStream::TryWrite(std::span<const iovec> parts) {
 }
 
 void TlsStream::ShutdownWrites() {
-  if (socket_.is_open() && established_ && !broken_ && pending_ == 0) {
+  if (is_open() && established_ && !broken_ && pending_ == 0) {
     ERR_clear_error();
     SSL_shutdown(ssl_);  // sends close_notify if the socket takes it
     ERR_clear_error();
@@ -259,15 +286,15 @@ std::string TlsStream::server_name() const {
   return name == nullptr ? "" : name;
 }
 
-absl::StatusOr<std::unique_ptr<Stream>> MakeTlsClientStream(asio::io_context& context,
-                                                            ClientTls& tls, const std::string& host,
+absl::StatusOr<std::unique_ptr<Stream>> MakeTlsClientStream(Poller& poller, ClientTls& tls,
+                                                            const std::string& host,
                                                             const std::string& ca_pem,
                                                             const std::string& pool_key) {
   absl::StatusOr<SslContext> ssl_context = tls.ContextFor(ca_pem);
   if (!ssl_context.ok()) {
     return ssl_context.status();
   }
-  return std::make_unique<TlsStream>(context, tls, *std::move(ssl_context), host, pool_key);
+  return std::make_unique<TlsStream>(poller, tls, *std::move(ssl_context), host, pool_key);
 }
 
 }  // namespace rota::engine

@@ -1,7 +1,7 @@
 #pragma once
 
-// TLS over a socket as a Stream. Includes Asio: for listener.cc and tls_stream.cc only.
-// Single-thread (owner: the loop).
+// TLS over a socket as a Stream. OpenSSL reads and writes through a BIO of ours, so that the stream
+// knows when its socket is empty. Single-thread (owner: the loop).
 
 #include <memory>
 #include <string>
@@ -15,12 +15,13 @@ namespace rota::engine {
 class TlsStream final : public SocketStream {
  public:
   // Server side, on a connection that was accepted.
-  TlsStream(Socket socket, SslContext context);
+  TlsStream(Poller& poller, int descriptor, const SocketAddress& peer, SslContext context);
   // Client side, to be connected.
-  TlsStream(boost::asio::io_context& context, ClientTls& tls, SslContext ssl_context,
-            const std::string& host, const std::string& pool_key);
+  TlsStream(Poller& poller, ClientTls& tls, SslContext ssl_context, const std::string& host,
+            const std::string& pool_key);
   ~TlsStream() override;
 
+  void StartConnect(const SocketAddress& address, IoWaiter& waiter) override;
   void StartHandshake(IoWaiter& waiter) override;
   void StartRead(char* data, size_t size, IoWaiter& waiter) override;
   IoResult TryWrite(std::span<const iovec> parts) override;
@@ -32,14 +33,14 @@ class TlsStream final : public SocketStream {
   void KeepSession(SSL_SESSION* session);
 
  private:
+  friend struct SocketBio;
+  void Continue(Operation operation) override;
   // One step; false when the operation waits for the socket.
   bool HandshakeStep(IoResult& result);
   bool ReadStep(IoResult& result);
-  void ContinueHandshake();
-  void ContinueRead();
-  // Waits for what SSL_get_error asks for, then calls `next`.
-  template <typename Next>
-  void Await(int ssl_error, Next next);
+  // What SSL_get_error says to wait for; false when it is an error.
+  bool WaitsFor(Operation operation, int ssl_error);
+  void Attach();
   std::string HandshakeFailure();
 
   SslContext context_;
@@ -47,13 +48,10 @@ class TlsStream final : public SocketStream {
   const bool is_server_;
   ClientTls* client_tls_ = nullptr;
   std::string pool_key_;
+  bool is_connecting_ = false;
   bool established_ = false;
   bool broken_ = false;
-  int wants_ = 0;
-  IoWaiter* handshake_waiter_ = nullptr;
-  IoWaiter* read_waiter_ = nullptr;
-  char* read_data_ = nullptr;
-  size_t read_size_ = 0;
+  bool input_has_ended_ = false;  // without close_notify, maybe
   // A record that SSL_write has begun: the caller's next bytes, `pending_` of them.
   std::vector<char> flat_;
   size_t pending_ = 0;

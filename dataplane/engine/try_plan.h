@@ -1,9 +1,12 @@
 #pragma once
 
-// One try of a request: where it goes, and how it ended. Values without behaviour.
+// One try of a request: where it goes, how it ended, and what is kept of it. Values without
+// behaviour.
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "dataplane/table/route_table.h"
 
@@ -26,6 +29,15 @@ struct TryPlan {
   const table::Target* target = nullptr;  // null: without a pick, the body as it came
   size_t index = 0;                       // of the target
   table::SeriesId series = 0;
+};
+
+// An answer that was failed over from, kept in case no other comes.
+struct SavedAnswer {
+  std::string head;
+  std::string body;
+  table::SeriesId series = 0;
+  std::string_view model;
+  std::string_view target;
 };
 
 }  // namespace rota::engine

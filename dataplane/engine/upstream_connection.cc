@@ -15,7 +15,7 @@ UpstreamConnection::UpstreamConnection(Loop& loop, std::unique_ptr<Stream> strea
       stream_(std::move(stream)),
       input_(*stream_),
       pool_key_(std::move(pool_key)),
-      created_(loop.Now()),
+      created_(loop.TurnTime()),
       idle_deadline_(
           loop.wheel(),
           [](void* self) {
@@ -33,7 +33,7 @@ void UpstreamConnection::BecomeIdle(UpstreamPool& pool, Duration idle_time) {
   reused_ = true;
   input_.set_listener(this);
   input_.Start();
-  idle_deadline_.Set(loop_.Now() + idle_time);
+  idle_deadline_.Set(loop_.TurnTime() + idle_time);
 }
 
 bool UpstreamConnection::Wake() {
@@ -171,7 +171,7 @@ Task<DialError> Dial::Run(Duration timeout) {
 Task<DialError> Dial::TryAddress(const SocketAddress& address) {
   std::unique_ptr<Stream> stream;
   if (endpoint_.tls) {
-    auto made = MakeTlsClientStream(loop_.context(), *loop_.shared().client_tls, endpoint_.host,
+    auto made = MakeTlsClientStream(loop_.poller(), *loop_.shared().client_tls, endpoint_.host,
                                     endpoint_.ca_pem, endpoint_.pool_key);
     if (!made.ok()) {
       failure_ = std::string(made.status().message());
@@ -179,7 +179,7 @@ Task<DialError> Dial::TryAddress(const SocketAddress& address) {
     }
     stream = *std::move(made);
   } else {
-    stream = MakePlainStream(loop_.context());
+    stream = MakePlainStream(loop_.poller());
   }
   stream_ = stream.get();
   Connecting connecting(*stream, address);

@@ -22,7 +22,7 @@ std::unique_ptr<UpstreamConnection> UpstreamPool::Take(const std::string& key) {
 }
 
 void UpstreamPool::Give(std::unique_ptr<UpstreamConnection> connection) {
-  const bool is_old = loop_.Now() - connection->created() > kMaxAge;
+  const bool is_old = loop_.TurnTime() - connection->created() > kMaxAge;
   if (connections_.size() >= kMaxKeys) {
     std::erase_if(connections_, [](const auto& item) { return item.second.empty(); });
   }

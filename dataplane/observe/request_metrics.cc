@@ -1,5 +1,6 @@
 #include "dataplane/observe/request_metrics.h"
 
+#include <algorithm>
 #include <functional>
 #include <string>
 
@@ -163,15 +164,22 @@ std::string_view UsageSkippedName(UsageSkipped reason) {
 }
 
 std::string_view LimitName(Limit limit) {
-  static constexpr std::array<std::string_view, 8> kNames = {
-      "head_size",   "body_size",   "head_time", "body_time",
-      "concurrency", "body_memory", "waiters",   "connections"};
+  static constexpr std::array<std::string_view, kLimits> kNames = {
+      "head_size",   "body_size", "head_time",   "body_time", "concurrency",
+      "body_memory", "waiters",   "connections", "queue_wait"};
   return kNames[Index(limit)];
 }
 
 LoopMetrics::LoopMetrics(SeriesNames& names) : shard_(std::make_unique<Shard>(names)) {}
 LoopMetrics::~LoopMetrics() = default;
 
+void LoopMetrics::Prepare(table::SeriesId series) {
+  const SeriesCell& cell = shard_->Cell(series);
+  const GroupCell& group = shard_->Group(series);
+  __builtin_prefetch(&cell, /*rw=*/1);
+  __builtin_prefetch(&group.overhead, 1);
+  __builtin_prefetch(&group.upstream, 1);
+}
 void LoopMetrics::CountRequest(table::SeriesId series, int status) {
   shard_->Cell(series).requests.Add(status);
 }
@@ -202,6 +210,7 @@ void LoopMetrics::AddOpenRequests(int delta) { shard_->open_requests.Add(delta);
 void LoopMetrics::AddOpenConnections(int delta) { shard_->open_connections.Add(delta); }
 void LoopMetrics::AddUpstreamConnections(int delta) { shard_->upstream_connections.Add(delta); }
 void LoopMetrics::AddHeldBodyBytes(int64_t delta) { shard_->held_body_bytes.Add(delta); }
+void LoopMetrics::SetQueueWait(Duration wait) { shard_->queue_wait_ns.Set(wait.count()); }
 
 RequestMetrics::RequestMetrics(size_t loops, const Clock& clock)
     : clock_(clock), names_(std::make_unique<SeriesNames>()) {
@@ -250,9 +259,10 @@ void RequestMetrics::Retire(const std::vector<table::SeriesId>& series) {
 std::vector<MetricFamily> RequestMetrics::Collect() const {
   Families families;
   std::map<int, uint64_t> unmatched;
-  std::array<uint64_t, 8> limits{};
+  std::array<uint64_t, kLimits> limits{};
   std::array<uint64_t, 2> usage_skipped{};
   int64_t held_body_bytes = 0;
+  int64_t queue_wait_ns = 0;
   int64_t open_requests = 0;
   int64_t open_connections = 0;
   int64_t upstream_connections = 0;
@@ -266,6 +276,7 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
       usage_skipped[i] += shard.usage_skipped[i].Get();
     }
     held_body_bytes += shard.held_body_bytes.Get();
+    queue_wait_ns = std::max(queue_wait_ns, shard.queue_wait_ns.Get());
     open_requests += shard.open_requests.Get();
     open_connections += shard.open_connections.Get();
     upstream_connections += shard.upstream_connections.Get();
@@ -309,6 +320,10 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
   add_gauge("rota_upstream_connections", "Connections to upstreams, idle ones included.",
             upstream_connections);
   add_gauge("rota_held_body_bytes", "Request bodies in memory.", held_body_bytes);
+  all.Gauge("rota_queue_wait_seconds",
+            "How long an event waited before its thread came to it, last time this was measured; "
+            "of the slowest thread.",
+            static_cast<double>(queue_wait_ns) / kNanosecondsPerSecond);
   return all.Take();
 }
 

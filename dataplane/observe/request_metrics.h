@@ -39,7 +39,8 @@ enum class Limit : uint8_t {
   kConcurrency,
   kBodyMemory,
   kWaiters,
-  kConnections
+  kConnections,
+  kQueueWait
 };
 
 // Why the token usage of a compressed answer was not read.
@@ -65,6 +66,8 @@ class LoopMetrics {
   LoopMetrics(const LoopMetrics&) = delete;
   LoopMetrics& operator=(const LoopMetrics&) = delete;
 
+  // A request of `series` is about to be counted: what that writes to is fetched meanwhile.
+  void Prepare(table::SeriesId series);
   // A finished request, once: the status that the client saw (499: the client left first).
   void CountRequest(table::SeriesId series, int status);
   // A request that matched no API.
@@ -83,6 +86,7 @@ class LoopMetrics {
   void AddOpenConnections(int delta);
   void AddUpstreamConnections(int delta);
   void AddHeldBodyBytes(int64_t delta);
+  void SetQueueWait(Duration wait);
 
  private:
   friend class RequestMetrics;

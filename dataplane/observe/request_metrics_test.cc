@@ -56,6 +56,8 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   loop.AddHeldBodyBytes(-(int64_t{1} << 30));
   loop.AddOpenRequests(3);
   loop.AddOpenRequests(-1);
+  loop.SetQueueWait(std::chrono::milliseconds(7));
+  metrics_.loop(1).SetQueueWait(std::chrono::milliseconds(3));
   metrics_.loop(1).AddOpenConnections(5);
   metrics_.loop(1).AddUpstreamConnections(7);
 
@@ -66,6 +68,7 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   EXPECT_THAT(text,
               HasSubstr("{api=\"\",environment=\"\",model=\"\",target=\"\",code=\"404\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("rota_limits_reached_total{limit=\"body_memory\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("rota_queue_wait_seconds 0.007\n"));
   EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"damaged\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"coding\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("rota_held_body_bytes 5368709120\n"));

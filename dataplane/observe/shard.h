@@ -49,11 +49,12 @@ class CodeCounts {
   std::atomic<CodeCounts*> more_{nullptr};
 };
 
+// What a usual request counts stands in one cache line.
 struct alignas(64) SeriesCell {
+  std::array<Counter, 4> tokens;
   CodeCounts requests;
   std::array<Counter, 7> failovers;
   std::array<Counter, 4> suspensions;  // by rotation::Reason, which starts at 1
-  std::array<Counter, 4> tokens;
   void Reset();
 };
 
@@ -63,8 +64,8 @@ extern const std::array<int64_t, kBuckets> kOverheadBounds;
 extern const std::array<int64_t, kBuckets> kUpstreamBounds;
 
 struct Histogram {
-  std::array<Counter, kBuckets + 1> counts;  // the last: over every bound
   Counter sum_ns;
+  std::array<Counter, kBuckets + 1> counts;  // the last: over every bound
   void Observe(const std::array<int64_t, kBuckets>& bounds, Duration value);
   void Reset();
 };
@@ -91,6 +92,8 @@ struct Lazy {
   }
 };
 
+inline constexpr size_t kLimits = static_cast<size_t>(Limit::kQueueWait) + 1;
+
 struct Shard {
   explicit Shard(SeriesNames& n) : names(n) {}
   SeriesCell& Cell(table::SeriesId series) { return series_cells.At(series).Get(); }
@@ -100,12 +103,13 @@ struct Shard {
   Chunked<Lazy<SeriesCell>> series_cells;
   Chunked<Lazy<GroupCell>> group_cells;
   CodeCounts unmatched;
-  std::array<Counter, 8> limits;
+  std::array<Counter, kLimits> limits;
   std::array<Counter, 2> usage_skipped;
   OneWriter<int64_t> open_requests;
   OneWriter<int64_t> open_connections;
   OneWriter<int64_t> upstream_connections;
   OneWriter<int64_t> held_body_bytes;
+  OneWriter<int64_t> queue_wait_ns;
 };
 
 }  // namespace rota::observe

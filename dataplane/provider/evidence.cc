@@ -343,8 +343,7 @@ void AnswerHeaders::Add(std::string_view name, std::string_view value) {
 }
 
 AnswerHeaders::Bucket* AnswerHeaders::FindBucket(std::string_view name, bool is_anthropic) {
-  for (size_t i = 0; i < bucket_count_; ++i) {
-    Bucket& bucket = buckets_[i];
+  for (Bucket& bucket : buckets_) {
     if (bucket.is_anthropic == is_anthropic && bucket.name.size() == name.size() &&
         std::equal(name.begin(), name.end(), bucket.name.begin(), [](char a, char b) {
           return absl::ascii_tolower(static_cast<unsigned char>(a)) ==
@@ -353,12 +352,11 @@ AnswerHeaders::Bucket* AnswerHeaders::FindBucket(std::string_view name, bool is_
       return &bucket;
     }
   }
-  if (bucket_count_ == kMaxBuckets) {
+  if (buckets_.size() == kMaxBuckets) {
     return nullptr;
   }
-  Bucket& bucket = buckets_[bucket_count_++];
-  bucket = Bucket{name, is_anthropic, std::nullopt, std::nullopt, std::nullopt};
-  return &bucket;
+  buckets_.push_back({name, is_anthropic, std::nullopt, std::nullopt, std::nullopt});
+  return &buckets_.back();
 }
 
 bool NeedsBody(Dialect dialect, int status) {
@@ -374,13 +372,16 @@ bool NeedsBody(Dialect dialect, int status) {
   }
 }
 
+bool SaysNothing(int status, const AnswerHeaders& headers) {
+  return status >= 200 && status <= 299 && !HasExhausted(headers, /*is_error=*/false);
+}
+
 Evidence Judge(Dialect dialect, int status, const AnswerHeaders& headers, std::string_view body,
                WallTime now) {
+  if (SaysNothing(status, headers)) {
+    return {};
+  }
   if (status >= 200 && status <= 299) {
-    // The usual answer costs a look at the buckets and nothing else.
-    if (headers.buckets().empty() || !HasExhausted(headers, /*is_error=*/false)) {
-      return {};
-    }
     body = {};
   }
   const ErrorBody error = NeedsBody(dialect, status) ? ReadErrorBody(body) : ErrorBody();

@@ -13,12 +13,12 @@
 // Pure and thread-safe. Whatever an upstream sends is bounded and never an error: what cannot be
 // read says nothing.
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
 #include "common/clock.h"
 
@@ -72,7 +72,7 @@ class AnswerHeaders {
     std::optional<std::string_view> reset;
     std::optional<std::string_view> status;
   };
-  absl::Span<const Bucket> buckets() const { return {buckets_.data(), bucket_count_}; }
+  absl::Span<const Bucket> buckets() const { return buckets_; }
   std::optional<std::string_view> retry_after() const { return retry_after_; }
   std::optional<std::string_view> retry_after_ms() const { return retry_after_ms_; }
   std::optional<std::string_view> amazon_error() const { return amazon_error_; }
@@ -81,8 +81,7 @@ class AnswerHeaders {
   Bucket* FindBucket(std::string_view name, bool is_anthropic);
 
   static constexpr size_t kMaxBuckets = 16;
-  std::array<Bucket, kMaxBuckets> buckets_;
-  size_t bucket_count_ = 0;
+  absl::InlinedVector<Bucket, 4> buckets_;  // as many as the usual providers have
   std::optional<std::string_view> retry_after_;
   std::optional<std::string_view> retry_after_ms_;
   std::optional<std::string_view> amazon_error_;
@@ -90,6 +89,9 @@ class AnswerHeaders {
 
 // Whether Judge wants the first bytes of the body. False for every success.
 bool NeedsBody(Dialect dialect, int status);
+
+// The usual success, which costs a look at the headers and nothing else: Judge would say kNone.
+bool SaysNothing(int status, const AnswerHeaders& headers);
 
 // `body`: its first bytes (as much as kMaxEvidenceBody), decoded from chunking; "" when it was not
 // needed. A body that is compressed or cut says nothing.

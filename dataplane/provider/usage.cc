@@ -278,7 +278,10 @@ bool Merge(const Counts& counts, Usage& usage) {
 
 }  // namespace
 
-bool MayHoldUsage(std::string_view json) { return json.find("\"usage") != std::string_view::npos; }
+bool MayHoldUsage(std::string_view json) {
+  static constexpr std::string_view kStart = "\"usage";
+  return memmem(json.data(), json.size(), kStart.data(), kStart.size()) != nullptr;
+}
 
 bool UpdateUsage(std::string_view json, Usage& usage) {
   const std::string_view text = LastUsageObject(json);

@@ -170,5 +170,32 @@ TEST_F(EngineInputTest, AnswersTooManyRequestsAndBodies) {
   EXPECT_EQ(Ask(poor.port(), ChatRequest("{}"))->status(), 200);
 }
 
+// Every event waits for longer than a nanosecond.
+TEST_F(EngineInputTest, RefusesATenthWhileEventsWaitTooLong) {
+  GatewayOptions options;
+  options.limits.queue_wait = std::chrono::nanoseconds(1);
+  TestGateway gateway(ChatApi({upstream_.port()}), options);
+  Wire wire(Connect(gateway.port()));
+  Reader reader(wire);
+  size_t served = 0;
+  std::optional<Message> answer;
+  const bool refused = Eventually([&] {
+    wire.Send(ChatRequest("{}"));
+    answer = reader.ReadMessage(true);
+    served += answer.has_value() && answer->status() == 200 ? 1 : 0;
+    return !answer.has_value() || answer->status() != 200;
+  });
+
+  ASSERT_TRUE(refused && answer.has_value());
+  EXPECT_EQ(answer->status(), 503);
+  EXPECT_EQ(answer->Field("x-rota-error"), "overloaded");
+  EXPECT_EQ(answer->Field("retry-after"), "1");
+  EXPECT_GE(served, 9u);
+  EXPECT_EQ(gateway.Metric("rota_limits_reached_total", "limit=queue_wait"), 1);
+  // The connection stays, and what comes next is served.
+  wire.Send(ChatRequest("{}"));
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 200);
+}
+
 }  // namespace
 }  // namespace rota::engine::testing

@@ -1,8 +1,9 @@
 """Three times what can be served, open loop, over 4,000 connections. There are two ways to have too much. "limit": more
 open requests than `--max-requests-per-thread` allows; the upstream takes 50 ms, the data plane allows 200 at once.
 "cpu": more than the core can do; the proxy shares its core with three busy loops, so that one load generator on the
-other core can offer three times as much. Goodput is what was answered with 200; it is held against the best of a closed
-loop on the same processes."""
+other core can offer three times as much. There a data plane refuses a tenth of what it reads, because a refusal costs
+nearly half of an answer (docs/reference/limits.md), and the rest waits its turn. Goodput is what was answered with 200;
+it is held against the best of a closed loop on the same processes."""
 import sys
 import time
 
@@ -102,6 +103,10 @@ def rows(found, _options):
             f"{TIMES}x of what the core can do: goodput", f">= {GOODPUT_BAR:.0%} of the best, memory flat",
             {name: f"{value['goodput'] / value['best']:.0%}" for name, value in beside.items()},
             is_good(beside["rota"]) and is_flat(beside["rota"])))
+        ours = beside["rota"]
+        made.append(Row("... refusals", "some, 503 with Retry-After", {
+            "rota": f"{ours['refused']} of 503, {ours['with_retry_after']} of {ours['refusals_counted']} with it"},
+            ours["refused"] > 0 and ours["with_retry_after"] == ours["refusals_counted"]))
     return made
 
 
