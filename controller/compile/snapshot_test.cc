@@ -78,16 +78,16 @@ TEST(ResourceSetTest, EqualsAMapAfterRandomChangesAndNamesEachDifference) {
     ASSERT_EQ(set.Hash(), fresh.Hash());
     ASSERT_TRUE(set == fresh);
     std::map<ResourceKey, ResourceBodyPtr> replayed = old;
-    ResourceSet::Compare(before, set,
-                         [&replayed](const ResourceSet::Entry* gone, const ResourceSet::Entry* come) {
-                           if (gone != nullptr) {
-                             EXPECT_EQ(replayed.at(gone->first), gone->second);
-                             replayed.erase(gone->first);
-                           }
-                           if (come != nullptr) {
-                             replayed.insert(*come);
-                           }
-                         });
+    ResourceSet::Compare(
+        before, set, [&replayed](const ResourceSet::Entry* gone, const ResourceSet::Entry* come) {
+          if (gone != nullptr) {
+            EXPECT_EQ(replayed.at(gone->first), gone->second);
+            replayed.erase(gone->first);
+          }
+          if (come != nullptr) {
+            replayed.insert(*come);
+          }
+        });
     ASSERT_EQ(replayed, expected);
   }
 }

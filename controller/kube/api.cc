@@ -160,9 +160,13 @@ absl::Status KubeApi::Watch(const Scope& scope, const WatchOptions& options,
 }
 
 absl::StatusOr<json> KubeApi::Get(const Resource& resource, const std::string& ns,
-                                  const std::string& name, std::stop_token stop) const {
+                                  const std::string& name, std::stop_token stop,
+                                  const std::string& not_older_than) const {
   HttpRequest request;
   request.target = PathOf(resource, ns, name);
+  if (!not_older_than.empty()) {
+    absl::StrAppend(&request.target, "?resourceVersion=", UrlEncode(not_older_than));
+  }
   request.headers.emplace_back("Accept", "application/json");
   return Exchange(std::move(request), absl::StrCat("get ", resource.ToString(), " ", ns, "/", name),
                   stop);

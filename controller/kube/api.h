@@ -69,8 +69,11 @@ class KubeApi {
                      const std::function<void()>& on_open, const WatchStream::Receiver& on_event,
                      std::stop_token stop) const;
 
+  // The newest state. With `not_older_than` (a resourceVersion that was seen) the server may answer
+  // from its memory, if that is as new: a fraction of the cost of asking etcd.
   absl::StatusOr<nlohmann::json> Get(const Resource& resource, const std::string& ns,
-                                     const std::string& name, std::stop_token stop) const;
+                                     const std::string& name, std::stop_token stop,
+                                     const std::string& not_older_than = "") const;
 
   // Server-side apply of `status` with force, as `field_manager`: our fields become exactly these.
   // Returns the object. A namesake that was created since takes the status as well (the server does

@@ -184,6 +184,7 @@ void KubeSecrets::Read(std::stop_token stop) {
 
 void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop) {
   std::set<std::string> keys;
+  std::string version;
   {
     std::lock_guard guard(mutex_);
     const auto found = wanted_.find(name);
@@ -192,6 +193,7 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
       return;
     }
     const Wanted& wanted = found->second;
+    version = wanted.watched_version;
     if (wanted.told.present && wanted.known && wanted.told.keys == wanted.keys &&
         wanted.watched_version == wanted.told.resource_version) {
       queue_.Done(name);  // the first read was faster than the watch that asked for another
@@ -199,7 +201,7 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
     }
     keys = wanted.keys;
   }
-  absl::StatusOr<json> object = api_.Get(SecretResource(), name.ns, name.name, stop);
+  absl::StatusOr<json> object = api_.Get(SecretResource(), name.ns, name.name, stop, version);
   if (stop.stop_requested()) {
     queue_.Done(name);
     return;

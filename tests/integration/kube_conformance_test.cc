@@ -293,6 +293,18 @@ TEST_P(KubeConformanceTest, WhatIsNotThereIsANotFoundStatus) {
   EXPECT_EQ(ErrorOf(list).http_code, 404) << list;
 }
 
+TEST_P(KubeConformanceTest, AGetNotOlderThanAVersionSeesThatVersion) {
+  json widget = Create(Widgets(), Widget("a", 1));
+  for (int size = 2; size < 20; ++size) {
+    widget["spec"]["size"] = size;
+    widget = Replace(Widgets(), widget);
+    const auto seen = api().Get(Widgets(), "default", "a", {},
+                                widget["metadata"]["resourceVersion"].get<std::string>());
+    ASSERT_TRUE(seen.ok()) << seen.status();
+    EXPECT_EQ((*seen)["spec"]["size"], size);
+  }
+}
+
 TEST_P(KubeConformanceTest, AWrongTokenIsUnauthorized) {
   kube::ClientConfig config = Servers::Config(GetParam());
   config.token = SecretString("wrong");
