@@ -1,8 +1,10 @@
-import pathlib
 import os
+import pathlib
+import re
 
 import pytest
 
+from harness import kube
 from harness.process import BIN, STARTED
 from harness.stack import World
 
@@ -37,6 +39,21 @@ def module_world(tmp_path_factory, request):
     world = World(tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2]))
     yield world
     world.close()
+
+
+@pytest.fixture(scope="session")
+def server():
+    with kube.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def kubectl(server, tmp_path, request):
+    """kubectl in a namespace of this test's own."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
+    namespace = f"{name}-{os.urandom(3).hex()}"
+    kube.Kubectl(server, tmp_path)("create", "namespace", namespace)
+    return kube.Kubectl(server, tmp_path, namespace)
 
 
 @pytest.hookimpl(hookwrapper=True)

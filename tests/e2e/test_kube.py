@@ -1,40 +1,17 @@
 """Served from a genuine Kubernetes API server, with kubectl."""
 import json
-import os
 import pathlib
-import re
 
 import pytest
 
 from conftest import LONG, shared_file
-from harness import http, kube, seed
+from harness import http, seed
 from harness.checks import check_key_rotation
 from harness.stack import KEY, Controller, api
 from harness.process import run
 from harness.wait import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def server():
-    if kube.binaries() is None:
-        pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
-    server = kube.Server()
-    try:
-        server.install_definitions()
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture
-def kubectl(server, tmp_path, request):
-    """kubectl in a namespace of this test's own."""
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:40].strip("-")
-    namespace = f"{name}-{os.urandom(3).hex()}"
-    kube.Kubectl(server, tmp_path)("create", "namespace", namespace)
-    return kube.Kubectl(server, tmp_path, namespace)
 
 
 @pytest.fixture

@@ -24,14 +24,8 @@ KEY_LIMIT = 2.0  # seconds in which a changed key is in use everywhere
 @pytest.fixture(scope="module")
 def server():
     """One of our own: it is killed."""
-    if kube.binaries() is None:
-        pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
-    server = kube.Server()
-    try:
-        server.install_definitions()
+    with kube.running_server() as server:
         yield server
-    finally:
-        server.close()
 
 
 def resource():

@@ -1,5 +1,6 @@
 """A genuine kube-apiserver with etcd, and kubectl, from ROTA_KUBE_BINARIES."""
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -9,6 +10,8 @@ import ssl
 import subprocess
 import tempfile
 import urllib.request
+
+import pytest
 
 from harness.certificates import Authority, openssl
 from harness.process import Program, clean_environment
@@ -55,13 +58,35 @@ class Server:
         openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.account_key)
         self.tokens = self.folder / "tokens.csv"
         self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        self.audit_log = self.folder / "audit.log"
+        self.audit_policy = self.folder / "audit-policy.json"
+        self.audit_policy.write_text(json.dumps({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
+            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]}))
 
-    def _kubeconfig(self):
+    def refusals(self):
+        """What was forbidden to ServiceAccounts: {(namespace of the account, verb, resource)}."""
+        found = set()
+        for line in self.audit_log.read_text().splitlines() if self.audit_log.exists() else []:
+            event = json.loads(line)
+            if event.get("responseStatus", {}).get("code") == 403:
+                what = event["objectRef"]
+                resource = "/".join(part for part in (what["resource"], what.get("subresource")) if part)
+                found.add((event["user"]["username"].split(":")[2], event["verb"], resource))
+        return found
+
+    def kubeconfig_of(self, token, folder):
+        """A kubeconfig file for the holder of that token."""
+        file = pathlib.Path(folder) / "kubeconfig"
+        file.write_text(json.dumps(self._kubeconfig(token)))
+        return file
+
+    def _kubeconfig(self, token=TOKEN):
         return {"apiVersion": "v1", "kind": "Config", "current-context": "e2e",
                 "clusters": [{"name": "e2e", "cluster": {
                     "server": f"https://127.0.0.1:{self.port}",
                     "certificate-authority-data": base64.b64encode(self.authority.ca.read_bytes()).decode()}}],
-                "users": [{"name": "admin", "user": {"token": TOKEN}}],
+                "users": [{"name": "admin", "user": {"token": token}}],
                 "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "admin"}}]}
 
     def _start_etcd(self):
@@ -86,6 +111,7 @@ class Server:
             f"--service-account-key-file={self.account_key}",
             f"--service-account-signing-key-file={self.account_key}", f"--token-auth-file={self.tokens}",
             "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--allow-privileged=true",
+            f"--audit-policy-file={self.audit_policy}", f"--audit-log-path={self.audit_log}",
             "--profiling=false", "--shutdown-watch-termination-grace-period=1s",
         ], self.folder, ports_file=False)
         self.wait_ready()
@@ -128,14 +154,28 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def running_server():
+    """A server that knows our custom resources. Skips the test where there are no binaries."""
+    if binaries() is None:
+        pytest.skip("ROTA_KUBE_BINARIES is not set: export ROTA_KUBE_BINARIES=$(scripts/kube-binaries)")
+    server = Server()
+    try:
+        server.install_definitions()
+        yield server
+    finally:
+        server.close()
+
+
 class Kubectl:
-    """kubectl in one namespace, with a discovery cache of its own."""
+    """kubectl in one namespace (None: in those that the objects name), with a discovery cache of its own."""
 
     def __init__(self, server, folder, namespace="default"):
         self.server = server
         self.namespace = namespace
         self._base = [str(server.bin / "kubectl"), "--kubeconfig", str(server.kubeconfig),
-                      "--cache-dir", str(pathlib.Path(folder) / "kubectl-cache"), "--namespace", namespace]
+                      "--cache-dir", str(pathlib.Path(folder) / "kubectl-cache"),
+                      *(["--namespace", namespace] if namespace else [])]
 
     def run(self, *arguments, stdin=None):
         """The finished process, whatever its exit code."""

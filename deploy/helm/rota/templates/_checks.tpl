@@ -1,0 +1,28 @@
+{{/* What a schema cannot say about values that depend on each other. */}}
+{{- define "rota.check" -}}
+{{- $controller := .Values.controller.enabled -}}
+{{- $dataplane := .Values.dataplane -}}
+{{- if not (or $controller $dataplane.enabled) -}}
+{{- fail "controller.enabled and dataplane.enabled are both false: nothing would be installed. Enable one of them." -}}
+{{- end -}}
+{{- if $dataplane.enabled -}}
+{{- if and (not $controller) (not $dataplane.controllers) -}}
+{{- fail "controller.enabled is false: say where the controllers are (dataplane.controllers: [HOST:PORT])." -}}
+{{- end -}}
+{{- if and $controller $dataplane.controllers -}}
+{{- fail "dataplane.controllers is for releases with controller.enabled: false; this one's data planes use its own controllers. Remove one of the two." -}}
+{{- end -}}
+{{- if not (or $dataplane.http.enabled $dataplane.https.enabled) -}}
+{{- fail "the data planes would listen nowhere: enable dataplane.http or dataplane.https." -}}
+{{- end -}}
+{{- if and $dataplane.https.enabled (not $dataplane.https.secretName) -}}
+{{- fail "dataplane.https.enabled needs a certificate: name its Secret of type kubernetes.io/tls in dataplane.https.secretName." -}}
+{{- end -}}
+{{- if gt (int $dataplane.autoscaling.minReplicas) (int $dataplane.autoscaling.maxReplicas) -}}
+{{- fail (printf "dataplane.autoscaling.minReplicas (%d) is more than maxReplicas (%d)." (int $dataplane.autoscaling.minReplicas) (int $dataplane.autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and $dataplane.autoscaling.enabled (not (dig "requests" "cpu" "" $dataplane.resources)) -}}
+{{- fail "dataplane.autoscaling by CPU needs dataplane.resources.requests.cpu: the target is a percentage of it." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

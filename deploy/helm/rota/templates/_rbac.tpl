@@ -1,0 +1,66 @@
+{{- define "rota.rules.apis" -}}
+- apiGroups: [gateway.rota.dev]
+  resources: [apis]
+  verbs: [get, list, watch]
+- apiGroups: [gateway.rota.dev]
+  resources: [apis/status]
+  verbs: [patch]
+{{- end -}}
+
+{{- define "rota.rules.secrets" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
+{{- end -}}
+
+{{/* (dict "part" PART "name" NAME-OF-THE-RULES "namespaces" LIST): roles and their bindings; an empty list is the cluster. */}}
+{{- define "rota.grant" -}}
+{{- $root := .part.root }}
+{{- $role := printf "%s-%s" (include "rota.controller" $root) .name }}
+{{- if .namespaces }}
+{{- range .namespaces }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $role }}
+  namespace: {{ . }}
+  labels:
+    {{- include "rota.labels" $.part | nindent 4 }}
+rules:
+  {{- include (printf "rota.rules.%s" $.name) $root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $role }}
+  namespace: {{ . }}
+  labels:
+    {{- include "rota.labels" $.part | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $role }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ include "rota.serviceAccount" $.part }}, namespace: {{ $root.Release.Namespace }}}
+{{- end }}
+{{- else }}
+{{- $role = printf "%s-%s" $root.Release.Namespace $role }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $role }}
+  labels:
+    {{- include "rota.labels" .part | nindent 4 }}
+rules:
+  {{- include (printf "rota.rules.%s" .name) $root | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ $role }}
+  labels:
+    {{- include "rota.labels" .part | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $role }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ include "rota.serviceAccount" .part }}, namespace: {{ $root.Release.Namespace }}}
+{{- end }}
+{{- end -}}
