@@ -5,8 +5,11 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
+#include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/file.h"
 #include "common/pem.h"
 #include "common/status_macros.h"
 
@@ -15,8 +18,54 @@ namespace {
 
 // What may be under way on one stream: 20 MiB/s over a road of 50 ms.
 constexpr int kStreamWindowBytes = 1 << 20;
+constexpr size_t kMaxTokenBytes = 16 << 10;
+
+// gRPC adds what it says to a call's metadata, and refuses to do so without TLS.
+class TokenOfFile final : public grpc::MetadataCredentialsPlugin {
+ public:
+  explicit TokenOfFile(NamedFile token) : token_(std::move(token)) {}
+  bool IsBlocking() const override { return false; }  // a small file
+  const char* GetType() const override { return "token-file"; }
+  grpc::string DebugString() override { return "TokenOfFile(" + token_.file + ")"; }
+  grpc::Status GetMetadata(grpc::string_ref, grpc::string_ref, const grpc::AuthContext&,
+                           std::multimap<grpc::string, grpc::string>* metadata) override {
+    const absl::StatusOr<SecretString> token = ReadToken(token_);
+    if (!token.ok()) {
+      return {grpc::StatusCode::UNAVAILABLE, std::string(token.status().message())};
+    }
+    metadata->emplace("authorization", "Bearer " + std::string(token->Reveal()));
+    return grpc::Status::OK;
+  }
+
+ private:
+  const NamedFile token_;
+};
+
+std::shared_ptr<grpc::ChannelCredentials> WithToken(
+    std::shared_ptr<grpc::ChannelCredentials> channel, const NamedFile& token) {
+  if (token.file.empty()) {
+    return channel;
+  }
+  return grpc::CompositeChannelCredentials(
+      channel, grpc::MetadataCredentialsFromPlugin(std::make_unique<TokenOfFile>(token)));
+}
 
 }  // namespace
+
+absl::StatusOr<SecretString> ReadToken(const NamedFile& token) {
+  absl::StatusOr<std::string> content = ReadFile(token.file, kMaxTokenBytes);
+  if (!content.ok()) {
+    return absl::Status(content.status().code(),
+                        absl::StrCat(token.option, ": ", content.status().message()));
+  }
+  absl::StripAsciiWhitespace(&*content);
+  SecretString line(*content);
+  WipeString(*content);
+  if (line.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(token.option, ": '", token.file, "' is empty"));
+  }
+  return line;
+}
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeClientCredentials(
     const ClientTls& tls) {
@@ -32,6 +81,9 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeClientCredentials(
   if (!tls.ca.file.empty()) {
     RETURN_IF_ERROR(CheckPem(tls.ca.option, tls.ca.file, "BEGIN CERTIFICATE"));
   }
+  if (!tls.token.file.empty()) {
+    RETURN_IF_ERROR(ReadToken(tls.token).status());
+  }
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(tls.refresh).count();
   grpc::experimental::TlsChannelCredentialsOptions options;
   options.set_certificate_provider(
@@ -44,7 +96,16 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeClientCredentials(
   if (identity) {
     options.watch_identity_key_cert_pairs();
   }
-  return grpc::experimental::TlsCredentials(options);
+  return WithToken(grpc::experimental::TlsCredentials(options), tls.token);
+}
+
+std::shared_ptr<grpc::ChannelCredentials> MakeTokenCredentials(const std::string& roots,
+                                                               const NamedFile& token) {
+  grpc::experimental::TlsChannelCredentialsOptions options;
+  options.set_certificate_provider(
+      std::make_shared<grpc::experimental::StaticDataCertificateProvider>(roots));
+  options.watch_root_certs();
+  return WithToken(grpc::experimental::TlsCredentials(options), token);
 }
 
 grpc::ChannelArguments ClientChannelArguments(int max_receive_bytes) {

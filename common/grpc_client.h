@@ -18,6 +18,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "common/secret.h"
 #include "common/stream_events.h"
 
 namespace rota {
@@ -33,14 +34,26 @@ struct ClientTls {
   NamedFile certificate;
   NamedFile key;
   NamedFile ca;
+  // Shown as `authorization: Bearer ..` with every call, read again for each.
+  NamedFile token;
   Duration refresh = std::chrono::seconds(10);
 
-  bool empty() const { return certificate.file.empty() && key.file.empty() && ca.file.empty(); }
+  // Plaintext: nothing of it is given. A token alone is not plaintext: it never travels on that.
+  bool empty() const {
+    return certificate.file.empty() && key.file.empty() && ca.file.empty() && token.file.empty();
+  }
 };
 
 // REQUIRES: !tls.empty(). The error names the option or file at fault. Thread-safe.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeClientCredentials(
     const ClientTls& tls);
+// TLS that trusts what `roots` (PEM) says, and shows the token of that file. Thread-safe.
+std::shared_ptr<grpc::ChannelCredentials> MakeTokenCredentials(const std::string& roots,
+                                                               const NamedFile& token);
+
+// The one line of a token file, without white space around it. The error names the file.
+// Thread-safe.
+absl::StatusOr<SecretString> ReadToken(const NamedFile& token);
 
 // Keepalive, no proxy, and a connection of its own for every channel. Thread-safe.
 grpc::ChannelArguments ClientChannelArguments(int max_receive_bytes);

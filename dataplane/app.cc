@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<sync::SyncTransport>> TransportOf(const Flags& fl
   options.tls_cert = flags.sync_tls_certificate;
   options.tls_key = flags.sync_tls_key;
   options.tls_ca = flags.sync_tls_ca;
+  options.token_file = flags.token_file;
   options.insecure = flags.insecure;
   return sync::MakeGrpcTransport(options);
 }

@@ -35,7 +35,13 @@ void DeclareConfiguration(CLI::App& app, Flags& flags) {
   app.add_option("--sync-tls-key", flags.sync_tls_key, "Its key (PEM)")
       ->type_name("FILE")
       ->group(group);
-  app.add_option("--sync-tls-ca", flags.sync_tls_ca, "CA of the controller's certificate (PEM)")
+  app.add_option("--sync-tls-ca", flags.sync_tls_ca,
+                 "CA of the controller's certificate (PEM; re-read when it changes)")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_option("--token-file", flags.token_file,
+                 "ServiceAccount token of audience rota-sync that is shown to the controller; "
+                 "re-read for every connection")
       ->type_name("FILE")
       ->group(group);
   app.add_flag("--insecure", flags.insecure,
@@ -165,6 +171,10 @@ absl::Status CheckFlags(const Flags& flags) {
   if (flags.sync_tls_certificate.empty() != flags.sync_tls_key.empty()) {
     return absl::InvalidArgumentError(
         "--sync-tls-cert and --sync-tls-key go together: give both or none");
+  }
+  if (!flags.token_file.empty() && flags.sync_tls_ca.empty()) {
+    return absl::InvalidArgumentError(
+        "--token-file is shown to a controller that is known only: give --sync-tls-ca");
   }
   if (!flags.state_key_file.empty() && flags.state_dir.empty()) {
     return absl::InvalidArgumentError(

@@ -23,6 +23,7 @@ struct Flags {
   std::string sync_tls_certificate;
   std::string sync_tls_key;
   std::string sync_tls_ca;
+  std::string token_file;
   bool insecure = false;
 
   // Listeners.

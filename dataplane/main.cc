@@ -16,11 +16,12 @@ namespace {
 constexpr int kUsageError = 2;
 constexpr int kStartError = 1;
 
-// A pod's host name is its name; the process id tells several on one machine apart.
-std::string DefaultNode() {
+// A pod's host name is its name, which is what its token is checked against; elsewhere the process
+// id tells several on one machine apart.
+std::string DefaultNode(const rota::dataplane::Flags& flags) {
   char name[256] = "rota";
   gethostname(name, sizeof name - 1);
-  return absl::StrCat(name, "-", getpid());
+  return flags.token_file.empty() ? absl::StrCat(name, "-", getpid()) : name;
 }
 
 int Fail(const absl::Status& status, int exit_code) {
@@ -47,7 +48,7 @@ int main(int argc, char** argv) {
     return Fail(status, kUsageError);
   }
   if (flags.node.empty()) {
-    flags.node = DefaultNode();
+    flags.node = DefaultNode(flags);
   }
   rota::SignalWaiter signals;
   rota::ForbidCoreDumps();

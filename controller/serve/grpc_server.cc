@@ -7,12 +7,14 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include <algorithm>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "common/pem.h"
 #include "common/status_macros.h"
+#include "controller/serve/issued_credentials.h"
 #include "rota/sync/v1/sync.grpc.pb.h"
 
 namespace rota::serve {
@@ -37,20 +39,29 @@ PeerIdentity IdentityOf(const grpc::CallbackServerContext& context) {
   return peer;
 }
 
+// The bytes of the call's `authorization`; "" when there is none.
+SecretString AuthorizationOf(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find("authorization");
+  return found == context.client_metadata().end()
+             ? SecretString()
+             : SecretString(std::string_view(found->second.data(), found->second.size()));
+}
+
 // One stream of a service that accepts streams (SyncService, PeerExchange). Owns itself; gone after
-// OnDone.
+// OnDone, which gRPC holds back until Finish.
 template <typename Service, typename In, typename Out>
 class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public OutgoingStream<Out> {
  public:
-  StreamReactor(Service& service, grpc::CallbackServerContext& context) : context_(context) {
-    absl::StatusOr<std::shared_ptr<typename Service::Connection>> connection =
-        service.Accept(*this, IdentityOf(context));
-    if (!connection.ok()) {
-      Reactor::Finish(ToGrpc(connection.status()));
+  StreamReactor(Service& service, Authenticator* authenticator,
+                grpc::CallbackServerContext& context)
+      : service_(service), context_(context) {
+    if (authenticator == nullptr) {
+      Begin(IdentityOf(context));
       return;
     }
-    connection_ = std::move(*connection);
-    this->StartRead(&incoming_);
+    authenticator->Authenticate(
+        IdentityOf(context), AuthorizationOf(context),
+        [this](absl::StatusOr<PeerIdentity> peer) { Begin(std::move(peer)); });
   }
 
   void StartWrite(Out message) override {
@@ -74,8 +85,14 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
     connection_->OnWriteDone(ok);
   }
   void OnCancel() override {
-    if (connection_ != nullptr) {
-      connection_->OnPeerClosed();
+    std::shared_ptr<typename Service::Connection> connection;
+    {
+      std::lock_guard guard(mutex_);
+      cancelled_ = true;
+      connection = connection_;
+    }
+    if (connection != nullptr) {
+      connection->OnPeerClosed();
     }
   }
   void OnDone() override {
@@ -88,38 +105,75 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
  private:
   using Reactor = grpc::ServerBidiReactor<In, Out>;
 
+  void Begin(absl::StatusOr<PeerIdentity> peer) {
+    if (!peer.ok()) {
+      Reactor::Finish(ToGrpc(peer.status()));  // may delete this
+      return;
+    }
+    absl::StatusOr<std::shared_ptr<typename Service::Connection>> connection =
+        service_.Accept(*this, *std::move(peer));
+    if (!connection.ok()) {
+      Reactor::Finish(ToGrpc(connection.status()));
+      return;
+    }
+    bool cancelled = false;
+    {
+      std::lock_guard guard(mutex_);
+      connection_ = *connection;
+      cancelled = cancelled_;
+    }
+    if (cancelled) {  // while it was being authenticated
+      (*connection)->OnPeerClosed();
+      return;
+    }
+    this->StartRead(&incoming_);
+  }
+
+  Service& service_;
   grpc::CallbackServerContext& context_;
-  std::shared_ptr<typename Service::Connection> connection_;  // null: refused
+  std::mutex mutex_;
+  bool cancelled_ = false;
+  // Null: not authenticated yet, or refused. Set once, before the first read.
+  std::shared_ptr<typename Service::Connection> connection_;
   In incoming_;
   Out outgoing_;
 };
 
 class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {
  public:
-  explicit SnapshotServiceImpl(SyncService& service) : service_(service) {}
+  SnapshotServiceImpl(SyncService& service, Authenticator* authenticator)
+      : service_(service), authenticator_(authenticator) {}
   grpc::ServerBidiReactor<v1::ClientMessage, v1::ServerMessage>* Sync(
       grpc::CallbackServerContext* context) override {
-    return new StreamReactor<SyncService, v1::ClientMessage, v1::ServerMessage>(service_, *context);
+    return new StreamReactor<SyncService, v1::ClientMessage, v1::ServerMessage>(
+        service_, authenticator_, *context);
   }
 
  private:
   SyncService& service_;
+  Authenticator* const authenticator_;
 };
 
 class PeerServiceImpl final : public v1::PeerService::CallbackService {
  public:
-  explicit PeerServiceImpl(PeerExchange& exchange) : exchange_(exchange) {}
+  PeerServiceImpl(PeerExchange& exchange, Authenticator* authenticator)
+      : exchange_(exchange), authenticator_(authenticator) {}
   grpc::ServerBidiReactor<v1::PeerMessage, v1::PeerMessage>* Exchange(
       grpc::CallbackServerContext* context) override {
-    return new StreamReactor<PeerExchange, v1::PeerMessage, v1::PeerMessage>(exchange_, *context);
+    return new StreamReactor<PeerExchange, v1::PeerMessage, v1::PeerMessage>(
+        exchange_, authenticator_, *context);
   }
 
  private:
   PeerExchange& exchange_;
+  Authenticator* const authenticator_;
 };
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
     const GrpcServerOptions& options) {
+  if (options.issued != nullptr) {
+    return IssuedCredentials(*options.issued);
+  }
   const int given =
       !options.tls_cert.empty() + !options.tls_key.empty() + !options.tls_client_ca.empty();
   if (given == 0) {
@@ -157,12 +211,14 @@ int Milliseconds(Duration duration) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Impl(SyncService& sync_service, PeerExchange* exchange, Clock& server_clock)
-      : service(sync_service), clock(server_clock) {
+  Impl(const GrpcServerOptions& options, SyncService& sync_service, PeerExchange* exchange,
+       Clock& server_clock)
+      : service(sync_service, options.authenticator), clock(server_clock) {
     if (exchange != nullptr) {
-      peers.emplace(*exchange);
+      peers.emplace(*exchange, options.authenticator);
     }
   }
+  std::shared_ptr<grpc::ServerCredentials> credentials;  // outlive the server
   SnapshotServiceImpl service;
   std::optional<PeerServiceImpl> peers;
   Clock& clock;
@@ -175,12 +231,11 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
                                                               SyncService& service, Clock& clock,
                                                               PeerExchange* peers) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
-                   Credentials(options));
-  auto impl = std::make_unique<Impl>(service, peers, clock);
+  auto impl = std::make_unique<Impl>(options, service, peers, clock);
+  ASSIGN_OR_RETURN(impl->credentials, Credentials(options));
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.listen.ToString(), credentials, &port);
+  builder.AddListeningPort(options.listen.ToString(), impl->credentials, &port);
   builder.RegisterService(&impl->service);
   if (impl->peers.has_value()) {
     builder.RegisterService(&*impl->peers);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -120,15 +121,21 @@ class Resolver {
   std::jthread thread_;  // last: uses the rest
 };
 
+// The credentials for a connection that is made now; null: none can be made yet.
+using CredentialsSource = std::function<std::shared_ptr<grpc::ChannelCredentials>()>;
+
 class GrpcDialler final : public PeerDialler {
  public:
-  GrpcDialler(const PeerDiallerOptions& options,
-              std::shared_ptr<grpc::ChannelCredentials> credentials, Clock& clock)
+  GrpcDialler(const PeerDiallerOptions& options, CredentialsSource credentials, Clock& clock)
       : credentials_(std::move(credentials)),
         resolver_(options.peers, options.resolve_interval, clock) {}
   ~GrpcDialler() override { live_->AwaitNone(); }
 
   std::vector<PeerAddress> Addresses() override {
+    dialling_with_ = credentials_();
+    if (dialling_with_ == nullptr) {
+      return {};
+    }
     std::vector<PeerAddress> addresses = resolver_.addresses();
     // Pods come and go: channels to addresses that are gone go too, once no call uses them.
     std::erase_if(channels_, [&](const auto& entry) {
@@ -147,7 +154,7 @@ class GrpcDialler final : public PeerDialler {
     arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, address.name);
     const std::shared_ptr<v1::PeerService::Stub> stub =
         v1::PeerService::NewStub(channels_[address.address].Renew(
-            grpc::CreateCustomChannel(address.address, credentials_, arguments)));
+            grpc::CreateCustomChannel(address.address, dialling_with_, arguments)));
     auto stream = std::make_shared<DialledStream>(std::move(connection));
     stream->Start(
         std::make_shared<Call>([stub](grpc::ClientContext* context,
@@ -156,19 +163,39 @@ class GrpcDialler final : public PeerDialler {
   }
 
  private:
-  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  const CredentialsSource credentials_;
+  std::shared_ptr<grpc::ChannelCredentials> dialling_with_;  // as of the last look at the addresses
   const std::shared_ptr<LiveCalls> live_ = std::make_shared<LiveCalls>();
   Resolver resolver_;
   std::map<std::string, ChannelHolder> channels_;  // by address
 };
 
+// Made anew only when what is trusted has changed.
+CredentialsSource IssuedTrust(const PeerDiallerOptions& options) {
+  return [trust = options.trust, token = NamedFile{"--token-file", options.token_file},
+          trusted = std::string(),
+          credentials = std::shared_ptr<grpc::ChannelCredentials>()]() mutable {
+    if (std::string roots = trust(); roots != trusted) {
+      trusted = std::move(roots);
+      credentials = trusted.empty() ? nullptr : MakeTokenCredentials(trusted, token);
+    }
+    return credentials;
+  };
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOptions& options,
                                                              Clock& clock) {
+  if (options.trust) {
+    RETURN_IF_ERROR(ReadToken({"--token-file", options.token_file}).status());
+    return std::unique_ptr<PeerDialler>(
+        std::make_unique<GrpcDialler>(options, IssuedTrust(options), clock));
+  }
   const ClientTls tls = {.certificate = {"--tls-cert", options.tls_cert},
                          .key = {"--tls-key", options.tls_key},
                          .ca = {"--tls-client-ca", options.tls_client_ca},
+                         .token = {},
                          .refresh = options.certificate_refresh};
   std::shared_ptr<grpc::ChannelCredentials> credentials;
   if (tls.empty()) {
@@ -183,8 +210,8 @@ absl::StatusOr<std::unique_ptr<PeerDialler>> MakePeerDialler(const PeerDiallerOp
   } else {
     ASSIGN_OR_RETURN(credentials, MakeClientCredentials(tls));
   }
-  return std::unique_ptr<PeerDialler>(
-      std::make_unique<GrpcDialler>(options, std::move(credentials), clock));
+  return std::unique_ptr<PeerDialler>(std::make_unique<GrpcDialler>(
+      options, [credentials] { return credentials; }, clock));
 }
 
 }  // namespace rota::serve

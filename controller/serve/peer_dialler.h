@@ -3,9 +3,12 @@
 // PeerDialler over gRPC. A HOST that stands for several addresses (a headless Service) gives a
 // stream to each of them; the certificate has to be good for HOST all the same.
 //
-// Same TLS as the server's own: the certificate that data planes are shown is the client's
-// certificate here, and the CA of their certificates is the one that peers' are checked against.
+// Same TLS as the server's own. With files, the certificate that data planes are shown is the
+// client's certificate here, and the CA of their certificates is the one that peers' are checked
+// against. With issued certificates, peers are checked against what data planes trust, and this
+// replica shows a token of its own.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +26,10 @@ struct PeerDiallerOptions {
   std::string tls_key;
   std::string tls_client_ca;
   bool insecure = false;
+  // In place of the files: what is trusted (PEM) at the moment of each new connection; nothing is
+  // dialled while it is empty. Thread-safe.
+  std::function<std::string()> trust;
+  std::string token_file;  // --token-file; goes with `trust`
   Duration certificate_refresh = std::chrono::seconds(10);
   Duration resolve_interval = std::chrono::seconds(10);
 };

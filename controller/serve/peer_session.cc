@@ -1,9 +1,9 @@
 #include "controller/serve/peer_session.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
 
 namespace rota::serve {
 namespace {
@@ -78,13 +78,7 @@ absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effec
         "this controller serves gateway '", options_.gateway, "', not '",
         hello.gateway().substr(0, kMaxNameBytes), "': --peers must name replicas of one gateway"));
   }
-  // Whoever speaks here speaks for every data plane: a data plane's own certificate is not enough.
-  if (std::any_of(peer_.uris.begin(), peer_.uris.end(), [](const std::string& uri) {
-        return std::string_view(uri).starts_with("urn:rota:node:");
-      })) {
-    return absl::PermissionDeniedError(
-        "the certificate is bound to a data plane (urn:rota:node:*): it is not a controller's");
-  }
+  RETURN_IF_ERROR(CheckReplica(options_.access, peer_));
   replica_ = hello.replica();
   server_ = hello.server().substr(0, kMaxNameBytes);
   peer_data_planes_ = hello.status().data_planes();

@@ -14,9 +14,9 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/remote_clock.h"
+#include "controller/serve/access.h"
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/suspension_lane.h"
-#include "controller/serve/sync_session.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::serve {
@@ -35,6 +35,7 @@ struct PeerOptions {
   size_t max_links = 64;      // streams at once, both ways
   size_t max_addresses = 16;  // that are dialled; a fleet of replicas is 2 to 5
   size_t max_items = 4096;    // statements in one message
+  AccessRules access;
   Backoff::Random random = Backoff::SystemRandom();
 };
 

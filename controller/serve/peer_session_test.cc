@@ -99,10 +99,10 @@ TEST_F(PeerSessionTest, WhoIsNoReplicaOfThisGatewayIsRefused) {
   v1::PeerMessage elsewhere = Hello("other");
   elsewhere.mutable_hello()->set_gateway("other/gateway");
   EXPECT_THAT(std::string(Receive(elsewhere).message()), HasSubstr("other/gateway"));
-  Open(false, {"10.0.0.1:1", true, {"urn:rota:node:node-7"}});
+  Open(false, {"10.0.0.1:1", true, {"urn:rota:node:node-7"}, "", ""});
   EXPECT_EQ(Receive(Hello("other")).code(), absl::StatusCode::kPermissionDenied);
   EXPECT_FALSE(session_->introduced());
-  Open(false, {"10.0.0.1:1", true, {"urn:rota:gateway:default/rota"}});
+  Open(false, {"10.0.0.1:1", true, {"urn:rota:gateway:default/rota"}, "", ""});
   EXPECT_TRUE(Receive(Hello("other")).ok());
   EXPECT_EQ(Receive(Hello("other")).code(), absl::StatusCode::kInvalidArgument);
 }

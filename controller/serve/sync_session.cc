@@ -1,7 +1,6 @@
 #include "controller/serve/sync_session.h"
 
 #include <algorithm>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
@@ -31,21 +30,6 @@ bool ToProblem(const v1::Rejection& rejection, ResourceProblems& problems, size_
   problem.field = Cut(rejection.field(), kMaxNameBytes);
   problem.message = Cut(rejection.message(), kMaxMessageBytes);
   return true;
-}
-
-// The rest of the URI after `prefix` in the names that have it.
-std::vector<std::string> BoundTo(const PeerIdentity& peer, std::string_view prefix) {
-  std::vector<std::string> names;
-  for (const std::string& uri : peer.uris) {
-    if (uri.starts_with(prefix)) {
-      names.push_back(uri.substr(prefix.size()));
-    }
-  }
-  return names;
-}
-
-bool Allows(const std::vector<std::string>& names, const std::string& name) {
-  return names.empty() || std::find(names.begin(), names.end(), name) != names.end();
 }
 
 }  // namespace
@@ -97,20 +81,6 @@ absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicT
   return absl::OkStatus();
 }
 
-absl::Status SyncSession::Authorise(const v1::Hello& hello) const {
-  if (!Allows(BoundTo(peer_, "urn:rota:node:"), hello.node())) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "the client certificate is not for node '", hello.node(),
-        "': its names urn:rota:node:* say which; set --node or issue another certificate"));
-  }
-  if (!Allows(BoundTo(peer_, "urn:rota:gateway:"), hello.gateway())) {
-    return absl::PermissionDeniedError(absl::StrCat("the client certificate is not for gateway '",
-                                                    hello.gateway(),
-                                                    "': its names urn:rota:gateway:* say which"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
   if (registered_) {
     return absl::InvalidArgumentError("Hello came twice on one stream");
@@ -130,7 +100,7 @@ absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
                                                      " resources, the limit is ",
                                                      shared_.options.max_inventory));
   }
-  RETURN_IF_ERROR(Authorise(hello));
+  RETURN_IF_ERROR(CheckDataPlane(shared_.options.access, peer_, hello.gateway(), hello.node()));
   for (const v1::ResourceVersion& version : hello.inventory()) {
     if (!inventory_.emplace(FromProto(version.id()), version.hash()).second) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -20,6 +20,7 @@
 #include "common/clock.h"
 #include "common/published.h"
 #include "common/remote_clock.h"
+#include "controller/serve/access.h"
 #include "controller/serve/fleet.h"
 #include "controller/serve/place_book.h"
 #include "controller/serve/suspension_hub.h"
@@ -43,15 +44,7 @@ struct SessionOptions {
   size_t max_inventory = 200'000;
   size_t max_report_items = 4096;
   size_t max_problems = 10'000;  // rejections kept per data plane
-};
-
-// Who is at the other end, as the transport knows it.
-struct PeerIdentity {
-  std::string address;
-  bool authenticated = false;
-  // URI names of the client certificate. "urn:rota:node:NAME" and "urn:rota:gateway:NAMESPACE/NAME"
-  // bind the certificate to that node or gateway; without such a name it is good for any.
-  std::vector<std::string> uris;
+  AccessRules access;
 };
 
 // What a message means for others.
@@ -97,7 +90,6 @@ class SyncSession {
 
  private:
   absl::Status OnHello(const rota::sync::v1::Hello& hello, MonotonicTime now);
-  absl::Status Authorise(const rota::sync::v1::Hello& hello) const;
   absl::Status OnAck(const rota::sync::v1::Ack& ack, MonotonicTime now);
   absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent,
                         MonotonicTime now, SessionEffects& effects);

@@ -353,7 +353,7 @@ TEST_F(SyncSessionTest, AnAckBeforeTheCommitIsAnError) {
 
 TEST_F(SyncSessionTest, ACertificateThatNamesANodeOrGatewayIsGoodForThatOnly) {
   const auto try_with = [&](const std::vector<std::string>& uris) {
-    session_.emplace(1, PeerIdentity{"", true, uris},
+    session_.emplace(1, PeerIdentity{"", true, uris, "", ""},
                      SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
                      clock_.Now());
     return Receive(Hello("node-1")).code();

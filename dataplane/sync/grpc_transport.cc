@@ -73,6 +73,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(
   const ClientTls tls = {.certificate = {"--sync-tls-cert", options.tls_cert},
                          .key = {"--sync-tls-key", options.tls_key},
                          .ca = {"--sync-tls-ca", options.tls_ca},
+                         .token = {"--token-file", options.token_file},
                          .refresh = options.certificate_refresh};
   if (tls.empty()) {
     RETURN_IF_ERROR(CheckPlaintext(options));

@@ -21,6 +21,7 @@ struct GrpcTransportOptions {
   std::string tls_cert;
   std::string tls_key;
   std::string tls_ca;
+  std::string token_file;  // --token-file; needs a CA
   bool insecure = false;
   Duration certificate_refresh = std::chrono::seconds(10);
   int max_receive_bytes = 16 << 20;  // one chunk with one large resource
