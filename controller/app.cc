@@ -15,6 +15,7 @@
 #include "common/version.h"
 #include "controller/debug.h"
 #include "controller/fleet_view.h"
+#include "controller/issued_identity.h"
 #include "controller/kube_connection.h"
 #include "controller/kube_status_sink.h"
 #include "controller/metrics.h"
@@ -32,15 +33,17 @@ namespace {
 
 constexpr Duration kDrain = std::chrono::seconds(2);
 
-serve::ServiceOptions ServiceOptionsOf(const Flags& flags) {
+serve::ServiceOptions ServiceOptionsOf(const Flags& flags, const serve::AccessRules& access) {
   serve::ServiceOptions options;
+  options.session.access = access;
   options.session.gateway = flags.gateway;
   options.session.server = "rota-controller " + std::string(Version());
   return options;
 }
 
-serve::PeerOptions PeerOptionsOf(const Flags& flags) {
+serve::PeerOptions PeerOptionsOf(const Flags& flags, const serve::AccessRules& access) {
   serve::PeerOptions options;
+  options.access = access;
   options.replica = RandomHex(16);
   options.gateway = flags.gateway;
   options.server = "rota-controller " + std::string(Version());
@@ -58,11 +61,11 @@ compile::GatewaySettings GatewayOf(const Flags& flags) {
 
 // Members in the order in which they need each other; destroyed in reverse.
 struct App::State {
-  State(const Flags& flags, Clock& the_clock)
+  State(const Flags& flags, const serve::AccessRules& access, Clock& the_clock)
       : clock(the_clock),
         board(flags.gateway, flags.directory().has_value()),
-        service(ServiceOptionsOf(flags), snapshots, the_clock),
-        exchange(PeerOptionsOf(flags), service, the_clock) {}
+        service(ServiceOptionsOf(flags, access), snapshots, the_clock),
+        exchange(PeerOptionsOf(flags, access), service, the_clock) {}
 
   absl::Status OpenSource(const Flags& flags);
   void StartReconciler(const Flags& flags);
@@ -73,7 +76,8 @@ struct App::State {
   Clock& clock;
   Published<compile::Snapshot> snapshots;
   reconcile::StatusBoard board;
-  std::unique_ptr<KubeConnection> kube;  // null in directory mode
+  std::unique_ptr<KubeConnection> kube;      // null in directory mode
+  std::shared_ptr<IssuedIdentity> identity;  // null unless --tls-mode auto
   std::unique_ptr<source::KubeStatusWriter> status_writer;
   std::unique_ptr<KubeStatusSink> status_sink;
   std::unique_ptr<source::Source> source;
@@ -96,6 +100,9 @@ absl::Status App::State::OpenSource(const Flags& flags) {
   source = std::make_unique<source::KubeSource>(kube->api(), clock, std::move(options));
   status_writer = std::make_unique<source::KubeStatusWriter>(kube->api(), clock);
   status_sink = std::make_unique<KubeStatusSink>(*status_writer, flags.gateway);
+  if (flags.tls() == TlsMode::kAuto) {
+    ASSIGN_OR_RETURN(identity, IssuedIdentity::Start(flags, *kube, clock));
+  }
   return absl::OkStatus();
 }
 
@@ -126,6 +133,9 @@ absl::Status App::State::StartPeers(const Flags& flags) {
   options.tls_key = flags.tls_key;
   options.tls_client_ca = flags.tls_client_ca;
   options.insecure = flags.insecure;
+  if (identity != nullptr) {
+    identity->Use(options);
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<serve::PeerDialler> dialler,
                    serve::MakePeerDialler(options, clock));
   exchange.Start(std::move(dialler));
@@ -133,18 +143,25 @@ absl::Status App::State::StartPeers(const Flags& flags) {
 }
 
 absl::Status App::State::StartServers(const Flags& flags) {
-  ASSIGN_OR_RETURN(grpc, serve::GrpcServer::Start({.listen = *flags.listen,
-                                                   .tls_cert = flags.tls_certificate,
-                                                   .tls_key = flags.tls_key,
-                                                   .tls_client_ca = flags.tls_client_ca,
-                                                   .insecure = flags.insecure},
-                                                  service, clock, &exchange));
+  serve::GrpcServerOptions options = {.listen = *flags.listen,
+                                      .tls_cert = flags.tls_certificate,
+                                      .tls_key = flags.tls_key,
+                                      .tls_client_ca = flags.tls_client_ca,
+                                      .insecure = flags.insecure};
+  if (identity != nullptr) {
+    identity->Use(options);
+  }
+  ASSIGN_OR_RETURN(grpc, serve::GrpcServer::Start(options, service, clock, &exchange));
   RETURN_IF_ERROR(StartPeers(flags));
   AdminPages pages;
-  AddMetricsPage(pages,
-                 {std::make_shared<ProcessMetrics>(),
-                  std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source,
-                                                      status_writer.get(), snapshots, clock)});
+  std::vector<std::shared_ptr<const prometheus::Collectable>> collectables = {
+      std::make_shared<ProcessMetrics>(),
+      std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source,
+                                          status_writer.get(), snapshots, clock)};
+  if (identity != nullptr) {
+    collectables.push_back(identity);
+  }
+  AddMetricsPage(pages, std::move(collectables));
   AddHealthPages(pages, [this] { return NotReady(); });
   std::map<std::string, HostPort> addresses = {{"listen", grpc->address()}};
   if (flags.metrics) {
@@ -158,16 +175,21 @@ absl::Status App::State::StartServers(const Flags& flags) {
 }
 
 std::vector<std::string> App::State::NotReady() const {
-  if (reconciler->Stats().published) {
-    return {};
+  std::vector<std::string> reasons;
+  if (!reconciler->Stats().published) {
+    const source::SourceHealth health = source->Health();
+    reasons.push_back(health.last_error.empty() ? "waiting for the first snapshot"
+                                                : "no snapshot yet: " + health.last_error);
   }
-  const source::SourceHealth health = source->Health();
-  return {health.last_error.empty() ? "waiting for the first snapshot"
-                                    : "no snapshot yet: " + health.last_error};
+  if (identity != nullptr && !identity->NotReady().empty()) {
+    reasons.push_back(identity->NotReady());
+  }
+  return reasons;
 }
 
 absl::StatusOr<std::unique_ptr<App>> App::Start(const Flags& flags, Clock& clock) {
-  auto state = std::make_unique<State>(flags, clock);
+  ASSIGN_OR_RETURN(const serve::AccessRules access, AccessRulesOf(flags));
+  auto state = std::make_unique<State>(flags, access, clock);
   RETURN_IF_ERROR(state->OpenSource(flags));
   state->StartReconciler(flags);
   RETURN_IF_ERROR(state->StartServers(flags));
@@ -189,6 +211,9 @@ App::~App() {
     state_->status_writer->Stop();
   }
   state_->exchange.Stop();
+  if (state_->identity != nullptr) {
+    state_->identity->Stop();
+  }
   state_->grpc->Shutdown(kDrain);
 }
 

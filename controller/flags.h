@@ -8,9 +8,17 @@
 
 #include "absl/status/status.h"
 #include "common/address.h"
+#include "common/clock.h"
 #include "common/command_line.h"
 
 namespace rota::controller {
+
+// Of --listen.
+enum class TlsMode {
+  kPlaintext,
+  kFiles,  // certificates on both sides, from files
+  kAuto,   // issued by this installation itself; data planes show tokens
+};
 
 struct Flags {
   // Source.
@@ -25,6 +33,15 @@ struct Flags {
   std::string tls_key;
   std::string tls_client_ca;
   bool insecure = false;
+  std::string tls_mode;  // "auto", "files"; "": see tls()
+  std::vector<std::string> tls_dns_names;
+  std::string tls_namespace;  // "": the pod's own, or the kubeconfig's
+  std::string tls_objects = "rota";
+  Duration tls_ca_life = std::chrono::hours(365 * 24);
+  Duration tls_certificate_life = std::chrono::hours(7 * 24);
+  Duration tls_ca_overlap = std::chrono::hours(1);
+  std::vector<std::string> allow_service_accounts;  // GATEWAY=NAMESPACE/NAME
+  std::string token_file;
   std::optional<HostPort> admin = HostPort{"127.0.0.1", 9902};
   std::optional<HostPort> metrics;
   std::string ports_file;
@@ -41,6 +58,7 @@ struct Flags {
 
   // The directory of --source dir:PATH; nullopt for kube. REQUIRES: CheckFlags() was ok.
   std::optional<std::string> directory() const;
+  TlsMode tls() const;
 };
 
 // Declares every option of `flags` on `line`.

@@ -22,6 +22,9 @@ class KubeConnection {
   static absl::StatusOr<std::unique_ptr<KubeConnection>> Open(const std::string& kubeconfig,
                                                               const Clock& clock);
   const kube::KubeApi& api() const { return api_; }
+  kube::HttpTransport& transport() { return transport_; }
+  // The pod's, or the one that the kubeconfig says.
+  const std::string& default_namespace() const { return credentials_.config().default_namespace; }
 
  private:
   KubeConnection(kube::ClientConfig config, const Clock& clock);
