@@ -147,6 +147,24 @@ TEST_F(RequestMetricsTest, AnIdIsReusedOnlyAfterTheOldOneIsForgottenAndStartsAtZ
                         "code=\"200\"} 1\n"));
 }
 
+TEST_F(RequestMetricsTest, OneThatComesAndGoesAgainAndAgainIsForgottenAnHourAfterTheLastTime) {
+  const table::SeriesId id = metrics_.Intern(Labels("flaps"));
+  metrics_.loop(0).CountRequest(id, 200);
+  for (int i = 0; i < 100; ++i) {
+    metrics_.Retire({id});
+    clock_.Advance(RequestMetrics::kReuseAfter / 2);
+    ASSERT_EQ(metrics_.Intern(Labels("flaps")), id);
+  }
+  metrics_.Retire({id});
+  clock_.Advance(RequestMetrics::kReuseAfter - std::chrono::seconds(1));
+  metrics_.Retire({});
+  EXPECT_NE(metrics_.Intern(Labels("early")), id);
+  clock_.Advance(std::chrono::seconds(1));
+  metrics_.Retire({});
+  EXPECT_EQ(metrics_.Intern(Labels("late")), id);
+  EXPECT_NE(metrics_.Intern(Labels("later")), id);
+}
+
 TEST_F(RequestMetricsTest, SeriesIdZeroIsNeverHandedOut) {
   EXPECT_NE(metrics_.Intern(Labels("gpt-4o")), 0u);
   EXPECT_EQ(metrics_.LabelsOf(0).api, "(other)");

@@ -72,8 +72,10 @@ table::SeriesId SeriesNames::Intern(const table::SeriesLabels& labels) {
   std::lock_guard guard(mutex_);
   if (const std::optional<uint32_t> known = Find(labels)) {
     Series& series = series_[*known];
-    series.live = true;
-    series.removed_at = MonotonicTime{};  // the hour until reuse starts anew
+    if (!series.live) {
+      retired_.erase({series.removed_at, *known});  // the hour until reuse starts anew
+      series.live = true;
+    }
     return *known;
   }
   uint32_t id = static_cast<uint32_t>(series_.size());
@@ -111,17 +113,13 @@ SeriesNames::Freed SeriesNames::Retire(const std::vector<table::SeriesId>& gone,
     if (id != 0 && id < series_.size() && series_[id].live) {
       series_[id].live = false;
       series_[id].removed_at = now;
-      retired_.emplace_back(now, id);
+      retired_.emplace(now, id);
     }
   }
   Freed freed;
-  while (!retired_.empty() && now - retired_.front().first >= RequestMetrics::kReuseAfter) {
-    const auto [removed_at, id] = retired_.front();
-    retired_.pop_front();
-    const Series& series = series_[id];
-    if (!series.is_free() && !series.live && series.removed_at == removed_at) {
-      Free(id, freed);
-    }
+  while (!retired_.empty() && now - retired_.begin()->first >= RequestMetrics::kReuseAfter) {
+    Free(retired_.begin()->second, freed);
+    retired_.erase(retired_.begin());
   }
   return freed;
 }

@@ -10,6 +10,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -93,8 +94,8 @@ class SeriesNames {
   WordPool words_;
   AllSeries series_;
   absl::flat_hash_set<uint32_t, KeyHash, KeyEqual> ids_;
-  // In the order in which they went. One that has come back meanwhile has another time of its own.
-  std::deque<std::pair<MonotonicTime, uint32_t>> retired_;
+  // Those that have gone and not come back, by time: one entry per series at most.
+  std::set<std::pair<MonotonicTime, uint32_t>> retired_;
   std::vector<uint32_t> free_ids_;
   std::vector<Group> groups_;
   absl::flat_hash_map<GroupKey, uint32_t> group_ids_;

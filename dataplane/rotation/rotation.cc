@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "dataplane/rotation/order.h"
+#include "dataplane/rotation/leads.h"
+#include "dataplane/rotation/paced_order.h"
 #include "dataplane/rotation/pin.h"
 #include "dataplane/rotation/schedule.h"
 #include "dataplane/rotation/sequencer.h"
@@ -14,8 +15,9 @@ namespace {
 
 // Orders for tries after a failure that are remembered, one per set of targets left to try.
 constexpr size_t kMaxNextSchedules = 16;
-// How far ahead a member of a fleet may begin where the order is too long for a table.
-constexpr uint64_t kMaxStart = 256;
+// Parts of a long order that are ready beside the one in use: with two threads there is always one
+// that the other does not hold.
+constexpr size_t kSpareParts = 2;
 // A target's pace may be off by less than one pick either way, and its lead is one at most.
 constexpr int64_t kLeastLead = -kOnePick;
 constexpr int64_t kMostLead = 2 * kOnePick;
@@ -63,14 +65,15 @@ PickResult Rotation::PickFirst(MonotonicTime now) {
       Schedule* const schedule = pin.Protect(schedule_);
       if (schedule != nullptr &&
           schedule->IsCurrent(signal_->load(std::memory_order_acquire), now)) {
-        if (schedule->targets().any()) {
-          return {schedule->Next(), {}};
+        if (schedule->targets().none()) {
+          const MonotonicTime next_return = schedule->next_return();
+          return next_return == MonotonicTime::max() ? PickResult{}
+                                                     : PickResult{std::nullopt, {next_return}};
         }
-        const MonotonicTime next_return = schedule->next_return();
-        if (next_return == MonotonicTime::max()) {
-          return {};
+        std::optional<Pick> pick = schedule->Next();
+        if (pick.has_value()) {
+          return {pick, {}};
         }
-        return {std::nullopt, {next_return}};
       }
     }
     RefreshSchedule(now);
@@ -165,27 +168,29 @@ bool Rotation::SuspendForFailures(size_t target, MonotonicTime now, std::vector<
 
 std::vector<Rotation::TargetState> Rotation::Inspect(MonotonicTime now) const {
   std::lock_guard guard(mutex_);
+  std::vector<uint64_t> first_picks = settled_picks_;
+  for (const std::unique_ptr<Schedule>& schedule : retired_) {
+    schedule->CountPicks(first_picks);
+  }
+  if (const Schedule* schedule = schedule_.load(std::memory_order_acquire)) {
+    schedule->CountPicks(first_picks);
+  }
   std::vector<TargetState> states(records_.size());
   for (size_t i = 0; i < states.size(); ++i) {
-    states[i].first_picks = settled_picks_[i];
+    states[i].first_picks = first_picks[i];
     const std::shared_ptr<TargetRecord> record = book_->Find(spec_.targets[i].id);
     if (record != nullptr) {
       states[i].consecutive_failures = record->failures();
       states[i].suspension = book_->ActiveOf(*record, now);
     }
   }
-  const auto add = [&states](const Schedule& schedule) {
-    for (const Schedule::Share& share : schedule.MeasureProgress().shares) {
-      states[share.target].first_picks += share.picks;
-    }
-  };
-  for (const std::unique_ptr<Schedule>& schedule : retired_) {
-    add(*schedule);
-  }
-  if (const Schedule* schedule = schedule_.load(std::memory_order_acquire)) {
-    add(*schedule);
-  }
   return states;
+}
+
+std::vector<size_t> Rotation::Upcoming(MonotonicTime now, size_t most) {
+  RefreshSchedule(now);  // as the next pick would
+  std::lock_guard guard(mutex_);
+  return schedule_.load(std::memory_order_relaxed)->Upcoming(most);
 }
 
 Rotation::Eligible Rotation::FindEligible(MonotonicTime now) {
@@ -234,18 +239,23 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
   now = latest_now_ = std::max(now, latest_now_);
   const uint64_t signal = signal_->load(std::memory_order_acquire);
   Schedule* const current = schedule_.load(std::memory_order_relaxed);
-  if (current != nullptr && current->IsCurrent(signal, now)) {
+  const bool is_used_up = current != nullptr && current->is_used_up();
+  if (current != nullptr && !is_used_up && current->IsCurrent(signal, now)) {
     return;
   }
   const Eligible eligible = FindEligible(now);
-  if (current != nullptr && current->targets() == eligible.active) {
+  const bool goes_on = current != nullptr && current->targets() == eligible.active;
+  if (goes_on && !is_used_up) {
     current->SetCurrent(signal, eligible.next_return);
     return;
   }
-  if (current != nullptr) {
-    SettleLeads(*current);
+  std::unique_ptr<Schedule> next;
+  if (goes_on) {
+    next = TakeSpare();
+    next->Continue(*current);
+  } else {
+    next = MakeSchedule(eligible.active);
   }
-  std::unique_ptr<Schedule> next = MakeSchedule(eligible.active);
   next->SetCurrent(signal, eligible.next_return);
   schedule_.store(next.release(), std::memory_order_seq_cst);
   if (current != nullptr) {
@@ -255,26 +265,54 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
 }
 
 std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
+  if (const Schedule* const before = schedule_.load(std::memory_order_relaxed)) {
+    SettleLeads(*before);
+  }
   if (schedules_made_ == 0 && place_ > 0 && active.any()) {
     StartInPlace(active);
   }
   ++schedules_made_;
-  return std::make_unique<Schedule>(schedules_made_, active, ItemsInOrder(active, leads_));
+  auto schedule = std::make_unique<Schedule>();
+  schedule->Begin(schedules_made_, active, ItemsInOrder(active, leads_));
+  if (!schedule->is_part()) {
+    spares_.clear();
+  }
+  while (schedule->is_part() && spares_.size() < kSpareParts) {
+    spares_.push_back(std::make_unique<Schedule>());
+    spares_.back()->GetReadyForParts();
+  }
+  return schedule;
 }
 
-// As if the picks that a data plane of this place is ahead by had been made already.
+std::unique_ptr<Schedule> Rotation::TakeSpare() {
+  if (spares_.empty()) {
+    return std::make_unique<Schedule>();
+  }
+  std::unique_ptr<Schedule> spare = std::move(spares_.back());
+  spares_.pop_back();
+  return spare;
+}
+
+// As if the picks that a data plane of this place is ahead by had been made already. Of a long
+// order they are not made: what is due by then, less whole picks, is near enough.
 void Rotation::StartInPlace(const TargetSet& active) {
-  Sequencer sequencer(ItemsInOrder(active, leads_));
+  const Sequencer sequencer(ItemsInOrder(active, leads_));
   const std::vector<Sequencer::Item>& items = sequencer.items();
   const uint64_t total = sequencer.cycle_length();
-  const bool has_table = Schedule::FitsTable(total, items.size());
-  const uint64_t start = FleetStart(place_, items, has_table ? total : kMaxStart);
-  const std::vector<uint8_t> order = has_table ? MakeOrder(items) : std::vector<uint8_t>{};
-  for (uint64_t i = 0; i < start; ++i) {
-    leads_[has_table ? order[i] : sequencer.Next()] -= kOnePick;
-  }
+  const uint64_t start = FleetStart(place_, items);
   for (const Sequencer::Item& item : items) {
     leads_[item.target] += ShareOf(start, item.weight, total);
+  }
+  if (total > Schedule::kMaxTableLength) {
+    for (const Sequencer::Item& item : items) {
+      leads_[item.target] %= kOnePick;
+    }
+    return;
+  }
+  std::vector<uint8_t> picks;
+  PacedOrder(items).Make(start, picks);
+  for (const uint8_t target : picks) {
+    leads_[target] -= kOnePick;
   }
 }
 
@@ -297,9 +335,7 @@ std::vector<Sequencer::Item> Rotation::ItemsInOrder(const TargetSet& targets,
       items.push_back({i, std::min(spec_.targets[i].weight, Sequencer::kMaxWeight), leads[i]});
     }
   }
-  std::stable_sort(
-      items.begin(), items.end(),
-      [](const Sequencer::Item& a, const Sequencer::Item& b) { return WishesEarlier(a, 1, b, 1); });
+  std::stable_sort(items.begin(), items.end(), WishesEarlier);
   return items;
 }
 
@@ -307,22 +343,27 @@ void Rotation::SettleLeads(const Schedule& schedule) {
   const Schedule::Progress progress = schedule.MeasureProgress();
   for (const Schedule::Share& share : progress.shares) {
     int64_t& lead = leads_[share.target];
-    lead += ShareOf(progress.picks_in_cycle, share.weight, progress.cycle_length) -
-            static_cast<int64_t>(share.picks_in_cycle) * kOnePick;
+    lead += ShareOf(progress.picks, share.weight, progress.cycle_length) -
+            static_cast<int64_t>(share.picks) * kOnePick;
     lead = std::clamp(lead, kLeastLead, kMostLead);
   }
 }
 
 void Rotation::FreeRetired() {
-  std::erase_if(retired_, [this](const std::unique_ptr<Schedule>& schedule) {
+  const bool wants_spares = schedule_.load(std::memory_order_relaxed)->is_part();
+  size_t kept = 0;
+  for (std::unique_ptr<Schedule>& schedule : retired_) {
     if (IsPinned(schedule.get())) {
-      return false;
+      std::swap(retired_[kept++], schedule);
+      continue;
     }
-    for (const Schedule::Share& share : schedule->MeasureProgress().shares) {
-      settled_picks_[share.target] += share.picks;
+    schedule->CountPicks(settled_picks_);
+    if (wants_spares && schedule->is_part()) {
+      spares_.push_back(std::move(schedule));
     }
-    return true;
-  });
+    schedule.reset();
+  }
+  retired_.resize(kept);
 }
 
 Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {

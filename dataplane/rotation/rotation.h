@@ -129,6 +129,10 @@ class Rotation {
   // without a change): what waits for a return looks again.
   uint64_t change_count() const;
 
+  // The targets of the next first picks, as far as they are known and at most `most`. Nothing is
+  // picked.
+  std::vector<size_t> Upcoming(MonotonicTime now, size_t most);
+
   // For /debug and metrics.
   struct TargetState {
     uint64_t first_picks = 0;
@@ -143,7 +147,7 @@ class Rotation {
     TargetSet active;                                  // of the lowest tier that has one
     MonotonicTime next_return = MonotonicTime::max();  // max: nobody is going to return
   };
-  // What of its next pick each target has earned already, in kOnePick; see order.h.
+  // What of its next pick each target has earned already, in kOnePick; see leads.h.
   using Leads = std::vector<int64_t>;
   struct NextSchedule;
 
@@ -153,6 +157,7 @@ class Rotation {
   static Leads EvenLeads(size_t count);
   std::vector<Sequencer::Item> ItemsInOrder(const TargetSet& targets, const Leads& leads) const;
   std::unique_ptr<Schedule> MakeSchedule(const TargetSet& active);
+  std::unique_ptr<Schedule> TakeSpare();
   void StartInPlace(const TargetSet& active);
   void RefreshSchedule(MonotonicTime now);
   void SettleLeads(const Schedule& schedule);
@@ -172,6 +177,7 @@ class Rotation {
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<TargetRecord>> held_records_;  // keep `records_` alive
   std::vector<std::unique_ptr<Schedule>> retired_;           // some thread may still pick from them
+  std::vector<std::unique_ptr<Schedule>> spares_;            // for the next parts of a long order
   std::vector<uint64_t> settled_picks_;  // first picks on schedules that are gone
   Leads leads_;
   const uint64_t place_;

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "dataplane/rotation/order.h"
+#include "dataplane/rotation/leads.h"
+#include "dataplane/rotation/paced_order.h"
 #include "dataplane/rotation/registry.h"
 #include "dataplane/rotation/rotation.h"
-#include "dataplane/rotation/schedule.h"
 #include "dataplane/rotation/sequencer.h"
 #include "dataplane/rotation/test_rotations.h"
 #include "gtest/gtest.h"
@@ -115,50 +115,109 @@ TEST(SequencerPropertyTest, EveryPrefixIsExactForRandomWeights) {
   }
 }
 
+// The picks of `count` steps, made in parts of various lengths.
+std::vector<uint8_t> MakeInParts(PacedOrder& order, uint64_t count) {
+  const std::vector<size_t> lengths = {1, 1000, 7, 300};
+  std::vector<uint8_t> all;
+  std::vector<uint8_t> part;
+  for (size_t i = 0; all.size() < count; ++i) {
+    order.Make(std::min<size_t>(lengths[i % lengths.size()], count - all.size()), part);
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+std::vector<Sequencer::Item> ItemsOf(const std::vector<uint32_t>& weights) {
+  std::vector<Sequencer::Item> items;
+  for (const uint32_t weight : weights) {
+    if (weight > 0) {
+      const auto item = static_cast<uint32_t>(items.size());
+      items.push_back({item, weight, EvenLead(item, weights.size())});
+    }
+  }
+  return Sequencer(items).items();
+}
+
+// Whether every prefix of so many picks is exact, and every cycle as it should be.
+testing::AssertionResult IsExact(const std::vector<Sequencer::Item>& items, uint64_t count) {
+  PacedOrder order(items);
+  std::vector<uint64_t> weights;
+  for (const Sequencer::Item& item : items) {
+    weights.push_back(item.weight);
+  }
+  PrefixChecker checker(weights);
+  for (const uint8_t target : MakeInParts(order, count)) {
+    if (testing::AssertionResult result = checker.Add(target); !result) {
+      return result << " of " << testing::PrintToString(weights);
+    }
+  }
+  return testing::AssertionSuccess();
+}
+
 // Leads decide who comes first and how targets follow each other; never whether a share is exact.
-TEST(OrderPropertyTest, EveryPrefixIsExactForEverySmallCaseAndManyLeads) {
+TEST(PacedOrderPropertyTest, EveryPrefixIsExactForEverySmallCaseAndManyLeads) {
   const std::vector<int64_t> leads = {-kOnePick, 0, kOnePick / 3, kOnePick, 2 * kOnePick};
   ForEverySmallCase(4, [&](const Weights& weights) {
+    std::vector<Sequencer::Item> items = ItemsOf(weights);
     uint64_t combinations = 1;
-    for (size_t i = 0; i < weights.size(); ++i) {
+    uint64_t total = 0;
+    for (const Sequencer::Item& item : items) {
       combinations *= leads.size();
+      total += item.weight;
     }
     for (uint64_t combination = 0; combination < combinations; ++combination) {
-      std::vector<Sequencer::Item> items;
       uint64_t rest = combination;
-      for (uint32_t i = 0; i < weights.size(); ++i) {
-        items.push_back({i, weights[i], leads[rest % leads.size()]});
+      for (Sequencer::Item& item : items) {
+        item.lead = leads[rest % leads.size()];
         rest /= leads.size();
       }
-      items = Sequencer(items).items();
-      PrefixChecker checker({weights.begin(), weights.end()});
-      for (const uint8_t target : MakeOrder(items)) {
-        ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights) << " " << combination;
-      }
+      ASSERT_TRUE(IsExact(items, 2 * total + 1)) << " leads " << combination;
     }
   });
 }
 
-TEST(OrderPropertyTest, EveryPrefixIsExactForRandomWeightsAndLeads) {
+TEST(PacedOrderPropertyTest, EveryPrefixIsExactForRandomWeightsAndLeads) {
   std::mt19937_64 random(20261126);
   for (int round = 0; round < 300; ++round) {
-    std::vector<Sequencer::Item> items;
-    std::vector<uint64_t> weights;
-    for (const uint32_t weight : RandomWeights(random)) {
-      if (weight > 0) {
-        const auto lead = static_cast<int64_t>(random() % (3 * kOnePick)) - kOnePick;
-        items.push_back({static_cast<uint32_t>(items.size()), weight, lead});
-        weights.push_back(weight);
-      }
+    std::vector<Sequencer::Item> items = ItemsOf(RandomWeights(random));
+    for (Sequencer::Item& item : items) {
+      item.lead = static_cast<int64_t>(random() % (3 * kOnePick)) - kOnePick;
     }
-    const Sequencer sequencer(items);
-    if (!Schedule::FitsTable(sequencer.cycle_length(), items.size())) {
-      continue;
-    }
-    PrefixChecker checker(weights);
-    for (const uint8_t target : MakeOrder(sequencer.items())) {
-      ASSERT_TRUE(checker.Add(target)) << testing::PrintToString(weights);
-    }
+    ASSERT_TRUE(IsExact(items, 4000)) << " round " << round;
+  }
+}
+
+std::vector<uint32_t> RepeatedWeights(size_t many, uint32_t weight, std::vector<uint32_t> others) {
+  others.insert(others.end(), many, weight);
+  return others;
+}
+
+// Cycles far longer than what is looked ahead, in which some targets come more rarely than that.
+const std::vector<std::vector<uint32_t>>& LongCycles() {
+  static const std::vector<std::vector<uint32_t>> cycles = {
+      RepeatedWeights(63, 1, {10000}),
+      RepeatedWeights(63, 10000, {1}),
+      RepeatedWeights(31, 1, RepeatedWeights(31, 9973, {7})),
+      {10000, 9999},
+      {10000, 1, 1, 1},
+      {640000 - 3, 2, 1},
+      {1, 10, 100, 1000, 10000, 7001},
+  };
+  return cycles;
+}
+
+TEST(PacedOrderPropertyTest, EveryPrefixOfALongCycleIsExactAndItEndsExactly) {
+  std::vector<std::vector<uint32_t>> cases = LongCycles();
+  std::mt19937_64 random(7);
+  std::vector<uint32_t> unrelated(kMaxTargets);
+  for (uint32_t& weight : unrelated) {
+    weight = static_cast<uint32_t>(1 + random() % 10000);
+  }
+  cases.push_back(unrelated);
+  for (const std::vector<uint32_t>& weights : cases) {
+    const std::vector<Sequencer::Item> items = ItemsOf(weights);
+    const PacedOrder order(items);
+    EXPECT_TRUE(IsExact(items, order.cycle_length() + 5000));
   }
 }
 

@@ -320,6 +320,49 @@ TEST_F(RotationTest, InspectCountsFirstPicksAcrossChanges) {
   EXPECT_FALSE(rotation->Inspect(clock_.Now())[0].suspension.has_value());
 }
 
+TEST_F(RotationTest, SaysWhatComesNextAndPicksNothing) {
+  const auto rotation = Make({2, 1, 1});
+  const std::vector<size_t> upcoming = rotation->Upcoming(clock_.Now(), 6);
+  EXPECT_EQ(rotation->Upcoming(clock_.Now(), 6), upcoming);
+  ASSERT_EQ(upcoming.size(), 6u);
+  for (const size_t target : upcoming) {
+    EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, target);
+  }
+  Suspend(*rotation, 0, seconds(10));
+  const std::vector<size_t> without = rotation->Upcoming(clock_.Now(), 2);
+  ASSERT_EQ(without.size(), 2u);
+  for (const size_t target : without) {
+    EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, target);
+  }
+  Suspend(*rotation, 1, seconds(10));
+  Suspend(*rotation, 2, seconds(10));
+  EXPECT_TRUE(rotation->Upcoming(clock_.Now(), 2).empty());
+  clock_.Advance(seconds(10));
+  EXPECT_EQ(rotation->Upcoming(clock_.Now(), 2).size(), 2u);
+}
+
+// A cycle of 24,997 picks, which is made in parts.
+TEST_F(RotationTest, ALongOrderGoesOnFromPartToPart) {
+  const auto rotation = Make({9973, 7507, 7517});
+  std::vector<uint64_t> picks(3);
+  for (uint64_t n = 0; n < 60000; ++n) {
+    const PickResult result = rotation->PickFirst(clock_.Now());
+    ASSERT_TRUE(result.pick.has_value());
+    ASSERT_EQ(result.pick->schedule, 1u);
+    ASSERT_EQ(result.pick->position, n);
+    ++picks[result.pick->target];
+    ASSERT_NEAR(static_cast<double>(picks[0]), static_cast<double>((n + 1) * 9973) / 24997, 1);
+    if (n % 1000 == 0) {
+      const std::vector<size_t> upcoming = rotation->Upcoming(clock_.Now(), 4);
+      ASSERT_FALSE(upcoming.empty());
+    }
+  }
+  const auto states = rotation->Inspect(clock_.Now());
+  for (size_t i = 0; i < picks.size(); ++i) {
+    EXPECT_EQ(states[i].first_picks, picks[i]);
+  }
+}
+
 TEST_F(RotationTest, TheFleetsFirstPicksSpreadByPhase) {
   std::map<char, int> first;
   for (uint64_t phase = 0; phase < 10; ++phase) {

@@ -1,18 +1,22 @@
 #pragma once
 
-// The order of first picks over one set of targets, and how far it has gone. The order of a short
-// cycle is a table: a pick is one fetch_add. A cycle that is too long for a table (64 random
-// weights repeat after some 300,000 picks) is computed pick by pick under a lock that is held for
-// some 100 ns.
+// The order of first picks over one set of targets, or the part of it that is picked from. The
+// whole of a short cycle is one table that is gone through again and again. A longer cycle (64
+// random weights repeat after some 300,000 picks) is made in parts of a thousand picks: when one is
+// used up, the rotation puts the next in its place. Either way a pick is one fetch_add and one
+// look.
 //
-// Pick() and the setters are thread-safe; the rest belongs to the rotation that made it.
+// Next(), the setters and the questions are thread-safe; the rest belongs to the rotation that made
+// it, which begins a schedule anew only while no thread picks from it.
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/clock.h"
+#include "dataplane/rotation/paced_order.h"
 #include "dataplane/rotation/rotation.h"
 #include "dataplane/rotation/sequencer.h"
 
@@ -20,31 +24,41 @@ namespace rota::rotation {
 
 class Schedule {
  public:
-  // A table costs 2 to 8 ns * length * targets to compute and `length` bytes to keep.
-  static constexpr uint64_t kMaxTableLength = 16384;
-  static constexpr uint64_t kMaxTableWork = 65536;
-  static constexpr bool FitsTable(uint64_t cycle_length, size_t targets) {
-    return cycle_length <= kMaxTableLength && cycle_length * targets <= kMaxTableWork;
-  }
+  // A table costs some 40 ns a pick to make and a byte to keep.
+  static constexpr uint64_t kMaxTableLength = 4096;
+  static constexpr size_t kPartLength = 1024;
+
+  // Nothing to pick from.
+  Schedule() = default;
 
   // `items` in order of preference, with their leads; empty when nothing is eligible.
-  Schedule(uint64_t number, const TargetSet& targets, std::vector<Sequencer::Item> items);
+  void Begin(uint64_t number, const TargetSet& targets, std::vector<Sequencer::Item> items);
+  // Goes on where `before`, which is used up, has ended; that one is only good for counting then.
+  // Allocates nothing on a schedule that has been a part or is ready to be one.
+  void Continue(Schedule& before);
+  void GetReadyForParts();
 
-  // One pick of the serial order. REQUIRES: !targets().none().
-  Pick Next() {
-    if (table_.empty()) {
-      return NextFromSequencer();
-    }
+  // One pick of the serial order; none when the part is used up. REQUIRES: targets().any().
+  std::optional<Pick> Next() {
     const uint64_t position = position_.fetch_add(1, std::memory_order_relaxed);
+    if (position < table_.size()) {
+      return Pick{table_[position], number_, first_position_ + position};
+    }
+    if (is_part_) {
+      return std::nullopt;
+    }
     // A 32-bit division takes half the time of a 64-bit one, and four billion picks take a while.
     const uint64_t place = position <= UINT32_MAX ? static_cast<uint32_t>(position) %
                                                         static_cast<uint32_t>(table_.size())
                                                   : position % table_.size();
-    return {table_[place], number_, position};
+    return Pick{table_[place], number_, position};
   }
+  bool is_used_up() const {
+    return is_part_ && position_.load(std::memory_order_relaxed) >= table_.size();
+  }
+  bool is_part() const { return is_part_; }
 
   const TargetSet& targets() const { return targets_; }
-  uint64_t number() const { return number_; }
 
   // In force while the rotation's change signal is still `signal` and nobody has returned by `now`.
   bool IsCurrent(uint64_t signal, MonotonicTime now) const {
@@ -59,32 +73,37 @@ class Schedule {
     return MonotonicTime(Duration(next_return_.load(std::memory_order_relaxed)));
   }
 
+  // The targets of the next picks, at most `most` and no more than the part still has.
+  std::vector<size_t> Upcoming(size_t most) const;
+  // Adds the picks from this schedule (without the parts before it), by target.
+  void CountPicks(std::vector<uint64_t>& by_target) const;
+
   struct Share {
     uint32_t target = 0;
-    uint32_t weight = 0;
-    uint64_t picks = 0;  // since the schedule began
-    uint64_t picks_in_cycle = 0;
+    uint32_t weight = 0;  // as in the cycle
+    uint64_t picks = 0;   // in the cycle that is running
   };
   struct Progress {
     uint64_t cycle_length = 1;
-    uint64_t picks_in_cycle = 0;
+    uint64_t picks = 0;  // in the cycle that is running
     std::vector<Share> shares;
   };
   Progress MeasureProgress() const;
 
  private:
-  Pick NextFromSequencer();
+  void MakePart();
+  uint64_t PicksFromTable() const;
 
-  const uint64_t number_;
-  const TargetSet targets_;
-  std::vector<uint8_t> table_;  // target per place in the cycle; empty: by `sequencer_`
-  uint64_t cycle_length_ = 1;
-  std::vector<Sequencer::Item> items_;  // weights as in the cycle
+  uint64_t number_ = 0;
+  TargetSet targets_;
+  bool is_part_ = false;
+  std::vector<uint8_t> table_;  // targets in the order of the picks
+  uint64_t first_position_ = 0;
+  std::vector<Sequencer::Item> items_;  // of a table
+  std::unique_ptr<PacedOrder> order_;   // of the latest part
+  std::vector<uint32_t> picks_before_;  // in the cycle, by item; empty for a table
   std::atomic<uint64_t> signal_{0};
   std::atomic<MonotonicTime::rep> next_return_{0};
-
-  mutable std::mutex sequencer_mutex_;
-  std::unique_ptr<Sequencer> sequencer_;
 
   // On a line of its own: every pick writes it, and reads the members above.
   alignas(64) std::atomic<uint64_t> position_{0};

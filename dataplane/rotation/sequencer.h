@@ -20,7 +20,7 @@ class Sequencer {
   struct Item {
     uint32_t target = 0;
     uint32_t weight = 1;  // 1..kMaxWeight
-    int64_t lead = 0;     // see order.h; of no meaning here
+    int64_t lead = 0;     // see leads.h; of no meaning here
   };
   // Far above what a configuration can hold (64 merged targets of 10000 each); keeps products in 64
   // bits.

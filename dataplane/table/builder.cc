@@ -56,8 +56,12 @@ void CollectChangedCredentials(const Api& before, const Api& after,
     if (old == old_endpoints.end()) {
       continue;
     }
-    if (endpoint->credential_missing != old->second->credential_missing ||
-        !(endpoint->credential == old->second->credential)) {
+    // One that was not there before is no other one: a data plane that has started without its
+    // Secrets must not end the suspensions of the whole fleet when they come. (Of one that was
+    // taken away they have ended then.)
+    const bool was_known = !old->second->credential_missing;
+    if (was_known &&
+        (endpoint->credential_missing || !(endpoint->credential == old->second->credential))) {
       changed.insert(target);
     }
   }

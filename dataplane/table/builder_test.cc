@@ -466,6 +466,16 @@ TEST_F(BuilderTest, OnlyCredentialsThatReallyChangedAreReported) {
   EXPECT_THAT(BuildAndCommit().changed_credentials, UnorderedElementsAre("t1", "t3"));
 }
 
+// As after a start from the last known good file, which holds no credentials.
+TEST_F(BuilderTest, ACredentialThatArrivesIsNoChangedOne) {
+  PutApi("ns/chat", kChat);
+  EXPECT_THAT(BuildAndCommit().changed_credentials, IsEmpty());
+  PutSecret("ns/key", "apiKey", "sk-1");
+  EXPECT_THAT(BuildAndCommit().changed_credentials, IsEmpty());
+  PutSecret("ns/key", "apiKey", "sk-2");
+  EXPECT_THAT(BuildAndCommit().changed_credentials, UnorderedElementsAre("t1", "t3"));
+}
+
 TEST_F(BuilderTest, AnUnchangedApiIsSharedAndKeepsPositionAndSuspensions) {
   PutApi("ns/chat", kChat);
   PutSecret("ns/key", "apiKey", "sk-1");
