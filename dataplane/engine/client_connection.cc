@@ -327,12 +327,12 @@ void ClientConnection::KeepHeadOnly() {
 Task<void> ClientConnection::AnswerAndClose(const GatewayError& error) {
   read_deadline_.Clear();
   std::string answer;
-  const std::string request_id = loop_.NextRequestId();
-  AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, request_id, answer);
+  const RequestId request_id = loop_.NextRequestId();
+  AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, request_id.view(), answer);
   loop_.metrics().CountUnmatched(error.status);
   if (observe::AccessLog* log = loop_.shared().context.access_log) {
     observe::AccessRecord record;  // nothing of the request can be trusted
-    record.request_id = request_id;
+    record.request_id = request_id.view();
     record.client = peer_;
     record.status = error.status;
     record.error = error.code;

@@ -10,8 +10,9 @@ namespace rota::engine {
 namespace {
 
 bool IsJson(std::string_view content_type) {
-  const std::string_view type =
-      content_type.substr(0, std::min(content_type.find_first_of("; \t"), content_type.size()));
+  const auto is_end = [](char c) { return c == ';' || c == ' ' || c == '\t'; };
+  const auto end = std::find_if(content_type.begin(), content_type.end(), is_end);
+  const std::string_view type(content_type.begin(), end);
   return EqualsIgnoringCase(type, "application/json") ||
          (type.size() > 5 && EqualsIgnoringCase(type.substr(type.size() - 5), "+json"));
 }
@@ -79,8 +80,11 @@ bool Exchange::UsesRotation() const {
 }
 
 std::optional<GatewayError> Exchange::Admit() {
-  const std::string_view id = head_.Find(FieldKind::kRequestId);
-  request_id_ = IsUsableRequestId(id) ? std::string(id) : loop_.NextRequestId();
+  request_id_ = head_.Find(FieldKind::kRequestId);
+  if (!IsUsableRequestId(request_id_)) {
+    made_id_ = loop_.NextRequestId();
+    request_id_ = made_id_.view();
+  }
   const size_t open = loop_.open_requests.load(std::memory_order_relaxed);
   if (open > loop_.shared().requests_per_loop) {
     loop_.metrics().CountLimit(observe::Limit::kConcurrency);

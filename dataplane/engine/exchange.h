@@ -4,8 +4,8 @@
 // relay, accounting. The files follow that order: exchange.cc, exchange_forward.cc,
 // exchange_try.cc, exchange_relay.cc. Contract: docs/concepts (routing, rotation, errors).
 //
-// Lives inside its connection's coroutine; Cancel() makes it come to its end from wherever it
-// waits. Single-thread (owner: the loop).
+// Lives inside its connection's coroutine; Cancel() ends it wherever it waits. Single-thread
+// (owner: the loop).
 
 #include <memory>
 #include <optional>
@@ -69,8 +69,8 @@ class Exchange final : public StallGuard {
   Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
   // Tries targets one after the other from `first` on; relays or answers.
   Task<void> TryTargets(size_t first);
-  // An answer has come from the target: suspends, counts. The target to try next, if there is to be
-  // one. `is_whole`: all of an error's body has been looked at.
+  // An answer has come: suspends, counts. The target to try next, if there is to be one.
+  // `is_whole`: all of an error's body has been looked at.
   std::optional<size_t> JudgeAnswer(const TryPlan& plan, bool is_whole);
   provider::Evidence Judge(const TryPlan& plan) const;
   bool MayReplay(const provider::Evidence& evidence) const;
@@ -108,8 +108,7 @@ class Exchange final : public StallGuard {
   void EndUpstreamTime();
   // The answer has been read: back into the pool if it may be used again.
   void FinishUpstream();
-  // Reads the answer's body into looked_at_ until `enough` says so, its end, the limit or `time`;
-  // true when the body is whole.
+  // Reads the body into looked_at_ until `enough`, its end, the limit or `time`; true when whole.
   Task<bool> LookAtBody(Duration time, bool (*enough)(std::string_view body));
   Task<bool> LookAtErrorBody();
   // Holds a stream's head back until it is known whether the stream begins with an error.
@@ -127,8 +126,7 @@ class Exchange final : public StallGuard {
   std::string_view Releasable(std::string_view piece);
   Task<void> StreamBody(std::string& head);
   void FollowEvents(std::string_view events);
-  // The answer cannot be completed: an error event in a stream of events, else the connection is
-  // cut.
+  // The answer cannot be completed: a stream of events gets an error event, others are cut.
   Task<void> EndCutAnswer(std::string& head);
   void DecodeUsage();
   void Capture(std::string_view piece, bool is_last);
@@ -144,7 +142,8 @@ class Exchange final : public StallGuard {
   std::string_view body_;
   size_t request_bytes_ = 0;  // of the body
   provider::ModelSpan span_;
-  std::string request_id_;
+  RequestId made_id_{};
+  std::string_view request_id_;  // that, or the client's own
   bool rotated_ = false;
   bool cancelled_ = false;
 

@@ -54,7 +54,6 @@ void Exchange::BeginRelay(std::string& head) {
   answer.http_1_0 = head_.http_1_0;
   answer.request_id = request_id_;
   answer.model = model_;
-  head.reserve(512);
   AppendClientHead(answer, head);
   if (head_in_connection_) {
     upstream_->input().Consume(response_head_size_);
@@ -81,7 +80,11 @@ void Exchange::ReleaseRequest() {
   body_ = {};
   std::string().swap(body_storage_);
   body_share_.Release();
+  const bool is_clients_id = request_id_.data() != made_id_.view().data();
   client_.KeepHeadOnly();
+  if (is_clients_id) {
+    request_id_ = head_.Find(FieldKind::kRequestId);
+  }
 }
 
 Task<bool> Exchange::SendPiece(std::string& head, std::string_view piece, bool last) {

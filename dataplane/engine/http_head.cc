@@ -70,6 +70,29 @@ static_assert(kFieldsOfLength.back() == std::size(kKnownFields), "in the order o
 // Memory for as many fields is taken at once.
 constexpr size_t kUsualFields = 16;
 
+// Whether a name is `known`, which is written in lower case. REQUIRES: both are of one length, and
+// `name` is a token. Then the bit that makes letters small tells no other two characters of it
+// apart: every character of a known name has it.
+bool IsName(std::string_view name, std::string_view known) {
+  constexpr uint64_t kSmall = 0x2020202020202020;
+  size_t place = 0;
+  for (; place + sizeof(uint64_t) <= known.size(); place += sizeof(uint64_t)) {
+    uint64_t given = 0;
+    uint64_t wanted = 0;
+    std::memcpy(&given, name.data() + place, sizeof(given));
+    std::memcpy(&wanted, known.data() + place, sizeof(wanted));
+    if ((given | kSmall) != wanted) {
+      return false;
+    }
+  }
+  for (; place < known.size(); ++place) {
+    if ((name[place] | 0x20) != known[place]) {
+      return false;
+    }
+  }
+  return true;
+}
+
 using Characters = std::array<bool, 256>;
 
 constexpr Characters WithAlphanumerics(std::string_view others) {
@@ -409,7 +432,8 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
 }
 
 FieldKind KindOfField(std::string_view name) {
-  if (name.size() > 6 && Lower(name[0]) == 'x' && EqualsIgnoringCase(name.substr(0, 6), "x-amz-")) {
+  static constexpr std::string_view kAmazon = "x-amz-";
+  if (name.size() > kAmazon.size() && IsName(name.substr(0, kAmazon.size()), kAmazon)) {
     return FieldKind::kCredential;
   }
   if (name.empty() || name.size() > kLongestField) {
@@ -417,7 +441,7 @@ FieldKind KindOfField(std::string_view name) {
   }
   for (size_t i = kFieldsOfLength[name.size()]; i < kFieldsOfLength[name.size() + 1]; ++i) {
     const KnownField& known = kKnownFields[i];
-    if (Lower(name[0]) == known.name[0] && EqualsIgnoringCase(name, known.name)) {
+    if (IsName(name, known.name)) {
       return known.kind;
     }
   }

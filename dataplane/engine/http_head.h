@@ -37,6 +37,7 @@ struct Field {
   FieldKind kind = FieldKind::kOther;
 };
 
+// REQUIRES: `name` is a token.
 FieldKind KindOfField(std::string_view name);
 bool EqualsIgnoringCase(std::string_view a, std::string_view b);
 

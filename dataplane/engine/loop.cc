@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "dataplane/engine/client_connection.h"
@@ -24,6 +25,17 @@ constexpr int kAcceptsPerTurn = 64;
 constexpr Duration kWarningInterval = std::chrono::seconds(1);
 // A loop without deadlines sleeps until something happens; any end will do.
 constexpr Duration kIdleWait = std::chrono::hours(1);
+
+// "00" to "ff".
+constexpr auto kHexPairs = [] {
+  constexpr char kHex[] = "0123456789abcdef";
+  std::array<char, 512> pairs{};
+  for (size_t byte = 0; byte < 256; ++byte) {
+    pairs[2 * byte] = kHex[byte >> 4];
+    pairs[2 * byte + 1] = kHex[byte & 15];
+  }
+  return pairs;
+}();
 
 }  // namespace
 
@@ -169,7 +181,7 @@ void Loop::Welcome(std::unique_ptr<Stream> stream) {
     AppendErrorAnswer(
         {503, "too_many_connections",
          "this gateway has as many connections as it can serve; retry in a moment", 1, ""},
-        {/*keep_alive=*/false, false, false}, NextRequestId(), answer);
+        {/*keep_alive=*/false, false, false}, NextRequestId().view(), answer);
     const iovec part = Part(answer);
     stream->TryWrite({&part, 1});
   }
@@ -209,17 +221,18 @@ void Loop::Stop() {
   }
 }
 
-std::string Loop::NextRequestId() {
-  static constexpr char kHex[] = "0123456789abcdef";
+RequestId Loop::NextRequestId() {
   // The counter is stirred (splitmix64), so that ids do not look alike at a glance.
   uint64_t mixed = ++id_counter_ * 0x9e3779b97f4a7c15ULL;
   mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9ULL;
   mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebULL;
   mixed ^= mixed >> 31;
-  std::string id(32, '0');
-  for (size_t i = 0; i < 16; ++i) {
-    id[i] = kHex[(id_prefix_ >> (4 * i)) & 15];
-    id[16 + i] = kHex[(mixed >> (4 * i)) & 15];
+  RequestId id;
+  char* digits = id.digits.data();
+  for (uint64_t half : {id_prefix_, mixed}) {
+    for (size_t i = 0; i < sizeof(half); ++i, half >>= 8, digits += 2) {
+      std::memcpy(digits, kHexPairs.data() + 2 * (half & 0xff), 2);
+    }
   }
   return id;
 }

@@ -5,6 +5,7 @@
 //
 // Single-thread (owner: the loop's thread), but for Post().
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -47,6 +48,11 @@ struct Shared {
   std::unique_ptr<Resolver> resolver;  // last: its threads end before the rest goes
 };
 
+struct RequestId {
+  std::array<char, 32> digits;
+  std::string_view view() const { return {digits.data(), digits.size()}; }
+};
+
 class Loop {
  public:
   Loop(Shared& shared, size_t index);
@@ -83,8 +89,8 @@ class Loop {
   Overload& overload() { return overload_; }
   bool draining() const { return shared_.draining.load(std::memory_order_relaxed); }
 
-  // A request id of 32 hex digits: a random start and a counter.
-  std::string NextRequestId();
+  // 32 hex digits: a random start and a counter.
+  RequestId NextRequestId();
 
   // Written by the loop alone, read by Engine::open_requests.
   std::atomic<size_t> open_requests{0};

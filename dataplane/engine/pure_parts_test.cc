@@ -117,6 +117,22 @@ TEST(SseScannerTest, KnowsTheEndFromTextThatTalksAboutIt) {
   EXPECT_TRUE(error.has_ended());
   EXPECT_EQ(error.error_event(), "error");
   EXPECT_THAT(error.error_data(), HasSubstr("overloaded_error"));
+  // Wherever the words stand, and whatever is in front of them.
+  for (size_t shift = 0; shift < 40; ++shift) {
+    const std::string text(shift, '"');
+    SseScanner finished;
+    finished.Add("data: {\"a\":\"" + text + "\",\"finish_reason\":  \"stop\"}\r\n\r\n");
+    EXPECT_TRUE(finished.has_ended()) << shift;
+    SseScanner open;
+    open.Add("data: {\"a\":\"" + text + "\",\"finish_reason\":null,\"f\":\"u\"}\r\r");
+    EXPECT_FALSE(open.has_ended()) << shift;
+    SseScanner usage;
+    usage.Add("data: " + text + "{\"usage\":{\"prompt_tokens\":7}}\n\n");
+    EXPECT_EQ(usage.usage().prompt, std::optional<uint64_t>(7)) << shift;
+    SseScanner stopped;
+    stopped.Add("data: {" + text + "\"type\":\"message_stop\"}\n\n");
+    EXPECT_TRUE(stopped.has_ended()) << shift;
+  }
   SseScanner done;
   done.Add("data:[DONE]\r\n\r\n");
   EXPECT_TRUE(done.has_ended());

@@ -32,33 +32,62 @@ size_t FindLineEnd(std::string_view text) {
   return place;
 }
 
-// Not string_view::find: it stops at every quote.
-size_t Find(std::string_view text, std::string_view needle, size_t from = 0) {
-  const void* const found =
-      memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
-  return found == nullptr ? std::string_view::npos
-                          : static_cast<size_t>(static_cast<const char*>(found) - text.data());
-}
+// The words that matter in the data of an event.
+constexpr std::string_view kMessageStop = "\"message_stop\"";
+constexpr std::string_view kFinishReason = "\"finish_reason\":";
+constexpr std::string_view kUsage = "\"usage";
 
-bool Contains(std::string_view text, std::string_view needle) {
-  return Find(text, needle) != std::string_view::npos;
-}
-
-// "finish_reason":"stop": a string, not null.
-bool HasFinishReason(std::string_view data) {
-  static constexpr std::string_view kKey = "\"finish_reason\":";
-  size_t at = Find(data, kKey);
-  while (at != std::string_view::npos) {
-    size_t value = at + kKey.size();
-    while (value < data.size() && data[value] == ' ') {
-      ++value;
+// Calls `visit` with each place where one of them may begin: a quote and the first letter. One look
+// at the data for all of them; there are quotes all over.
+template <typename Visit>
+void ForEachWord(std::string_view data, Visit visit) {
+  size_t place = 0;
+#ifdef __SSE2__
+  const auto equals = [](__m128i bytes, char c) { return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)); };
+  while (place + 17 <= data.size()) {
+    const auto* const at = reinterpret_cast<const __m128i*>(data.data() + place);
+    const auto* const behind = reinterpret_cast<const __m128i*>(data.data() + place + 1);
+    const __m128i next = _mm_loadu_si128(behind);
+    const __m128i letter =
+        _mm_or_si128(_mm_or_si128(equals(next, 'm'), equals(next, 'f')), equals(next, 'u'));
+    const __m128i begins = _mm_and_si128(equals(_mm_loadu_si128(at), '"'), letter);
+    for (int mask = _mm_movemask_epi8(begins); mask != 0; mask &= mask - 1) {
+      visit(place + static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(mask))));
     }
-    if (value < data.size() && data[value] == '"') {
-      return true;
-    }
-    at = Find(data, kKey, value);
+    place += 16;
   }
-  return false;
+#endif
+  for (; place + 1 < data.size(); ++place) {
+    const char next = data[place + 1];
+    if (data[place] == '"' && (next == 'm' || next == 'f' || next == 'u')) {
+      visit(place);
+    }
+  }
+}
+
+struct Words {
+  bool has_message_stop = false;
+  bool has_finish_reason = false;  // with a string, not null
+  bool may_hold_usage = false;
+};
+
+Words FindWords(std::string_view data) {
+  Words words;
+  ForEachWord(data, [data, &words](size_t place) {
+    std::string_view rest = data.substr(place);
+    if (rest.starts_with(kUsage)) {
+      words.may_hold_usage = true;
+    } else if (rest.starts_with(kMessageStop)) {
+      words.has_message_stop = true;
+    } else if (rest.starts_with(kFinishReason)) {
+      rest.remove_prefix(kFinishReason.size());
+      while (rest.starts_with(' ')) {
+        rest.remove_prefix(1);
+      }
+      words.has_finish_reason = words.has_finish_reason || rest.starts_with('"');
+    }
+  });
+  return words;
 }
 
 // What stands behind the field's name.
@@ -113,7 +142,8 @@ void SseScanner::Add(std::string_view events) {
 }
 
 void SseScanner::AddData(std::string_view data) {
-  if (data == "[DONE]" || (data.starts_with('{') && Contains(data, "\"message_stop\""))) {
+  const Words words = FindWords(data);
+  if (data == "[DONE]" || (data.starts_with('{') && words.has_message_stop)) {
     has_ended_ = true;
     return;
   }
@@ -125,8 +155,8 @@ void SseScanner::AddData(std::string_view data) {
     error_data_ = data.substr(0, kMaxErrorData);
   }
   has_data_ = has_data_ || !data.empty();
-  has_ended_ = has_ended_ || is_error || HasFinishReason(data);
-  if (provider::MayHoldUsage(data)) {
+  has_ended_ = has_ended_ || is_error || words.has_finish_reason;
+  if (words.may_hold_usage) {
     has_usage_ = provider::UpdateUsage(data, usage_) || has_usage_;
   }
 }

@@ -40,9 +40,10 @@ struct FrameLists {
   struct Free {
     Free* next;
   };
-  static constexpr size_t kStep = 64;     // bytes
-  static constexpr size_t kSlots = 64;    // frames of less than 4 KiB
-  static constexpr size_t kMaxKept = 64;  // per size: what many requests at once need is given back
+  static constexpr size_t kStep = 64;   // bytes
+  static constexpr size_t kSlots = 64;  // frames of less than 4 KiB
+  static constexpr size_t kMaxKept =
+      128;  // per size: what many requests at once need is given back
   Free* heads[kSlots] = {};
   size_t counts[kSlots] = {};
   ~FrameLists() {

@@ -50,30 +50,47 @@ struct KnownName {
   Name name;
 };
 constexpr KnownName kKnownNames[] = {
-    {"", "prompt_tokens", kPromptTokens},
-    {"", "promptTokenCount", kPromptTokenCount},
-    {"", "input_tokens", kInputTokens},
     {"", "inputTokens", kInputTokensBedrock},
-    {"", "completion_tokens", kCompletionTokens},
-    {"", "output_tokens", kOutputTokens},
+    {"", "totalTokens", kTotalTokensBedrock},
+    {"", "input_tokens", kInputTokens},
     {"", "outputTokens", kOutputTokensBedrock},
-    {"", "candidatesTokenCount", kCandidatesTokenCount},
-    {"", "thoughtsTokenCount", kThoughtsTokenCount},
+    {"", "total_tokens", kTotalTokens},
+    {"", "prompt_tokens", kPromptTokens},
+    {"", "output_tokens", kOutputTokens},
+    {"", "cached_tokens", kCachedTokens},
     {"prompt_tokens_details", "cached_tokens", kPromptCachedTokens},
     {"input_tokens_details", "cached_tokens", kInputCachedTokens},
-    {"", "prompt_cache_hit_tokens", kPromptCacheHitTokens},
-    {"", "cache_read_input_tokens", kCacheRead},
-    {"", "cacheReadInputTokens", kCacheReadBedrock},
-    {"", "cachedContentTokenCount", kCachedContentTokenCount},
-    {"", "cached_tokens", kCachedTokens},
-    {"", "cache_creation_input_tokens", kCacheCreation},
-    {"", "cacheWriteInputTokens", kCacheWriteBedrock},
+    {"", "totalTokenCount", kTotalTokenCount},
+    {"", "promptTokenCount", kPromptTokenCount},
     {"completion_tokens_details", "reasoning_tokens", kCompletionReasoningTokens},
     {"output_tokens_details", "reasoning_tokens", kOutputReasoningTokens},
-    {"", "total_tokens", kTotalTokens},
-    {"", "totalTokens", kTotalTokensBedrock},
-    {"", "totalTokenCount", kTotalTokenCount},
+    {"", "completion_tokens", kCompletionTokens},
+    {"", "thoughtsTokenCount", kThoughtsTokenCount},
+    {"", "candidatesTokenCount", kCandidatesTokenCount},
+    {"", "cacheReadInputTokens", kCacheReadBedrock},
+    {"", "cacheWriteInputTokens", kCacheWriteBedrock},
+    {"", "cache_read_input_tokens", kCacheRead},
+    {"", "prompt_cache_hit_tokens", kPromptCacheHitTokens},
+    {"", "cachedContentTokenCount", kCachedContentTokenCount},
+    {"", "cache_creation_input_tokens", kCacheCreation},
 };
+static_assert(std::size(kKnownNames) == kNameCount);
+
+// The names above are in the order of their keys' lengths: those of one length begin at
+// kNamesOfLength of it and end where the next begin.
+constexpr size_t kLongestKey = 27;
+constexpr auto kNamesOfLength = [] {
+  std::array<uint8_t, kLongestKey + 2> starts{};
+  size_t name = 0;
+  for (size_t length = 0; length < starts.size(); ++length) {
+    starts[length] = static_cast<uint8_t>(name);
+    while (name < std::size(kKnownNames) && kKnownNames[name].key.size() == length) {
+      ++name;
+    }
+  }
+  return starts;
+}();
+static_assert(kNamesOfLength.back() == std::size(kKnownNames), "in the order of lengths");
 
 // The object that is the value of the last key "usage" or "usageMetadata"; "" without one. Quotes
 // inside a string are escaped, so that the name between bare quotes and a colon behind it is a key
@@ -134,7 +151,11 @@ std::optional<uint64_t> CountOf(std::string_view number) {
 
 void Keep(std::string_view parent, std::string_view key, std::optional<uint64_t> count,
           Counts& counts) {
-  for (const KnownName& known : kKnownNames) {
+  if (key.size() > kLongestKey) {
+    return;
+  }
+  for (size_t i = kNamesOfLength[key.size()]; i < kNamesOfLength[key.size() + 1]; ++i) {
+    const KnownName& known = kKnownNames[i];
     if (known.key == key && known.parent == parent) {
       counts[known.name] = count;
       return;
