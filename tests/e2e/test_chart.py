@@ -163,21 +163,43 @@ def test_a_pod_has_the_time_that_it_needs_to_end(case):
             assert template["spec"]["terminationGracePeriodSeconds"] > pause + seconds
 
 
-def test_the_roles_are_those_of_the_document():
-    document = (ROOT / "docs/operations/kubernetes.md").read_text()
-    table = document.partition("## What it needs to be allowed to do")[2].partition("\n## ")[0]
-    rows = {(group, resource, verbs) for group, resource, verbs in
-            re.findall(r"^\| (?:`([\w.]+)`|\(core\)) \| `([\w/]+)` \| ([\w, ]+) \|", table, re.M)}
-    granted = {(group, resource, ", ".join(rule["verbs"]))
-               for role in of_kind(objects(rendered()), "ClusterRole") if role["metadata"]["name"].endswith(("-apis", "-secrets"))
-               for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]}
-    assert granted and rows == granted
+def rows_of(document, title):
+    """The cells of the table under that title."""
+    section = (ROOT / "docs" / document).read_text().partition(title)[2].partition("\n## ")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines()
+            if line.startswith(("| `", "| (core)"))]
 
 
-def test_listed_namespaces_need_no_role_of_the_cluster():
+def quoted(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def granted(*names):
+    """{(group, resource, name of an object, verb)} of the controller's roles of these names."""
+    roles = [role for role in of_kind(objects(rendered()), "ClusterRole", "Role")
+             if role["metadata"]["name"].partition("rota-controller-")[2] in names]
+    return {(group, resource, name, verb) for role in roles for rule in role["rules"] for group in rule["apiGroups"]
+            for resource in rule["resources"] for name in rule.get("resourceNames", [""]) for verb in rule["verbs"]}
+
+
+def test_the_roles_are_those_of_the_documents():
+    rows = rows_of("operations/kubernetes.md", "## What it needs to be allowed to do")
+    documented = {("".join(quoted(group)), resource, verb) for group, resources, verbs, *_ in rows
+                  for resource in quoted(resources) for verb in verbs.split(", ")}
+    assert documented and documented == {(group, resource, verb) for group, resource, _, verb in
+                                         granted("apis", "secrets", "lease")}
+    rows = rows_of("concepts/identity.md", "### What the controller needs to be allowed to do")
+    documented = {("".join(quoted(group)), resource, name, verb) for group, resources, names, verbs, _ in rows
+                  for resource in quoted(resources) for name in quoted(names) or [""]
+                  for verb in re.findall(r"\b(?:create|get|patch)\b", verbs)}
+    assert documented and documented == granted("identity", "tokens")
+
+
+def test_listed_namespaces_need_no_rights_of_the_cluster_on_apis_and_secrets():
     documents = objects(rendered(None, "--set", "controller.namespaces={a,b},rbac.aggregate=false"))
-    assert not of_kind(documents, "ClusterRole") and not of_kind(documents, "ClusterRoleBinding")
-    assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {"a", "b"}
+    assert [role["metadata"]["name"] for role in of_kind(documents, "ClusterRole")] == [
+        f"{chart.NAMESPACE}-rota-controller-tokens"], "a TokenReview belongs to no namespace"
+    assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {"a", "b", chart.NAMESPACE}
     assert {"--namespace=a", "--namespace=b"} <= set(container(documents, "controller")["args"])
 
 
@@ -257,10 +279,10 @@ def test_the_sample_of_cert_manager_makes_the_secrets_that_the_chart_mounts():
     """Its kinds are cert-manager's, which no test server knows."""
     certificates = of_kind(objects((ROOT / "deploy/samples/cert-manager/certificates.yaml").read_text()), "Certificate")
     made = {certificate["spec"]["secretName"]: certificate["spec"] for certificate in certificates}
-    documents = objects(rendered())
+    documents = objects(rendered(None, "--set", "tls.mode=files"))
     for component in ("controller", "dataplane"):
         volumes = pod_templates(documents)[f"rota-{component}"]["spec"]["volumes"]
         assert {volume["secret"]["secretName"] for volume in volumes if "secret" in volume} <= set(made)
     hosts = {host for argument in (*container(documents, "dataplane")["args"], *container(documents, "controller")["args"])
              for host in re.findall(r"^--(?:controller|peers)=(.*):\d+$", argument)}
-    assert hosts == set(made["rota-controller-tls"]["dnsNames"])
+    assert hosts == set(made["rota-sync-controller"]["dnsNames"])

@@ -90,8 +90,8 @@ def test_helm_installs_upgrades_and_uninstalls(server, kubectl, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    notes = run("install", "rota", CHART)
-    assert "rota-controller-tls" in notes and f"rota-controller-peers.{kubectl.namespace}.svc" in notes
+    notes = run("install", "rota", CHART, "--set", "tls.mode=files")
+    assert "rota-sync-controller" in notes and f"rota-controller-peers.{kubectl.namespace}.svc" in notes
     assert f"kubectl -n {kubectl.namespace} rollout status deployment/rota-dataplane" in notes
     assert "AUTH_NOT_ENFORCED" in notes and "Secrets of every namespace" in notes
     before = kubectl.get("deployment", "rota-dataplane")
@@ -102,6 +102,7 @@ def test_helm_installs_upgrades_and_uninstalls(server, kubectl, tmp_path):
     assert before["metadata"]["uid"] == after["metadata"]["uid"]
     assert "--log-level=debug" in after["spec"]["template"]["spec"]["containers"][0]["args"]
     assert kubectl.get("role", "rota-controller-secrets", "--namespace", "default")
+    assert "issue their own" in run("upgrade", "rota", CHART, "--reset-values")
     run("uninstall", "rota")
     left = kubectl("get", "deployment,service,serviceaccount,role,rolebinding,networkpolicy,poddisruptionbudget,hpa",
                    "--selector", "app.kubernetes.io/name=rota", "--output", "name")
@@ -126,8 +127,12 @@ def make_certificates(kubectl, folder, names):
     assert done.returncode == 0, done.stderr
 
 
+def token_of(kubectl, account, *more):
+    return kubectl("create", "token", account, *more).strip()
+
+
 def mounted(kubectl, template, folder):
-    """The template's Secrets as files, as the kubelet would mount them: {path in the container: path here}."""
+    """The template's volumes as files, as the kubelet would mount them: {path in the container: path here}."""
     places = {}
     mounts = {mount["name"]: mount["mountPath"] for mount in template["spec"]["containers"][0]["volumeMounts"]}
     for volume in template["spec"]["volumes"]:
@@ -137,38 +142,55 @@ def mounted(kubectl, template, folder):
         if "secret" in volume:
             for key, value in kubectl.get("secret", volume["secret"]["secretName"])["data"].items():
                 (place / key).write_bytes(base64.b64decode(value))
+        if "configMap" in volume:
+            name = volume["configMap"]["name"]
+            until(f"ConfigMap {name} is there", lambda n=name: kubectl.run("get", "configmap", n).returncode == 0)
+            for key, value in kubectl.get("configmap", name)["data"].items():
+                (place / key).write_text(value)
+        for source in volume.get("projected", {}).get("sources", []):
+            wanted = source["serviceAccountToken"]
+            (place / wanted["path"]).write_text(token_of(kubectl, template["spec"]["serviceAccountName"], "--audience",
+                                                         wanted["audience"]))
     return places
 
 
-def token_of(kubectl, account):
-    return kubectl("create", "token", account).strip()
+def rights(documents, namespace):
+    """What grants the controller its rights, without what would reach into other namespaces."""
+    kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    return [document for document in of_kind(documents, *kinds)
+            if document["metadata"].get("namespace", namespace) == namespace]
 
 
-def test_the_programs_run_as_the_manifests_say(server, kubectl, world, tmp_path):
-    """With the document's certificates, the controller's own account, and its own rights: nothing is refused."""
-    documents = objects(rendered(None, "--set", f"controller.namespaces={{{kubectl.namespace}}},dataplane.allowUnauthenticated=true",
-                                 namespace=kubectl.namespace))
-    kubectl.apply(listed([document for document in known(documents)
-                          if document["kind"] in ("ServiceAccount", "Role", "RoleBinding")]))
-    names = {f"{name}.rota-system.svc": "localhost" for name in ("rota-controller", "rota-controller-peers")}
-    make_certificates(kubectl, tmp_path, {**names, "-n rota-system": f"-n {kubectl.namespace}"})
+@pytest.mark.parametrize("mode", ["auto", "files"])
+def test_the_programs_run_as_the_manifests_say(server, cluster, kubectl, world, tmp_path, mode):
+    """By the controller's own account, and its own rights: nothing is refused. `files`: with the document's certificates."""
+    values = f"controller.namespaces={{{kubectl.namespace}}},dataplane.allowUnauthenticated=true,rbac.aggregate=false,tls.mode={mode}"
+    documents = objects(rendered(None, "--set", values, namespace=kubectl.namespace))
+    cluster.apply(listed(rights(documents, kubectl.namespace)))
+    if mode == "files":
+        names = {f"{name}.rota-system.svc": "localhost" for name in ("rota-controller", "rota-controller-peers")}
+        make_certificates(kubectl, tmp_path, {**names, "-n rota-system": f"-n {kubectl.namespace}"})
     templates = pod_templates(documents)
-    account = templates["rota-controller"]["spec"]["serviceAccountName"]
     port = kube.free_port()
 
     def start(component, *more):
         places = mounted(kubectl, templates[f"rota-{component}"], tmp_path / component)
         command = chart.command_of(documents, component, {
-            "^/usr/bin/": f"{BIN}/", r"rota-controller(-peers)?\.[\w-]+\.svc:9900": f"localhost:{port}",
+            "^/usr/bin/": f"{BIN}/", "^--tls-dns-names=.*": "--tls-dns-names=localhost",
+            r"rota-controller(-peers)?\.[\w-]+\.svc:9900": f"localhost:{port}",
             "^--listen=:9900$": f"--listen=127.0.0.1:{port}", r"^--(metrics|http)=:\d+$": r"--\1=127.0.0.1:0",
             **{f"={place}(/|$)": rf"={ours}\1" for place, ours in places.items()}})
         return world.add(Program(component, [*command, "--admin=127.0.0.1:0", *more], tmp_path))
 
-    kubeconfig = server.kubeconfig_of(token_of(kubectl, account), tmp_path)
+    # What a pod knows by itself.
+    kubeconfig = server.kubeconfig_of(token_of(kubectl, templates["rota-controller"]["spec"]["serviceAccountName"]), tmp_path)
+    in_pod = ["--kubeconfig", kubeconfig]
+    if mode == "auto":
+        in_pod += ["--tls-namespace", kubectl.namespace]
     mock = world.mock()
     kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
     kubectl.apply(resource())
-    controller = start("controller", "--kubeconfig", kubeconfig)
+    controller = start("controller", *in_pod)
     plane = start("dataplane", "--resolve", f"api.openai.com:443:{mock.address}", "--upstream-ca", world.authority.ca)
 
     def ask():
@@ -187,9 +209,10 @@ def test_the_programs_run_as_the_manifests_say(server, kubectl, world, tmp_path)
     assert not {refusal for refusal in server.refusals() if refusal[0] == kubectl.namespace}
 
 
-def rights(documents):
-    """Every verb on every resource that the Roles grant: [(resource, verb)]."""
-    return [(resource, verb) for role in of_kind(documents, "Role") for rule in role["rules"]
+def verbs_of(documents):
+    """Every verb on every resource that the Roles of any mode grant: [(resource, verb)]."""
+    return [(resource, verb) for role in of_kind(documents, "Role")
+            if role["metadata"]["name"].endswith(("-apis", "-secrets")) for rule in role["rules"]
             for resource in rule["resources"] for verb in rule["verbs"]]
 
 
@@ -204,12 +227,13 @@ def without(role, resource, verb):
 
 def test_no_right_is_superfluous(server, cluster, kubectl, world, tmp_path):
     """One controller per right, each without it: each is refused something."""
-    wanted = rights(objects(rendered(None, "--set", "controller.namespaces={x}")))
+    wanted = verbs_of(objects(rendered(None, "--set", "controller.namespaces={x},tls.mode=insecure")))
     assert len(wanted) >= 7
     namespaces = {right: f"{kubectl.namespace}-{number}" for number, right in enumerate(wanted)}
     manifests = []
     for (resource_name, verb), namespace in namespaces.items():
-        documents = objects(rendered(None, "--set", f"controller.namespaces={{{namespace}}}", namespace=namespace))
+        documents = objects(rendered(None, "--set", f"controller.namespaces={{{namespace}}},tls.mode=insecure",
+                                     namespace=namespace))
         manifests += [without(d, resource_name, verb) if d["kind"] == "Role" else d for d in documents
                       if d["kind"] in ("ServiceAccount", "Role", "RoleBinding")]
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai-key"}, "stringData": {"apiKey": KEY}}

@@ -43,9 +43,8 @@ def objects(text):
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def of_kind(documents, kind, name=None):
-    return [document for document in documents
-            if document["kind"] == kind and name in (None, document["metadata"]["name"])]
+def of_kind(documents, *kinds):
+    return [document for document in documents if document["kind"] in kinds]
 
 
 def pod_templates(documents):

@@ -46,9 +46,14 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
-{{- with .values.extraEnv }}
+{{- if or .env .values.extraEnv }}
 env:
+  {{- with .env }}
   {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 livenessProbe:
   httpGet: {path: /healthz, port: metrics}

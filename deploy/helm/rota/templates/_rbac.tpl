@@ -13,6 +13,28 @@
   verbs: [get, list, watch]
 {{- end -}}
 
+{{/* The CA and the controllers' certificate, in the release's own namespace. */}}
+{{- define "rota.rules.identity" -}}
+{{- $prefix := include "rota.fullname" . -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [{{ $prefix }}-ca, {{ $prefix }}-controller-tls]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ $prefix }}-ca-bundle]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [secrets, configmaps]
+  verbs: [create]
+{{- end -}}
+
+{{- define "rota.rules.tokens" -}}
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+{{- end -}}
+
 {{/* (dict "part" PART "name" NAME-OF-THE-RULES "namespaces" LIST): roles and their bindings; an empty list is the cluster. */}}
 {{- define "rota.grant" -}}
 {{- $root := .part.root }}

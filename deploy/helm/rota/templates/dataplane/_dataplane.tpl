@@ -3,13 +3,7 @@
 {{- $values := .Values.dataplane -}}
 - --controller={{ include "rota.controllers" . }}
 - --gateway={{ include "rota.gateway" . }}
-{{- if eq .Values.tls.mode "files" }}
-- --sync-tls-cert=/etc/rota/sync/tls.crt
-- --sync-tls-key=/etc/rota/sync/tls.key
-- --sync-tls-ca=/etc/rota/sync/ca.crt
-{{- else }}
-- --insecure
-{{- end }}
+{{ include "rota.dataplaneIdentity" . }}
 {{- if $values.http.enabled }}
 - --http=:{{ $values.http.port }}
 {{- end }}
@@ -47,9 +41,7 @@
 
 {{- define "rota.dataplaneMounts" -}}
 {{- $values := .Values.dataplane -}}
-{{- if eq .Values.tls.mode "files" }}
-- {name: sync, mountPath: /etc/rota/sync, readOnly: true}
-{{- end }}
+{{- include "rota.identityMounts" (dict "root" . "bundle" true) }}
 {{- if $values.https.enabled }}
 - {name: tls, mountPath: /etc/rota/tls, readOnly: true}
 {{- end }}
@@ -69,10 +61,7 @@
 
 {{- define "rota.dataplaneVolumes" -}}
 {{- $values := .Values.dataplane -}}
-{{- if eq .Values.tls.mode "files" }}
-- name: sync
-  secret: {secretName: {{ .Values.tls.files.dataplaneSecret }}, defaultMode: 0440}
-{{- end }}
+{{- include "rota.identityVolumes" (dict "root" . "secret" .Values.tls.files.dataplaneSecret "bundle" true) }}
 {{- if $values.https.enabled }}
 - name: tls
   secret: {secretName: {{ $values.https.secretName }}, defaultMode: 0440}
