@@ -160,6 +160,7 @@ std::optional<GatewayError> Exchange::CheckBody() {
   if (!rotated_) {
     return std::nullopt;
   }
+  match_.route->rotation->rotation->Prepare();
   span_ = provider::FindModel(body_);
   if (span_.error == provider::BodyError::kNone) {
     return std::nullopt;

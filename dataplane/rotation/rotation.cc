@@ -58,6 +58,17 @@ Rotation::~Rotation() { delete schedule_.load(std::memory_order_relaxed); }
 
 uint64_t Rotation::change_count() const { return signal_->load(std::memory_order_acquire); }
 
+void Rotation::Prepare() const {
+  static constexpr size_t kLine = 64;  // bytes
+  // Only its address is used: it may be gone any moment.
+  const auto schedule = reinterpret_cast<uintptr_t>(schedule_.load(std::memory_order_relaxed));
+  for (size_t place = 0; place < sizeof(Schedule); place += kLine) {
+    __builtin_prefetch(reinterpret_cast<const void*>(schedule + place));
+  }
+  __builtin_prefetch(signal_.get());
+  __builtin_prefetch(records_.data());
+}
+
 PickResult Rotation::PickFirst(MonotonicTime now) {
   for (;;) {
     {

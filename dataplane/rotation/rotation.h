@@ -109,6 +109,8 @@ class Rotation {
   Rotation(const Rotation&) = delete;
   Rotation& operator=(const Rotation&) = delete;
 
+  // A pick is going to be made soon: what it looks at is fetched meanwhile.
+  void Prepare() const;
   // The first pick of a request: exact share on every prefix while the eligible set stands. Only
   // targets of the lowest tier that has an eligible one.
   PickResult PickFirst(MonotonicTime now);
