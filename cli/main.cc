@@ -1,46 +1,62 @@
-// rotactl: what people do with Rota from a shell. Also works as the kubectl plug-in kubectl-rota.
+// rotactl: what people do with Rota from a shell. Also the kubectl plug-in `kubectl rota`, by the
+// name kubectl-rota, and its shell completion, by the name kubectl_complete-rota.
 
+#include <unistd.h>
+
+#include <csignal>
 #include <iostream>
 #include <string>
+#include <vector>
 
-#include "cli/validate.h"
+#include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/exit_code.h"
 #include "common/command_line.h"
+#include "common/process.h"
 
 namespace {
 
-constexpr int kUsageError = 2;
+// The last part of the path by which it was called.
+std::string CalledAs(const char* path) {
+  const std::string text = path == nullptr ? "" : path;
+  return text.substr(text.rfind('/') + 1);
+}
+
+// https://no-color.org
+bool WantsColours(bool is_terminal) {
+  return is_terminal && rota::EnvironmentVariable("NO_COLOR").value_or("").empty() &&
+         rota::EnvironmentVariable("TERM").value_or("dumb") != "dumb";
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  rota::CommandLine line("rotactl", "Checks APIs before they are applied.",
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that has left is seen when it is written to
+  const std::string called_as = CalledAs(argv[0]);
+  const char* const program = called_as == "kubectl-rota" ? "kubectl rota" : "rotactl";
+  rota::CommandLine line(program,
+                         "Looks at a running Rota, and checks APIs before they are applied.",
                          rota::CommandLine::Sources::kFlagsOnly);
-  line.app().require_subcommand(0, 1);
+  rota::cli::Commands commands(line.app());
 
-  rota::cli::ValidateOptions validate;
-  std::string output = "text";
-  CLI::App* const command = line.app().add_subcommand(
-      "validate",
-      "Checks apk-conf files, API and Secret manifests with the controller's own code.\n"
-      "Exit code: 0 no errors (warnings allowed), 1 errors found, 2 wrong usage or unreadable "
-      "files.");
-  command
-      ->add_option("FILE", validate.paths,
-                   "Files, directories (their *.yaml, *.yml, *.json) or - for standard input")
-      ->required()
-      ->default_str("");
-  command->add_option("-o,--output", output, "How findings are printed")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->default_str("text")
-      ->type_name("text|json");
-
+  const bool completes = argc > 1 && std::string(argv[1]) == "__complete";
+  if (completes || called_as == "kubectl_complete-rota") {
+    std::cout << rota::cli::CompletionAnswer(line.app(), {argv + (completes ? 2 : 1), argv + argc});
+    return rota::cli::kExitOk;
+  }
   if (const std::optional<int> exit_code = line.Parse(argc, argv)) {
     return *exit_code;
   }
-  if (!command->parsed()) {
-    std::cerr << line.app().help();
-    return kUsageError;
+  rota::cli::Console console;
+  console.out = &std::cout;
+  console.err = &std::cerr;
+  console.is_terminal = isatty(STDOUT_FILENO) != 0;
+  console.style.colours = WantsColours(console.is_terminal);
+  console.program = program;
+  rota::RealClock clock;
+  if (const std::optional<int> exit_code = commands.Run(console, std::cin, clock)) {
+    return *exit_code;
   }
-  validate.json = output == "json";
-  return rota::cli::Validate(validate, std::cin, std::cout, std::cerr);
+  std::cerr << line.app().help();
+  return rota::cli::kExitUsage;
 }

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/exit_code.h"
+
 namespace rota::cli {
 
 struct ValidateOptions {
@@ -15,11 +17,8 @@ struct ValidateOptions {
   bool json = false;  // one JSON object instead of lines
 };
 
-inline constexpr int kExitOk = 0;        // warnings allowed
-inline constexpr int kExitFindings = 1;  // at least one error
-inline constexpr int kExitUsage = 2;     // a path cannot be read, nothing to check
-
-// Writes findings and a summary to `out`, what cannot be read to `err`. Returns the exit code.
+// Writes findings and a summary to `out`, what cannot be read to `err`. Returns kExitOk (warnings
+// are allowed), kExitFindings (at least one error) or kExitUsage (nothing to check).
 int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out,
              std::ostream& err);
 

@@ -199,6 +199,7 @@ absl::Status App::State::StartAdmin() {
     addresses["metrics"] = metrics->address();
   }
   observe::AddDebugPages(pages, table, clock);
+  observe::AddLiftPage(pages, registry, clock, IsLoopbackHost(flags.admin->host));
   ASSIGN_OR_RETURN(admin, AdminServer::Start(*flags.admin, pages));
   addresses["admin"] = admin->address();
   if (engine->http_address()) {

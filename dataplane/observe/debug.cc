@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "common/duration.h"
+#include "dataplane/observe/explain.h"
+#include "dataplane/observe/rotation_json.h"
 #include "dataplane/observe/table_view.h"
 #include "nlohmann/json.hpp"
 
@@ -47,30 +50,6 @@ std::string_view PlaceName(table::Credential::Place place) {
   return "";
 }
 
-std::string_view OnAllSuspendedName(table::OnAllSuspended value) {
-  switch (value) {
-    case table::OnAllSuspended::kReject:
-      return "Reject";
-    case table::OnAllSuspended::kWait:
-      return "Wait";
-    case table::OnAllSuspended::kPassThrough:
-      return "PassThrough";
-  }
-  return "";
-}
-
-// A URL with a user or a query is refused long before; here neither would be shown.
-std::string WithoutSecrets(const std::string& url) {
-  std::string text = url.substr(0, url.find_first_of("?#"));
-  const size_t authority = text.find("://");
-  const size_t start = authority == std::string::npos ? 0 : authority + 3;
-  const size_t at = text.substr(0, text.find('/', start)).rfind('@');
-  if (at != std::string::npos && at >= start) {
-    text.erase(start, at + 1 - start);
-  }
-  return text;
-}
-
 Json DescribeEndpoint(const table::Endpoint& endpoint) {
   Json json = {{"name", endpoint.name},
                {"url", WithoutSecrets(endpoint.url)},
@@ -102,21 +81,6 @@ Json DescribeRoute(const std::optional<table::Route>& route) {
   return json;
 }
 
-Json DescribeBoundRotation(const RotationView& view) {
-  const table::BoundRotation& rotation = *view.rotation;
-  const rotation::RotationSpec& spec = rotation.rotation->spec();
-  return {{"id", spec.id},
-          {"environment", table::EnvironmentName(view.environment)},
-          {"quota_suspension", FormatDuration(rotation.quota_suspension)},
-          {"max_suspension", FormatDuration(rotation.max_suspension)},
-          {"failure_threshold", spec.failure_threshold},
-          {"failure_suspension", FormatDuration(rotation.failure_suspension)},
-          {"on_all_suspended", OnAllSuspendedName(rotation.on_all_suspended)},
-          {"wait_timeout", FormatDuration(rotation.wait_timeout)},
-          {"attempts", rotation.attempts},
-          {"retry_non_idempotent", rotation.retry_non_idempotent}};
-}
-
 Json DescribeApi(const table::Api& api) {
   Json json = {{"id", api.id},
                {"base_path", api.base_path},
@@ -142,42 +106,13 @@ Json DescribeApi(const table::Api& api) {
   return json;
 }
 
-Json DescribeTarget(const table::Target& target, const rotation::TargetSpec& spec,
-                    const rotation::Rotation::TargetState& state, MonotonicTime now) {
-  const bool suspended = state.suspension && state.suspension->until > now;
-  Json json = {{"id", spec.id},
-               {"model", target.model},
-               {"target", target.endpoint == nullptr ? "" : target.endpoint->name},
-               {"weight", spec.weight},
-               {"tier", spec.tier},
-               {"credential_missing", !spec.usable},
-               {"eligible", !suspended && spec.usable && spec.weight > 0},
-               {"first_picks", state.first_picks},
-               {"consecutive_failures", state.consecutive_failures},
-               {"suspension", nullptr}};
-  if (suspended) {
-    json["suspension"] = {
-        {"reason", rotation::ReasonName(state.suspension->reason)},
-        {"remaining_seconds", std::chrono::duration<double>(state.suspension->until - now).count()},
-        {"seen_by", state.suspension->origin}};
-  }
-  return json;
-}
-
 Json DescribeApiRotations(const table::Api& api, MonotonicTime now) {
   Json json = {{"id", api.id}, {"rotations", Json::array()}};
   for (const RotationView& view : RotationsOf(api)) {
     const rotation::RotationSpec& spec = view.rotation->rotation->spec();
-    const std::vector<rotation::Rotation::TargetState> states =
-        view.rotation->rotation->Inspect(now);
-    Json targets = Json::array();
-    for (size_t i = 0;
-         i < std::min({states.size(), spec.targets.size(), view.rotation->targets.size()}); ++i) {
-      targets.push_back(DescribeTarget(view.rotation->targets[i], spec.targets[i], states[i], now));
-    }
     json["rotations"].push_back({{"id", spec.id},
                                  {"environment", table::EnvironmentName(view.environment)},
-                                 {"targets", std::move(targets)}});
+                                 {"targets", DescribeTargets(*view.rotation, now)}});
   }
   return json;
 }
@@ -188,9 +123,39 @@ AdminResponse NoSnapshot() {
   return {503, "application/json", "{\"error\":\"no snapshot yet\"}\n"};
 }
 
-std::string ApiParameter(const AdminRequest& request) {
-  const auto found = request.query.find("api");
+std::string Parameter(const AdminRequest& request, const char* name) {
+  const auto found = request.query.find(name);
   return found == request.query.end() ? "" : found->second;
+}
+
+std::string ApiParameter(const AdminRequest& request) { return Parameter(request, "api"); }
+
+AdminResponse ExplainPage(const table::RouteTable& table, const AdminRequest& request,
+                          MonotonicTime now) {
+  ExplainQuery query;
+  query.api = Parameter(request, "api");
+  query.host = Parameter(request, "host");
+  query.environment = Parameter(request, "environment");
+  query.verb = Parameter(request, "verb");
+  query.path = Parameter(request, "path");
+  query.model = Parameter(request, "model");
+  const Explanation explanation = Explain(table, query, now);
+  return {explanation.status, "application/json", Dump(explanation.json) + "\n"};
+}
+
+AdminResponse LiftPage(rotation::Registry& registry, const AdminRequest& request,
+                       MonotonicTime now) {
+  const std::string target = Parameter(request, "target");
+  if (target.empty()) {
+    return {400, "application/json",
+            "{\"error\":\"give ?target=ID; /debug/rotations shows the ids\"}\n"};
+  }
+  const std::vector<rotation::Suspension> active = registry.Active(now);
+  const bool was_suspended = std::any_of(
+      active.begin(), active.end(),
+      [&target](const rotation::Suspension& suspension) { return suspension.target == target; });
+  registry.Lift(target, now);
+  return JsonPage(Dump({{"lifted", target}, {"was_suspended", was_suspended}}) + "\n");
 }
 
 }  // namespace
@@ -221,6 +186,24 @@ void AddDebugPages(AdminPages& pages, const Published<table::RouteTable>& table,
                ? NoSnapshot()
                : JsonPage(DescribeRotations(*current, ApiParameter(request), clock.Now()));
   });
+  pages.Add("GET", "/debug/explain", [&table, &clock](const AdminRequest& request) {
+    const std::shared_ptr<const table::RouteTable> current = table.Get();
+    return current == nullptr ? NoSnapshot() : ExplainPage(*current, request, clock.Now());
+  });
+}
+
+void AddLiftPage(AdminPages& pages, rotation::Registry& registry, const Clock& clock,
+                 bool is_loopback) {
+  pages.Add("POST", "/debug/lift",
+            [&registry, &clock, is_loopback](const AdminRequest& request) -> AdminResponse {
+              if (!is_loopback) {
+                return {
+                    403, "application/json",
+                    "{\"error\":\"suspensions are lifted only where --admin is on loopback: this "
+                    "port asks nobody who they are\"}\n"};
+              }
+              return LiftPage(registry, request, clock.Now());
+            });
 }
 
 }  // namespace rota::observe

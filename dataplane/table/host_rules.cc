@@ -31,6 +31,18 @@ std::string_view BareHost(std::string_view host) {
   return host;
 }
 
+using HostBuffer = std::array<char, kMaxHostLength + 1>;
+
+// The bare host in lower case, in `buffer`; nullopt when it is too long for a name.
+std::optional<std::string_view> LowerHost(std::string_view host, HostBuffer& buffer) {
+  host = BareHost(host);
+  if (host.size() > buffer.size()) {
+    return std::nullopt;
+  }
+  std::transform(host.begin(), host.end(), buffer.begin(), Lower);
+  return std::string_view(buffer.data(), host.size());
+}
+
 bool HasSandboxLabel(std::string_view host) {
   constexpr std::string_view kSandbox = "sandbox";
   size_t begin = 0;
@@ -90,23 +102,54 @@ absl::Status HostRules::Add(const std::vector<std::string>& patterns, bool is_sa
   return absl::OkStatus();
 }
 
-bool HostRules::IsSandbox(std::string_view host) const {
-  host = BareHost(host);
-  std::array<char, kMaxHostLength + 1> lower;
-  if (host.size() > lower.size()) {
-    return false;
-  }
-  std::transform(host.begin(), host.end(), lower.begin(), Lower);
-  host = std::string_view(lower.data(), host.size());
+const HostRules::Pattern* HostRules::FindPattern(std::string_view bare_host) const {
   for (const Pattern& pattern : patterns_) {
-    const bool matches = pattern.is_wildcard
-                             ? host.size() > pattern.name.size() && host.ends_with(pattern.name)
-                             : host == pattern.name;
+    const bool matches = pattern.is_wildcard ? bare_host.size() > pattern.name.size() &&
+                                                   bare_host.ends_with(pattern.name)
+                                             : bare_host == pattern.name;
     if (matches) {
-      return pattern.is_sandbox;
+      return &pattern;
     }
   }
-  return !has_sandbox_list_ && HasSandboxLabel(host);
+  return nullptr;
+}
+
+bool HostRules::IsSandbox(std::string_view host) const {
+  HostBuffer buffer;
+  const std::optional<std::string_view> lower = LowerHost(host, buffer);
+  if (!lower.has_value()) {
+    return false;
+  }
+  const Pattern* const pattern = FindPattern(*lower);
+  return pattern != nullptr ? pattern->is_sandbox : !has_sandbox_list_ && HasSandboxLabel(*lower);
+}
+
+HostRules::Verdict HostRules::Explain(std::string_view host) const {
+  HostBuffer buffer;
+  const std::optional<std::string_view> lower = LowerHost(host, buffer);
+  if (!lower.has_value()) {
+    return {false, "the host is too long for a name"};
+  }
+  if (const Pattern* const pattern = FindPattern(*lower)) {
+    return {pattern->is_sandbox,
+            absl::StrCat("host pattern ", pattern->is_wildcard ? "*" : "", pattern->name)};
+  }
+  if (has_sandbox_list_) {
+    return {false, "no sandbox host pattern names the host"};
+  }
+  return HasSandboxLabel(*lower) ? Verdict{true, "a label of the host is `sandbox`"}
+                                 : Verdict{false, "no label of the host is `sandbox`"};
+}
+
+std::optional<std::string> HostRules::ExampleOf(bool is_sandbox) const {
+  std::vector<std::string> candidates = {is_sandbox ? "sandbox.example" : "gateway.example"};
+  for (const Pattern& pattern : patterns_) {
+    candidates.push_back(pattern.is_wildcard ? "any" + pattern.name : pattern.name);
+  }
+  const auto found = std::find_if(
+      candidates.begin(), candidates.end(),
+      [&](const std::string& candidate) { return IsSandbox(candidate) == is_sandbox; });
+  return found == candidates.end() ? std::nullopt : std::optional<std::string>(*found);
 }
 
 }  // namespace rota::table

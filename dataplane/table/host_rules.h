@@ -7,6 +7,7 @@
 //
 // Thread-safe: const after construction.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,15 @@ class HostRules {
   // `host` as in a Host header: a port, brackets, a trailing dot and case do not matter.
   bool IsSandbox(std::string_view host) const;
 
+  // The same with the rule that decided, in words for a person.
+  struct Verdict {
+    bool is_sandbox = false;
+    std::string because;  // "host pattern *.sandbox.example.com"
+  };
+  Verdict Explain(std::string_view host) const;
+  // A host of that environment; nullopt when no host means it.
+  std::optional<std::string> ExampleOf(bool is_sandbox) const;
+
  private:
   struct Pattern {
     std::string name;  // lower case; ".suffix" for a wildcard
@@ -32,6 +42,7 @@ class HostRules {
     bool is_sandbox = false;
   };
   absl::Status Add(const std::vector<std::string>& patterns, bool is_sandbox);
+  const Pattern* FindPattern(std::string_view bare_host) const;
 
   std::vector<Pattern> patterns_;  // most specific first
   bool has_sandbox_list_ = false;

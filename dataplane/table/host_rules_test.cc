@@ -62,6 +62,29 @@ TEST(HostRulesTest, AnAddressMayBeAPattern) {
   EXPECT_TRUE(Rules({}, {"127.0.0.1"}).IsSandbox("127.0.0.1:8080"));
 }
 
+TEST(HostRulesTest, SaysWhichRuleHasDecided) {
+  const HostRules rules = Rules({"api.dev.example.com"}, {"*.dev.example.com"});
+  EXPECT_EQ(rules.Explain("Other.dev.example.com:8080").because, "host pattern *.dev.example.com");
+  EXPECT_EQ(rules.Explain("api.dev.example.com").because, "host pattern api.dev.example.com");
+  EXPECT_EQ(rules.Explain("sandbox.org").because, "no sandbox host pattern names the host");
+  EXPECT_TRUE(HostRules().Explain("sandbox.org").is_sandbox);
+  EXPECT_EQ(HostRules().Explain("sandbox.org").because, "a label of the host is `sandbox`");
+  EXPECT_EQ(HostRules().Explain("example.org").because, "no label of the host is `sandbox`");
+  EXPECT_FALSE(HostRules().Explain(std::string(300, 'a')).is_sandbox);
+}
+
+TEST(HostRulesTest, GivesAHostOfEachEnvironment) {
+  for (const HostRules& rules : {HostRules(), Rules({"api.dev.org"}, {"*.dev.org"}),
+                                 Rules({"sandbox.example"}, {"sandbox.example", "test.org"})}) {
+    for (const bool is_sandbox : {false, true}) {
+      const std::optional<std::string> host = rules.ExampleOf(is_sandbox);
+      ASSERT_TRUE(host.has_value());
+      EXPECT_EQ(rules.IsSandbox(*host), is_sandbox) << *host;
+    }
+  }
+  EXPECT_EQ(Rules({"test.org"}, {"test.org"}).ExampleOf(true), std::nullopt);
+}
+
 TEST(HostRulesTest, RefusesPatternsThatAreNone) {
   for (const char* pattern : {"", "*", "*.", "a b", "a/b", "*.*.com", "a*.com"}) {
     const absl::StatusOr<HostRules> rules = HostRules::Make({}, {pattern});

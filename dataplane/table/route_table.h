@@ -177,6 +177,7 @@ class RouteTable {
   Environment EnvironmentOf(std::string_view host) const {
     return options_.hosts.IsSandbox(host) ? Environment::kSandbox : Environment::kProduction;
   }
+  const HostRules& hosts() const { return options_.hosts; }
   // APIs that have not changed are shared by the tables of consecutive snapshots.
   const std::vector<std::shared_ptr<const Api>>& apis() const { return apis_; }
   std::vector<Collision> Collisions() const { return mounts_.Collisions(); }

@@ -143,7 +143,7 @@ def test_no_secret_anywhere(busy):
     """Everything that somebody may read: logs, debug pages, metrics, files on disk."""
     plane, controller = busy.planes[0], busy.controller
     pages = {f"{p.name}{page}": http.get(p.admin, page).body for p, pages in (
-        (plane, ("/debug/config", "/debug/rotations", "/readyz", "/healthz", "/metrics")),
+        (plane, ("/debug/config", "/debug/rotations", f"/debug/explain?path={PATH}", "/readyz", "/healthz", "/metrics")),
         (controller, ("/debug/status", "/debug/fleet", "/readyz", "/healthz", "/metrics"))) for page in pages}
     files = {str(path): path.read_bytes().decode(errors="replace") for path in busy.folder.rglob("*")
              if path.is_file() and busy.directory.path not in path.parents}
