@@ -34,6 +34,16 @@ std::string Scope::ToString() const {
                     : resource.ToString() + " in namespace " + ns;
 }
 
+bool IsEndOfList(const WatchEvent& event) {
+  if (event.type != WatchEventType::kBookmark) {
+    return false;
+  }
+  const json metadata = event.object.value("metadata", json::object());
+  const auto annotations = metadata.find("annotations");
+  return annotations != metadata.end() && annotations->is_object() &&
+         StringMember(*annotations, "k8s.io/initial-events-end") == "true";
+}
+
 KubeApi::KubeApi(HttpTransport& transport) : transport_(transport), user_agent_(UserAgent()) {}
 
 std::string KubeApi::PathOf(const Resource& resource, const std::string& ns,
@@ -52,9 +62,8 @@ std::string KubeApi::PathOf(const Resource& resource, const std::string& ns,
 }
 
 absl::StatusOr<json> KubeApi::Exchange(HttpRequest request, std::string_view what,
-                                       std::stop_token stop) const {
+                                       std::stop_token stop, const HttpLimits& limits) const {
   request.headers.emplace_back("User-Agent", user_agent_);
-  const HttpLimits limits;
   absl::StatusOr<HttpResponse> response = transport_.Send(request, limits, stop);
   if (response.ok() && response->status == 401 && request.method != "POST") {
     // The transport has dropped the credential that it used; a fresh one may be accepted.
@@ -121,9 +130,12 @@ absl::Status KubeApi::Watch(const Scope& scope, const WatchOptions& options,
   const int64_t seconds = std::max<int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(options.timeout).count());
   HttpRequest request;
-  request.target = absl::StrCat(PathOf(scope.resource, scope.ns),
-                                "?watch=1&allowWatchBookmarks=true&timeoutSeconds=", seconds,
-                                "&resourceVersion=", UrlEncode(options.resource_version));
+  request.target =
+      absl::StrCat(PathOf(scope.resource, scope.ns),
+                   "?watch=1&allowWatchBookmarks=true&timeoutSeconds=", seconds,
+                   options.sends_initial_events
+                       ? std::string("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+                       : "&resourceVersion=" + UrlEncode(options.resource_version));
   request.headers.emplace_back("User-Agent", user_agent_);
   request.headers.emplace_back("Accept", Accept(scope.metadata_only, "PartialObjectMetadata"));
   HttpLimits limits;
@@ -200,7 +212,7 @@ absl::StatusOr<json> KubeApi::ApplyStatus(const Resource& resource, const std::s
 
 absl::StatusOr<json> KubeApi::Call(const std::string& method, const std::string& target,
                                    const json& body, const std::string& content_type,
-                                   std::stop_token stop) const {
+                                   std::stop_token stop, const HttpLimits& limits) const {
   HttpRequest request;
   request.method = method;
   request.target = target;
@@ -209,7 +221,7 @@ absl::StatusOr<json> KubeApi::Call(const std::string& method, const std::string&
     request.content_type = content_type;
     request.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
   }
-  return Exchange(std::move(request), absl::StrCat(method, " ", target), stop);
+  return Exchange(std::move(request), absl::StrCat(method, " ", target), stop, limits);
 }
 
 }  // namespace rota::kube

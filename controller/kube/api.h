@@ -48,9 +48,15 @@ struct ListPage {
 
 struct WatchOptions {
   std::string resource_version;
+  // A streaming list: everything that exists as ADDED, a bookmark that ends it (IsEndOfList()),
+  // then what happens. Takes the place of `resource_version`.
+  bool sends_initial_events = false;
   Duration timeout = std::chrono::seconds(300);  // the server ends the watch after it
   Duration idle_margin = std::chrono::seconds(5);
 };
+
+// The bookmark after the initial events of a streaming list.
+bool IsEndOfList(const WatchEvent& event);
 
 class KubeApi {
  public:
@@ -84,10 +90,10 @@ class KubeApi {
                                              const std::string& field_manager,
                                              std::stop_token stop) const;
 
-  // Any other call; `body` null sends none. For tests and tools.
+  // Any other call; `body` null sends none.
   absl::StatusOr<nlohmann::json> Call(const std::string& method, const std::string& target,
                                       const nlohmann::json& body, const std::string& content_type,
-                                      std::stop_token stop) const;
+                                      std::stop_token stop, const HttpLimits& limits = {}) const;
 
   // "/apis/<group>/<version>/namespaces/<ns>/<plural>[/<name>]", parts encoded.
   static std::string PathOf(const Resource& resource, const std::string& ns,
@@ -95,7 +101,8 @@ class KubeApi {
 
  private:
   absl::StatusOr<nlohmann::json> Exchange(HttpRequest request, std::string_view what,
-                                          std::stop_token stop) const;
+                                          std::stop_token stop,
+                                          const HttpLimits& limits = {}) const;
 
   HttpTransport& transport_;
   const std::string user_agent_;

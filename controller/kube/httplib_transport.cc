@@ -293,7 +293,7 @@ absl::StatusOr<HttpResponse> HttplibTransport::Send(const HttpRequest& request,
   absl::StatusOr<HttpResponse> response = Run(*connection, request, limits, exchange, stop);
   if (absl::IsUnavailable(response.status()) && reused && request.method != "POST") {
     // The server may have closed it in the meantime, which says nothing about the server.
-    // Everything but POST is idempotent here (a PATCH is a server-side apply).
+    // Everything but POST is idempotent here (a PATCH says what is to be, not what is to be added).
     ASSIGN_OR_RETURN(connection, Connect(stop));
     response = Run(*connection, request, limits, exchange, stop);
   }

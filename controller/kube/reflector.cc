@@ -74,7 +74,9 @@ void Reflector::Run(std::stop_token stop) {
       state_ = ReflectorState();
       side_ = SideStore();
     }
-    if (state_.phase == ReflectorPhase::kEmpty || state_.phase == ReflectorPhase::kPaging) {
+    if (streams()) {
+      StreamOnce(stop);
+    } else if (state_.phase == ReflectorPhase::kEmpty || state_.phase == ReflectorPhase::kPaging) {
       ListOnce(stop);
     } else {
       WatchOnce(stop);
@@ -98,31 +100,11 @@ void Reflector::ListOnce(std::stop_token stop) {
   }
   if (page.ok()) {
     for (json& item : page->items) {
-      ObjectId id;
-      Version version;
-      if (!ReadIdentity(item, id, version.uid, version.resource_version)) {
-        page = absl::UnavailableError(absl::StrCat("list ", scope_.ToString(),
-                                                   ": an item has no name or no resourceVersion"));
+      if (const absl::Status taken = TakeListed(std::move(item)); !taken.ok()) {
+        page = taken;
         break;
       }
-      const auto known = store_.find(id);
-      const bool differs = known == store_.end() ||
-                           known->second.resource_version != version.resource_version ||
-                           known->second.uid != version.uid;
-      if (report_all_ || (differs && !health_.synced)) {
-        // Nobody has a picture yet (or wants all of it again): no need to hold the whole collection
-        // in memory. What is gone by the end of the list is taken back at the commit.
-        Upsert(id, version, item);
-      } else if (differs) {
-        side_.changed.emplace_back(id, std::move(item));
-      }
-      side_.versions[id] = std::move(version);
     }
-  }
-  if (page.ok() && side_.versions.size() > options_.max_objects) {
-    page = absl::ResourceExhaustedError(absl::StrCat(
-        "list ", scope_.ToString(), ": more than ", options_.max_objects,
-        " objects; this controller serves no more, split them over several with --namespace"));
   }
   if (!page.ok()) {
     Report(page.status());
@@ -130,6 +112,114 @@ void Reflector::ListOnce(std::stop_token stop) {
     return;
   }
   Apply(AfterPage(state_, page->resource_version, page->continue_token));
+}
+
+absl::Status Reflector::TakeListed(json object) {
+  ObjectId id;
+  Version version;
+  if (!ReadIdentity(object, id, version.uid, version.resource_version)) {
+    return absl::UnavailableError(
+        absl::StrCat("list ", scope_.ToString(), ": an item has no name or no resourceVersion"));
+  }
+  const auto known = store_.find(id);
+  const bool differs = known == store_.end() ||
+                       known->second.resource_version != version.resource_version ||
+                       known->second.uid != version.uid;
+  if (report_all_ || (differs && !health_.synced)) {
+    // Nobody has a picture yet (or wants all of it again): no need to hold the whole collection in
+    // memory. What is gone by the end of the list is taken back at the commit.
+    Upsert(id, version, object);
+  } else if (differs) {
+    side_.changed[id] = std::move(object);
+  }
+  side_.versions[id] = std::move(version);
+  if (side_.versions.size() > options_.max_objects) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "list ", scope_.ToString(), ": more than ", options_.max_objects,
+        " objects; this controller serves no more, split them over several with --namespace"));
+  }
+  return absl::OkStatus();
+}
+
+void Reflector::StreamOnce(std::stop_token stop) {
+  had_events_ = false;
+  decided_ = false;
+  WatchOptions watch;
+  watch.sends_initial_events = true;
+  watch.timeout = options_.stream_timeout;
+  watch.idle_margin = options_.idle_margin;
+  bool is_listed = false;
+  const absl::Status status = api_.Watch(
+      scope_, watch,
+      [this] {
+        opened_at_ = clock_.Now();
+        Apply(AfterStreamOpened(state_));
+      },
+      [this, &is_listed](WatchEvent event) {
+        const bool goes_on =
+            is_listed ? HandleEvent(std::move(event)) : HandleInitialEvent(std::move(event));
+        is_listed = is_listed || state_.phase == ReflectorPhase::kWatching;
+        return goes_on;
+      },
+      stop);
+  if (stop.stop_requested()) {
+    return;
+  }
+  if (is_listed) {
+    AfterWatch(status);
+  } else if (!decided_) {
+    const bool was_open = state_.phase == ReflectorPhase::kStreaming;
+    // Ours is a moment shorter than the server's.
+    const bool lived_out =
+        clock_.Now() - opened_at_ >= options_.stream_timeout - options_.stream_timeout / 10;
+    if (was_open && status.ok() && lived_out) {
+      Apply(AfterStreamWithoutEnd());
+    } else {
+      FailStream(status.ok() ? absl::UnavailableError(
+                                   absl::StrCat("list ", scope_.ToString(),
+                                                ": the stream ended before the list was complete"))
+                             : status,
+                 was_open);
+    }
+  }
+}
+
+void Reflector::FailStream(const absl::Status& error, bool in_stream) {
+  const Decision decision = AfterStreamFailed(error, in_stream);
+  if (!decision.no_streams) {
+    Report(error);
+  }
+  Apply(decision);
+}
+
+bool Reflector::HandleInitialEvent(WatchEvent event) {
+  absl::Status failure;
+  if (event.type == WatchEventType::kError) {
+    failure = ErrorFromStatusObject(event.object, "list " + scope_.ToString());
+  } else if (event.type == WatchEventType::kBookmark) {
+    if (IsEndOfList(event)) {
+      Apply(AfterInitialEvents(state_, event.resource_version));
+      Report(absl::OkStatus());
+    }
+    return true;
+  } else if (event.type == WatchEventType::kDeleted) {
+    // Between its ADDED and the end of the list.
+    ObjectId id;
+    Version version;
+    if (ReadIdentity(event.object, id, version.uid, version.resource_version)) {
+      side_.versions.erase(id);
+      side_.changed.erase(id);
+    }
+    return true;
+  } else {
+    failure = TakeListed(std::move(event.object));
+  }
+  if (failure.ok()) {
+    return true;
+  }
+  FailStream(failure, true);
+  decided_ = true;
+  return false;
 }
 
 void Reflector::WatchOnce(std::stop_token stop) {
@@ -151,9 +241,12 @@ void Reflector::WatchOnce(std::stop_token stop) {
         Report(absl::OkStatus());
       },
       [this](WatchEvent event) { return HandleEvent(std::move(event)); }, stop);
-  if (stop.stop_requested()) {
-    return;
+  if (!stop.stop_requested()) {
+    AfterWatch(status);
   }
+}
+
+void Reflector::AfterWatch(const absl::Status& status) {
   if (health_.connected) {
     health_.connected = false;
     handler_.OnHealth(health_);
@@ -222,6 +315,10 @@ void Reflector::Apply(const Decision& decision) {
   }
   if (decision.discard) {
     side_ = SideStore();
+  }
+  if (decision.no_streams && options_.streaming->TurnOff()) {
+    log::Info("kube", "the API server serves no streaming lists; lists come in pages",
+              {{"resource", scope_.ToString()}});
   }
   if (decision.commit) {
     Commit();

@@ -7,12 +7,13 @@
 // Guarantees: an object that a failure hides is never reported as deleted (a new list is compared
 // with what was reported, then replaces it in one go); no event is lost or reported twice; after
 // OnSynced() everything that existed at the start has been reported. Holds names and versions, not
-// objects.
+// objects. With `streaming` the list is a streaming list as long as the server serves them.
 //
 // Start() and Stop() belong to one thread; state() is thread-safe. The handler is called from the
 // reflector's thread only.
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -23,6 +24,7 @@
 #include "common/clock.h"
 #include "controller/kube/api.h"
 #include "controller/kube/reflector_state.h"
+#include "controller/kube/streaming_list.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::kube {
@@ -44,6 +46,9 @@ struct ReflectorOptions {
   // Everything is listed and reported again, changed or not (+- 10 %).
   Duration resync_period = std::chrono::hours(10);
   size_t max_objects = 200'000;
+  std::shared_ptr<StreamingListSwitch> streaming;  // null: lists come in pages
+  // A streaming list has to be complete by then. Its watch ends at this time as well.
+  Duration stream_timeout = std::chrono::seconds(60);
   // Empty: each reflector gets one of its own. One that is given is called from each reflector's
   // thread.
   Backoff::Random uniform;
@@ -83,12 +88,23 @@ class Reflector {
   // What the list under way has brought: everything's version, and the objects that differ.
   struct SideStore {
     std::map<ObjectId, Version> versions;
-    std::vector<std::pair<ObjectId, nlohmann::json>> changed;
+    std::map<ObjectId, nlohmann::json> changed;
   };
 
   void Run(std::stop_token stop);
   void ListOnce(std::stop_token stop);
+  void StreamOnce(std::stop_token stop);
   void WatchOnce(std::stop_token stop);
+  bool streams() const {
+    return state_.phase == ReflectorPhase::kEmpty && !state_.unstreamed &&
+           options_.streaming != nullptr && options_.streaming->on();
+  }
+  // An object of the list under way.
+  absl::Status TakeListed(nlohmann::json object);
+  bool HandleInitialEvent(WatchEvent event);
+  void FailStream(const absl::Status& error, bool in_stream);
+  // A watch that was open, or could not be opened, has ended.
+  void AfterWatch(const absl::Status& status);
   // True: go on with the stream.
   bool HandleEvent(WatchEvent event);
   void Apply(const Decision& decision);

@@ -48,7 +48,46 @@ Decision AfterPage(const ReflectorState& state, const std::string& resource_vers
   }
   decision.next.phase = ReflectorPhase::kListed;
   decision.next.unpaged = false;
+  decision.next.unstreamed = false;
   decision.commit = true;
+  return decision;
+}
+
+Decision AfterStreamOpened(const ReflectorState& state) {
+  Decision decision;
+  decision.next = state;
+  decision.next.phase = ReflectorPhase::kStreaming;
+  return decision;
+}
+
+Decision AfterInitialEvents(const ReflectorState& state, const std::string& resource_version) {
+  Decision decision;
+  decision.next = state;
+  decision.next.phase = ReflectorPhase::kWatching;
+  decision.next.resource_version = resource_version;
+  decision.commit = true;
+  return decision;
+}
+
+Decision AfterStreamFailed(const absl::Status& error, bool in_stream) {
+  const ApiError facts = ErrorOf(error);
+  Decision decision = FromScratch();
+  // Whatever was wrong with the stream, a list may do better.
+  decision.next.unstreamed = true;
+  // The parameter is not known, or its feature gate is off; or the store behind the server cannot
+  // tell how far it is (then it says so in the stream, for want of a better place).
+  decision.no_streams = facts.http_code == 400 || facts.http_code == 422 ||
+                        (in_stream && facts.http_code == 500 && !facts.retry_after.has_value());
+  if (!decision.no_streams && !facts.expired()) {
+    decision.wait = WaitFor(facts);
+  }
+  return decision;
+}
+
+Decision AfterStreamWithoutEnd() {
+  Decision decision = FromScratch();
+  decision.next.unstreamed = true;
+  decision.no_streams = true;
   return decision;
 }
 
@@ -58,6 +97,7 @@ Decision AfterListFailed(const ReflectorState& state, const absl::Status& error)
   if (facts.expired() && state.phase == ReflectorPhase::kPaging && !state.unpaged) {
     // The snapshot behind the pages is gone. One list without pages cannot run into that.
     decision.next.unpaged = true;
+    decision.next.unstreamed = state.unstreamed;
     return decision;
   }
   decision.wait = WaitFor(facts);

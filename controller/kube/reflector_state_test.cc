@@ -35,6 +35,43 @@ TEST(ReflectorStateTest, KeepsTheVersionOfTheFirstPageWhateverLaterPagesSay) {
   EXPECT_TRUE(last.commit);
 }
 
+TEST(ReflectorStateTest, AStreamingListIsCommittedAtItsEndAndGoesOnAsAWatch) {
+  const Decision opened = AfterStreamOpened(ReflectorState());
+  const Decision complete = AfterInitialEvents(opened.next, "12");
+
+  EXPECT_EQ(opened.next.phase, ReflectorPhase::kStreaming);
+  EXPECT_FALSE(opened.commit);
+  EXPECT_TRUE(complete.commit);
+  EXPECT_EQ(complete.next.phase, ReflectorPhase::kWatching);
+  EXPECT_EQ(complete.next.resource_version, "12");
+}
+
+TEST(ReflectorStateTest, AServerThatCannotStreamListsIsNotAskedAgainAndListedAtOnce) {
+  for (const Decision& decision :
+       {AfterStreamFailed(Http(422), false), AfterStreamFailed(Http(400), false),
+        AfterStreamFailed(Http(500), true), AfterStreamWithoutEnd()}) {
+    EXPECT_TRUE(decision.no_streams);
+    EXPECT_TRUE(decision.next.unstreamed);
+    EXPECT_TRUE(decision.discard);
+    EXPECT_EQ(decision.next.phase, ReflectorPhase::kEmpty);
+    EXPECT_EQ(decision.wait.kind, Wait::Kind::kNone);
+  }
+}
+
+TEST(ReflectorStateTest, AStreamThatFailsForAnotherReasonIsFollowedByOneListInPages) {
+  for (const Decision& decision :
+       {AfterStreamFailed(absl::UnavailableError("refused"), false),
+        AfterStreamFailed(Http(429), false), AfterStreamFailed(Http(500), false),
+        AfterStreamFailed(Http(403), false),
+        AfterStreamFailed(Http(500, std::chrono::seconds(1)), true)}) {
+    EXPECT_FALSE(decision.no_streams);
+    EXPECT_TRUE(decision.next.unstreamed);
+    EXPECT_EQ(decision.wait.kind, Wait::Kind::kBackoff);
+    EXPECT_FALSE(AfterPage(decision.next, "10", "").next.unstreamed);
+  }
+  EXPECT_EQ(AfterStreamFailed(Http(410), true).wait.kind, Wait::Kind::kNone);
+}
+
 TEST(ReflectorStateTest, AnErrorWhilePagingStartsOverAndCommitsNothing) {
   const Decision decision = AfterListFailed(Paging(), Http(500));
 

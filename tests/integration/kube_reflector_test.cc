@@ -78,6 +78,8 @@ ReflectorOptions FastOptions() {
 
 class KubeReflectorTest : public ::testing::Test {
  protected:
+  explicit KubeReflectorTest(FakeStreaming streaming = FakeStreaming::kServed)
+      : server_({.tls = false, .token = "", .streaming = streaming}) {}
   void SetUp() override { server_.Register(Widgets()); }
 
   void Start(ReflectorOptions options = FastOptions()) {
@@ -103,6 +105,24 @@ class KubeReflectorTest : public ::testing::Test {
     server_.Replace(Widgets(), "default", name, Widget(name, size));
   }
   void Delete(const std::string& name) { server_.Delete(Widgets(), "default", name); }
+  void CheckThatANewListReportsOnlyDifferences(const ReflectorOptions& options) {
+    Create("gone", 1);
+    Create("changed", 1);
+    Create("same", 1);
+    StartAndWatch(options);
+    server_.Stop();  // everything happens while nobody looks
+    Delete("gone");
+    Replace("changed", 2);
+    Create("new", 1);
+    server_.Compact();
+
+    server_.Start();
+
+    ASSERT_TRUE(Sees({{"changed", 2}, {"new", 1}, {"same", 1}}));
+    EXPECT_THAT(picture_.log(),
+                ElementsAre("+changed", "+gone", "+same", "synced", "-gone", "+changed", "+new"));
+    EXPECT_EQ(picture_.synced(), 1);
+  }
 
   FakeApiServer server_;
   KubeClient client_{server_.ClientConfig()};
@@ -170,22 +190,7 @@ TEST_F(KubeReflectorTest, ABookmarkSavesTheListWhenHistoryIsForgotten) {
 }
 
 TEST_F(KubeReflectorTest, ANewListReportsOnlyDifferencesAndNeverForgetsTheWorld) {
-  Create("gone", 1);
-  Create("changed", 1);
-  Create("same", 1);
-  StartAndWatch();
-  server_.Stop();  // everything happens while nobody looks
-  Delete("gone");
-  Replace("changed", 2);
-  Create("new", 1);
-  server_.Compact();
-
-  server_.Start();
-
-  ASSERT_TRUE(Sees({{"changed", 2}, {"new", 1}, {"same", 1}}));
-  EXPECT_THAT(picture_.log(),
-              ElementsAre("+changed", "+gone", "+same", "synced", "-gone", "+changed", "+new"));
-  EXPECT_EQ(picture_.synced(), 1);
+  CheckThatANewListReportsOnlyDifferences(FastOptions());
 }
 
 TEST_F(KubeReflectorTest, ANamesakeIsADeletionAndACreation) {
@@ -360,6 +365,82 @@ INSTANTIATE_TEST_SUITE_P(Faults, WatchFaultTest,
                                            Fault::kStreamError, Fault::kCloseAtOnce,
                                            Fault::kGarbageEvent, Fault::kUnknownEvent,
                                            Fault::kVersionlessEvent, Fault::kHugeEvent));
+
+ReflectorOptions StreamingOptions() {
+  ReflectorOptions options = FastOptions();
+  options.streaming = std::make_shared<kube::StreamingListSwitch>();
+  return options;
+}
+
+TEST_F(KubeReflectorTest, AStreamingListIsTheListAndTheWatchInOne) {
+  for (const char* name : {"a", "b", "c"}) {
+    Create(name, 1);
+  }
+
+  StartAndWatch(StreamingOptions());
+  Replace("a", 2);
+
+  ASSERT_TRUE(Sees({{"a", 2}, {"b", 1}, {"c", 1}}));
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "synced", "+a"));
+  EXPECT_EQ(server_.Requests("list"), 0);
+  EXPECT_EQ(server_.Requests("watch"), 1);
+  server_.EndWatches();
+  ASSERT_TRUE(Eventually([&] { return server_.Requests("watch") == 2; }));
+  Delete("b");
+  ASSERT_TRUE(Sees({{"a", 2}, {"c", 1}}));  // from where it was, not from scratch
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "synced", "+a", "-b"));
+}
+
+TEST_F(KubeReflectorTest, ANewStreamingListReportsOnlyDifferencesToo) {
+  CheckThatANewListReportsOnlyDifferences(StreamingOptions());
+}
+
+TEST_F(KubeReflectorTest, AStreamThatBreaksIsFollowedByPagesAndTheNextListIsAStreamAgain) {
+  Create("a", 1);
+  server_.Inject(Fault::kStreamError, "watch");
+  const ReflectorOptions options = StreamingOptions();
+
+  StartAndWatch(options);
+  EXPECT_EQ(server_.Requests("list"), 1);
+  EXPECT_TRUE(options.streaming->on());
+  server_.Inject(Fault::kStreamExpired, "watch");
+  server_.EndWatches();
+  ASSERT_TRUE(Eventually([&] { return server_.AllFaultsMet() && server_.open_watches() == 1; }));
+
+  EXPECT_EQ(server_.Requests("list"), 1);
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "synced"));
+}
+
+class KubeStreamingListTest : public KubeReflectorTest,
+                              public ::testing::WithParamInterface<FakeStreaming> {
+ protected:
+  KubeStreamingListTest() : KubeReflectorTest(GetParam()) {}
+};
+
+TEST_P(KubeStreamingListTest, AServerThatCannotIsListedInPagesAndNeverAskedAgain) {
+  for (const char* name : {"a", "b", "c"}) {
+    Create(name, 1);
+  }
+  ReflectorOptions options = StreamingOptions();
+  options.stream_timeout = std::chrono::seconds(1);
+
+  StartAndWatch(options);
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "synced"));
+  EXPECT_FALSE(options.streaming->on());
+  EXPECT_EQ(server_.Requests("list"), 2);
+  EXPECT_EQ(server_.Requests("watch"), 2);
+  Picture second;
+  Reflector another(client_.api, {Widgets(), "", false}, second, client_.clock, options);
+  another.Start();
+  ASSERT_TRUE(Eventually([&] { return second.health().connected; }));
+
+  EXPECT_EQ(server_.Requests("list"), 4);
+  EXPECT_EQ(server_.Requests("watch"), 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Servers, KubeStreamingListTest,
+                         ::testing::Values(FakeStreaming::kRefused, FakeStreaming::kFailing,
+                                           FakeStreaming::kIgnored));
 
 }  // namespace
 }  // namespace rota::testing

@@ -261,10 +261,15 @@ FakeAnswer FakeApiServer::Answer(const FakeRequest& request, const kube::Resourc
     return state_.Create(resource, ns, body);
   }
   if (request.method == "PUT") {
-    return state_.Replace(resource, ns, name, body);
+    return state_.Update(resource, ns, name, body);
   }
   if (request.method == "DELETE") {
     return state_.Delete(resource, ns, name);
+  }
+  const auto type = request.headers.find("content-type");
+  if (request.method == "PATCH" && type != request.headers.end() &&
+      type->second == "application/merge-patch+json") {
+    return state_.MergePatch(resource, ns, name, body);
   }
   if (request.method == "PATCH") {
     const auto manager = request.query.find("fieldManager");
@@ -289,7 +294,16 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
   uint64_t version = 0;
   int64_t seconds = 1800;
   const auto start = request.query.find("resourceVersion");
-  if (start == request.query.end() || !absl::SimpleAtoi(start->second, &version)) {
+  const bool streams = request.query.contains("sendInitialEvents");
+  if (streams && options_.streaming == FakeStreaming::kRefused) {
+    return connection.WriteAnswer(
+        422, "application/json", "",
+        StatusAnswer(422, "Invalid",
+                     "sendInitialEvents is forbidden for watch unless the WatchList feature gate "
+                     "is enabled")
+            .body.dump());
+  }
+  if (!streams && (start == request.query.end() || !absl::SimpleAtoi(start->second, &version))) {
     return connection.WriteAnswer(500, "text/plain", "",
                                   "resourceVersion: Invalid value: invalid syntax");
   }
@@ -310,7 +324,11 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
   bool good = true;
   bool last = false;
   std::string lines;
-  if (state_.IsTooOld(version)) {
+  if (streams) {
+    version = state_.version();
+    lines = InitialEvents(request, resource, ns);
+    last = options_.streaming == FakeStreaming::kFailing;
+  } else if (state_.IsTooOld(version)) {
     lines = Line("ERROR", StatusAnswer(410, "Expired", "too old resource version").body);
     last = true;
   }
@@ -349,6 +367,30 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
   changed_.notify_all();
   lock.unlock();
   return !cut && connection.EndChunks();
+}
+
+std::string FakeApiServer::InitialEvents(const FakeRequest& request, const kube::Resource& resource,
+                                         const std::string& ns) {
+  if (options_.streaming == FakeStreaming::kFailing) {
+    return Line("ERROR",
+                StatusAnswer(500, "InternalError",
+                             "a watch stream was requested by the client but the required storage "
+                             "feature RequestWatchProgress is disabled")
+                    .body);
+  }
+  std::string lines;
+  const FakeAnswer list = state_.List(resource, ns, 0, "");
+  for (const json& item : list.body.at("items")) {
+    lines += Line("ADDED", Shaped(request, item));
+  }
+  if (options_.streaming == FakeStreaming::kServed) {
+    lines += Line("BOOKMARK", {{"kind", resource.kind},
+                               {"apiVersion", "v1"},
+                               {"metadata",
+                                {{"resourceVersion", std::to_string(state_.version())},
+                                 {"annotations", {{"k8s.io/initial-events-end", "true"}}}}}});
+  }
+  return lines;
 }
 
 bool FakeApiServer::ServeStreamFault(FakeConnection& connection, Fault fault) {

@@ -46,9 +46,18 @@ enum class Fault {
   kHugeEvent,         // a line without an end
 };
 
+// What becomes of a streaming list (sendInitialEvents).
+enum class FakeStreaming {
+  kServed,
+  kRefused,  // HTTP 422: the feature gate is off
+  kFailing,  // 200, then an ERROR event: the store is too old for it
+  kIgnored,  // the parameter is not known: a watch without an end of the initial events
+};
+
 struct FakeApiServerOptions {
   bool tls = false;
   std::string token;  // "" = nobody is asked
+  FakeStreaming streaming = FakeStreaming::kServed;
 };
 
 class FakeApiServer {
@@ -102,6 +111,9 @@ class FakeApiServer {
   bool Handle(FakeConnection& connection, const FakeRequest& request);
   bool ServeWatch(FakeConnection& connection, const FakeRequest& request,
                   const kube::Resource& resource, const std::string& ns);
+  // The initial events of a streaming list, as lines.
+  std::string InitialEvents(const FakeRequest& request, const kube::Resource& resource,
+                            const std::string& ns);
   // The faults that take the place of an answer; false when the connection is finished.
   bool ServeFault(FakeConnection& connection, Fault fault, const std::string& right);
   // The faults of a watch that has been opened.

@@ -156,6 +156,40 @@ FakeAnswer FakeState::Replace(const kube::Resource& resource, const std::string&
   return {200, next};
 }
 
+FakeAnswer FakeState::Update(const kube::Resource& resource, const std::string& ns,
+                             const std::string& name, const json& object) {
+  const FakeAnswer stored = Get(resource, ns, name);
+  if (stored.code != 200) {
+    return stored;
+  }
+  const std::string seen =
+      object.value("metadata", json::object()).value("resourceVersion", std::string());
+  if (seen.empty() && !resource.group.empty()) {
+    return StatusAnswer(422, "Invalid",
+                        "metadata.resourceVersion: Invalid value: must be specified for an update");
+  }
+  if (!seen.empty() && seen != stored.body["metadata"].value("resourceVersion", std::string())) {
+    return StatusAnswer(409, "Conflict", "the object has been modified");
+  }
+  return Replace(resource, ns, name, object);
+}
+
+FakeAnswer FakeState::MergePatch(const kube::Resource& resource, const std::string& ns,
+                                 const std::string& name, const json& patch) {
+  auto& collection = objects_[CollectionKey(resource)];
+  const auto found = collection.find({ns, name});
+  if (found == collection.end()) {
+    return NotFound(resource, name);
+  }
+  json next = found->second;
+  next.merge_patch(patch);
+  if (next != found->second) {
+    Record(resource, "MODIFIED", next);
+    found->second = next;
+  }
+  return {200, next};
+}
+
 FakeAnswer FakeState::Delete(const kube::Resource& resource, const std::string& ns,
                              const std::string& name) {
   auto& collection = objects_[CollectionKey(resource)];

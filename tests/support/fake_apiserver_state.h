@@ -43,6 +43,13 @@ class FakeState {
   // PUT on the main endpoint: status and generation of the stored object stay the server's.
   FakeAnswer Replace(const kube::Resource& resource, const std::string& ns, const std::string& name,
                      nlohmann::json object);
+  // The same, as a client asks for it: with the resourceVersion that it has seen. Secrets may do
+  // without.
+  FakeAnswer Update(const kube::Resource& resource, const std::string& ns, const std::string& name,
+                    const nlohmann::json& object);
+  // JSON merge patch on the main endpoint.
+  FakeAnswer MergePatch(const kube::Resource& resource, const std::string& ns,
+                        const std::string& name, const nlohmann::json& patch);
   FakeAnswer Delete(const kube::Resource& resource, const std::string& ns, const std::string& name);
   // Server-side apply of `.status` with force.
   FakeAnswer ApplyStatus(const kube::Resource& resource, const std::string& ns,
