@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -39,6 +40,12 @@ void ForbidCoreDumps() {
 }
 
 void ReturnFreedMemory() { malloc_trim(0); }
+
+std::string HostName() {
+  char name[256] = "rota";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
 
 std::optional<std::string> EnvironmentVariable(const std::string& name) {
   const char* value = std::getenv(name.c_str());

@@ -37,6 +37,9 @@ void ReturnFreedMemory();
 // The value of an environment variable, nullopt when it is not set.
 std::optional<std::string> EnvironmentVariable(const std::string& name);
 
+// The name of this host; in a pod that is the pod's.
+std::string HostName();
+
 // CPUs that this process may use, at least 1: the quota of its control group (v2), rounded up, and
 // the affinity mask, whichever is less.
 size_t UsableCpus();

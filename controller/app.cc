@@ -9,6 +9,7 @@
 #include "common/hash.h"
 #include "common/log.h"
 #include "common/ports_file.h"
+#include "common/process.h"
 #include "common/process_metrics.h"
 #include "common/published.h"
 #include "common/status_macros.h"
@@ -17,7 +18,7 @@
 #include "controller/fleet_view.h"
 #include "controller/issued_identity.h"
 #include "controller/kube_connection.h"
-#include "controller/kube_status_sink.h"
+#include "controller/kube_writers.h"
 #include "controller/metrics.h"
 #include "controller/reconcile/reconciler.h"
 #include "controller/reconcile/status_board.h"
@@ -68,6 +69,7 @@ struct App::State {
         exchange(PeerOptionsOf(flags, access), service, the_clock) {}
 
   absl::Status OpenSource(const Flags& flags);
+  KubeWritersOptions WritersOptionsOf(const Flags& flags);
   void StartReconciler(const Flags& flags);
   absl::Status StartPeers(const Flags& flags);
   absl::Status StartServers(const Flags& flags);
@@ -78,8 +80,7 @@ struct App::State {
   reconcile::StatusBoard board;
   std::unique_ptr<KubeConnection> kube;      // null in directory mode
   std::shared_ptr<IssuedIdentity> identity;  // null unless --tls-mode auto
-  std::unique_ptr<source::KubeStatusWriter> status_writer;
-  std::unique_ptr<KubeStatusSink> status_sink;
+  std::unique_ptr<KubeWriters> writers;      // null in directory mode
   std::unique_ptr<source::Source> source;
   serve::SyncService service;
   serve::PeerExchange exchange;
@@ -97,25 +98,51 @@ absl::Status App::State::OpenSource(const Flags& flags) {
   ASSIGN_OR_RETURN(kube, KubeConnection::Open(flags.kubeconfig, clock));
   source::KubeSourceOptions options;
   options.namespaces = flags.namespaces;
+  if (flags.streaming_list == "auto") {
+    options.reflector.streaming = std::make_shared<kube::StreamingListSwitch>();
+  }
   source = std::make_unique<source::KubeSource>(kube->api(), clock, std::move(options));
-  status_writer = std::make_unique<source::KubeStatusWriter>(kube->api(), clock);
-  status_sink = std::make_unique<KubeStatusSink>(*status_writer, flags.gateway);
+  writers = std::make_unique<KubeWriters>(kube->api(), clock, WritersOptionsOf(flags));
+  service.SetSuspensionListener([this] { writers->WakeSuspensions(); });
   if (flags.tls() == TlsMode::kAuto) {
     ASSIGN_OR_RETURN(identity, IssuedIdentity::Start(flags, *kube, clock));
   }
   return absl::OkStatus();
 }
 
+KubeWritersOptions App::State::WritersOptionsOf(const Flags& flags) {
+  KubeWritersOptions options;
+  options.gateway = flags.gateway;
+  options.namespaces = flags.namespaces;
+  options.elects_leader = flags.leader_elect == "on";
+  options.lease_namespace =
+      flags.lease_namespace.empty() ? kube->default_namespace() : flags.lease_namespace;
+  options.lease_name = flags.lease_name;
+  options.identity = HostName() + "_" + RandomHex(16);
+  options.active_suspensions = [this](MonotonicTime now) {
+    return service.suspensions().Active(now);
+  };
+  options.snapshots = [this] { return publish::Snapshots{snapshots.Get()}; };
+  return options;
+}
+
 void App::State::StartReconciler(const Flags& flags) {
   std::vector<reconcile::StatusSink*> sinks = {&board};
-  if (status_sink != nullptr) {
-    sinks.push_back(status_sink.get());
+  if (writers != nullptr) {
+    const std::vector<reconcile::StatusSink*> more = writers->sinks();
+    sinks.insert(sinks.end(), more.begin(), more.end());
   }
   reconciler = std::make_unique<reconcile::Reconciler>(
       reconcile::ReconcilerOptions{.gateway = GatewayOf(flags),
                                    .clock = &clock,
                                    .published = &snapshots,
-                                   .on_published = [this] { service.Wake(); },
+                                   .on_published =
+                                       [this] {
+                                         service.Wake();
+                                         if (writers != nullptr) {
+                                           writers->WakeSuspensions();
+                                         }
+                                       },
                                    .fleet = [this] { return ToFleetView(service.fleet().Nodes()); },
                                    .sinks = sinks});
   service.fleet().AddListener([this] { reconciler->FleetChanged(); });
@@ -156,19 +183,25 @@ absl::Status App::State::StartServers(const Flags& flags) {
   AdminPages pages;
   std::vector<std::shared_ptr<const prometheus::Collectable>> collectables = {
       std::make_shared<ProcessMetrics>(),
-      std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source,
-                                          status_writer.get(), snapshots, clock)};
+      std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source, writers.get(),
+                                          snapshots, clock)};
   if (identity != nullptr) {
     collectables.push_back(identity);
   }
   AddMetricsPage(pages, std::move(collectables));
   AddHealthPages(pages, [this] { return NotReady(); });
+  if (writers != nullptr) {
+    writers->AddHealthPage(pages);
+  }
   std::map<std::string, HostPort> addresses = {{"listen", grpc->address()}};
   if (flags.metrics) {
     ASSIGN_OR_RETURN(metrics, AdminServer::Start(*flags.metrics, pages));
     addresses["metrics"] = metrics->address();
   }
   AddDebugPages(pages, board, service, exchange, clock);
+  if (writers != nullptr) {
+    writers->AddDebugPage(pages);
+  }
   ASSIGN_OR_RETURN(admin, AdminServer::Start(*flags.admin, pages));
   addresses["admin"] = admin->address();
   return AnnounceAddresses(addresses, flags.ports_file);
@@ -194,6 +227,9 @@ absl::StatusOr<std::unique_ptr<App>> App::Start(const Flags& flags, Clock& clock
   state->StartReconciler(flags);
   RETURN_IF_ERROR(state->StartServers(flags));
   RETURN_IF_ERROR(state->reconciler->Start(*state->source));
+  if (state->writers != nullptr) {
+    state->writers->Start();
+  }
   log::Info(
       "controller", "started",
       {{"source", flags.source}, {"gateway", flags.gateway}, {"version", std::string(Version())}});
@@ -207,8 +243,8 @@ App::~App() {
   state_->metrics.reset();
   state_->service.Drain(kDrain);
   state_->reconciler->Stop();
-  if (state_->status_writer != nullptr) {
-    state_->status_writer->Stop();
+  if (state_->writers != nullptr) {
+    state_->writers->Stop();
   }
   state_->exchange.Stop();
   if (state_->identity != nullptr) {

@@ -25,7 +25,33 @@ void DeclareSource(CLI::App& app, Flags& flags) {
   app.add_option("--namespace", flags.namespaces, "Namespace to watch; repeatable (default: all)")
       ->type_name("NS")
       ->group(group);
+  app.add_option(
+         "--streaming-list", flags.streaming_list,
+         "How --source kube reads what exists: as one stream where the API server can, else "
+         "in pages; off: always in pages")
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->type_name("auto|off")
+      ->group(group);
   AddGateway(app, group, "The gateway that is served", flags.gateway);
+}
+
+void DeclareLease(CLI::App& app, Flags& flags) {
+  const std::string group = "Leader (--source kube)";
+  app.add_option("--leader-elect", flags.leader_elect,
+                 "Write statuses and Events only while holding a Lease; off: this is the only "
+                 "replica")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->type_name("on|off")
+      ->group(group);
+  app.add_option("--lease-namespace", flags.lease_namespace,
+                 "Namespace of the Lease (default: the pod's, or that of the kubeconfig's context)")
+      ->type_name("NS")
+      ->group(group);
+  app.add_option("--lease-name", flags.lease_name,
+                 "Name of the Lease; controllers that serve other gateways or namespaces need "
+                 "another one")
+      ->type_name("NAME")
+      ->group(group);
 }
 
 void DeclareListeners(CLI::App& app, Flags& flags) {
@@ -217,6 +243,7 @@ TlsMode Flags::tls() const {
 
 void DeclareFlags(CommandLine& line, Flags& flags) {
   DeclareSource(line.app(), flags);
+  DeclareLease(line.app(), flags);
   DeclareListeners(line.app(), flags);
   DeclareIdentity(line.app(), flags);
   DeclareGateway(line.app(), flags);
@@ -237,6 +264,9 @@ absl::Status CheckFlags(const Flags& flags) {
   }
   RETURN_IF_ERROR(CheckFiles(flags));
   RETURN_IF_ERROR(CheckIdentity(flags));
+  if (flags.lease_name.empty()) {
+    return absl::InvalidArgumentError("--lease-name is empty; leave it out for rota-controller");
+  }
   for (const std::string& peer : flags.peers) {
     const absl::StatusOr<HostPort> address = ParseHostPort(peer);
     if (!address.ok() || address->port == 0 || peer.front() == ':') {

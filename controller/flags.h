@@ -25,7 +25,13 @@ struct Flags {
   std::string source;  // "dir:PATH" or "kube"
   std::string kubeconfig;
   std::vector<std::string> namespaces;  // empty = all
+  std::string streaming_list = "auto";  // or "off"
   std::string gateway = "default/default";
+
+  // Which of several replicas writes statuses and Events to Kubernetes.
+  std::string leader_elect = "on";  // or "off"
+  std::string lease_namespace;      // "": of the pod, or of the kubeconfig's context
+  std::string lease_name = "rota-controller";
 
   // Listeners.
   std::optional<HostPort> listen = HostPort{"127.0.0.1", 9900};

@@ -69,31 +69,19 @@ void AddPeers(const serve::PeerExchange& exchange, MetricFamilies& families) {
                    {{"result", "failed"}});
 }
 
-void AddStatusWriter(const source::KubeStatusCounts& counts, MetricFamilies& families) {
-  families.Counter("rota_controller_status_writes_total", "Status writes, by result.",
-                   counts.written, {{"result", "written"}});
-  families.Counter("rota_controller_status_writes_total", "", counts.unchanged,
-                   {{"result", "unchanged"}});
-  families.Counter("rota_controller_status_writes_total", "", counts.failed,
-                   {{"result", "failed"}});
-  families.Gauge("rota_controller_status_writes_waiting", "Statuses that wait to be written.",
-                 static_cast<double>(counts.waiting));
-}
-
 }  // namespace
 
 ControllerMetrics::ControllerMetrics(const reconcile::Reconciler& reconciler,
                                      serve::SyncService& service,
                                      const serve::PeerExchange& exchange,
-                                     const source::Source& source,
-                                     const source::KubeStatusWriter* status_writer,
+                                     const source::Source& source, const KubeWriters* writers,
                                      const Published<compile::Snapshot>& snapshots,
                                      const Clock& clock)
     : reconciler_(reconciler),
       service_(service),
       exchange_(exchange),
       source_(source),
-      status_writer_(status_writer),
+      writers_(writers),
       snapshots_(snapshots),
       clock_(clock) {}
 
@@ -113,8 +101,8 @@ std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
   AddReconciler(reconciler_.Stats(), families);
   AddService(service_, clock_.Now(), families);
   AddPeers(exchange_, families);
-  if (status_writer_ != nullptr) {
-    AddStatusWriter(status_writer_->counts(), families);
+  if (writers_ != nullptr) {
+    writers_->AddMetrics(families);
   }
   return families.Take();
 }

@@ -5,22 +5,22 @@
 
 #include <memory>
 
+#include "controller/kube_writers.h"
 #include "controller/reconcile/reconciler.h"
 #include "controller/serve/peer_exchange.h"
 #include "controller/serve/sync_service.h"
-#include "controller/source/kube_status.h"
 #include "controller/source/source.h"
 #include "prometheus/collectable.h"
 
 namespace rota::controller {
 
-// Thread-safe. What is referred to outlives the scrapes; `status_writer` is null in directory mode.
+// Thread-safe. What is referred to outlives the scrapes; `writers` is null in directory mode.
 class ControllerMetrics final : public prometheus::Collectable {
  public:
   ControllerMetrics(const reconcile::Reconciler& reconciler, serve::SyncService& service,
                     const serve::PeerExchange& exchange, const source::Source& source,
-                    const source::KubeStatusWriter* status_writer,
-                    const Published<compile::Snapshot>& snapshots, const Clock& clock);
+                    const KubeWriters* writers, const Published<compile::Snapshot>& snapshots,
+                    const Clock& clock);
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
@@ -28,7 +28,7 @@ class ControllerMetrics final : public prometheus::Collectable {
   serve::SyncService& service_;
   const serve::PeerExchange& exchange_;
   const source::Source& source_;
-  const source::KubeStatusWriter* status_writer_;
+  const KubeWriters* writers_;
   const Published<compile::Snapshot>& snapshots_;
   const Clock& clock_;
 };

@@ -19,8 +19,7 @@ constexpr int kStartError = 1;
 // A pod's host name is its name, which is what its token is checked against; elsewhere the process
 // id tells several on one machine apart.
 std::string DefaultNode(const rota::dataplane::Flags& flags) {
-  char name[256] = "rota";
-  gethostname(name, sizeof name - 1);
+  const std::string name = rota::HostName();
   return flags.token_file.empty() ? absl::StrCat(name, "-", getpid()) : name;
 }
 

@@ -78,6 +78,15 @@ class WorkQueue {
     }
   }
 
+  // Drops everything; keys that are being worked on are still finished by Done or Retry.
+  void Clear() {
+    std::lock_guard guard(mutex_);
+    order_.clear();
+    waiting_.clear();
+    again_.clear();
+    failures_.clear();
+  }
+
   size_t size() const {
     std::lock_guard guard(mutex_);
     return waiting_.size() + working_.size();

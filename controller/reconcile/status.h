@@ -44,6 +44,10 @@ struct ApiStatus {
   std::vector<std::string> models;  // of the served version
   resource::Diagnostics warnings;   // of the newest version
   std::string file;                 // "" for objects of the Kubernetes API
+  // Whether the condition says something else than what was told, or stood in the resource, before.
+  // Set when it is told; not part of SaysTheSame().
+  bool accepted_is_news = true;
+  bool resolved_refs_is_news = true;
 };
 bool SaysTheSame(const ApiStatus& a, const ApiStatus& b);
 

@@ -160,13 +160,32 @@ TEST_F(StatusTrackerTest, ChangesATransitionTimeOnlyWithTheStatus) {
   EXPECT_EQ(told->accepted.last_transition_time, "2027-01-15T08:00:00Z");
 }
 
-TEST_F(StatusTrackerTest, TellsNothingAfterARestartWhenTheObjectSaysItAll) {
+TEST_F(StatusTrackerTest, TellsOnceAfterARestartWhatTheObjectSaysAlreadyAndThatItIsNoNews) {
   ApiStatus before = *Offer(done_);
+  EXPECT_TRUE(before.accepted_is_news);
   StatusTracker restarted;
+  wall_ += std::chrono::hours(1);
 
   restarted.Seed(before.name, *FromJson(ToJson(before, "default/default")));
+  const std::optional<ApiStatus> told = restarted.Offer(done_, now_, wall_);
 
+  ASSERT_TRUE(told.has_value());
+  EXPECT_FALSE(told->accepted_is_news);
+  EXPECT_FALSE(told->resolved_refs_is_news);
+  EXPECT_EQ(told->programmed.last_transition_time, before.programmed.last_transition_time);
   EXPECT_FALSE(restarted.Offer(done_, now_, wall_).has_value());
+}
+
+TEST_F(StatusTrackerTest, SaysWhichConditionIsNews) {
+  Offer(done_);
+  ApiStatus later = done_;
+  later.resolved_refs.status = ConditionStatus::kFalse;
+
+  const std::optional<ApiStatus> told = Offer(later);
+
+  ASSERT_TRUE(told.has_value());
+  EXPECT_FALSE(told->accepted_is_news);
+  EXPECT_TRUE(told->resolved_refs_is_news);
 }
 
 TEST_F(StatusTrackerTest, FollowsPodsThatComeAndGoWithoutAWord) {

@@ -34,7 +34,9 @@ bool IsFinding(const ApiStatus& status) {
 
 void StatusTracker::Seed(const resource::ObjectName& name, ApiStatus status) {
   status.name = name;
-  told_.try_emplace(name, std::move(status));
+  if (told_.try_emplace(name, std::move(status)).second) {
+    seeded_.insert(name);
+  }
 }
 
 ApiStatus StatusTracker::Tell(ApiStatus status, WallTime wall_now) {
@@ -43,7 +45,11 @@ ApiStatus StatusTracker::Tell(ApiStatus status, WallTime wall_now) {
   SetTime(old == nullptr ? nullptr : &old->accepted, wall_now, status.accepted);
   SetTime(old == nullptr ? nullptr : &old->resolved_refs, wall_now, status.resolved_refs);
   SetTime(old == nullptr ? nullptr : &old->programmed, wall_now, status.programmed);
+  status.accepted_is_news = old == nullptr || !SaysTheSame(old->accepted, status.accepted);
+  status.resolved_refs_is_news =
+      old == nullptr || !SaysTheSame(old->resolved_refs, status.resolved_refs);
   waiting_.erase(status.name);
+  seeded_.erase(status.name);
   told_[status.name] = status;
   return status;
 }
@@ -55,7 +61,8 @@ std::optional<ApiStatus> StatusTracker::Offer(ApiStatus status, MonotonicTime no
   const bool is_same = is_known && IsSameButProgrammed(told->second, status);
   if (is_same && SaysTheSame(told->second.programmed, status.programmed)) {
     waiting_.erase(status.name);
-    return std::nullopt;
+    return seeded_.contains(status.name) ? std::optional(Tell(std::move(status), wall_now))
+                                         : std::nullopt;
   }
   if (!IsTransient(status.programmed)) {
     return Tell(std::move(status), wall_now);
@@ -110,6 +117,7 @@ std::optional<MonotonicTime> StatusTracker::NextDue() const {
 
 void StatusTracker::Forget(const resource::ObjectName& name) {
   told_.erase(name);
+  seeded_.erase(name);
   waiting_.erase(name);
 }
 

@@ -3,13 +3,15 @@
 // Decides when a status is worth telling. A change of Accepted or ResolvedRefs goes out at once;
 // while the data planes are merely on their way (or, after a start, not there yet) the news waits a
 // moment, so that one change of an API is one status and not three, and pods that come and go
-// change nothing.
+// change nothing. What a resource's .status says already is told once all the same: the sinks know
+// every API then, and who writes compares.
 //
 // Pure (time is an argument), single-thread. Bounded by the APIs that exist.
 
 #include <chrono>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "common/clock.h"
@@ -42,6 +44,7 @@ class StatusTracker {
   ApiStatus Tell(ApiStatus status, WallTime wall_now);
 
   std::map<resource::ObjectName, ApiStatus> told_;
+  std::set<resource::ObjectName> seeded_;  // of told_: those that no sink has been told
   std::map<resource::ObjectName, Waiting> waiting_;
 };
 

@@ -235,7 +235,8 @@ def test_the_documented_rights_are_enough(installation, tmp_path, made_beforehan
     limited = tmp_path / "kubeconfig"
     limited.write_text(json.dumps(config))
     installation.bundle.kubectl = system
-    controller = installation.controller("--tls-namespace", system.namespace, kubeconfig=limited)
+    controller = installation.controller("--tls-namespace", system.namespace, "--lease-namespace", kubectl.namespace,
+                                         kubeconfig=limited)
     installation.serve()
     plane = installation.plane()
     until("an answer", lambda: ask(plane).status == 200)

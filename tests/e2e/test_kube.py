@@ -7,7 +7,8 @@ import pytest
 from conftest import LONG, shared_file
 from harness import http, seed
 from harness.checks import check_key_rotation
-from harness.stack import KEY, Controller, api
+from harness.kube_stack import ask, path_of, ready_api, resource, serve
+from harness.stack import KEY
 from harness.process import run
 from harness.wait import until
 
@@ -18,34 +19,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def served(world, kubectl):
     """Controller and data plane on that namespace; nothing is applied yet."""
     return serve(world, kubectl)
-
-
-def serve(world, kubectl, *plane_flags, key=KEY, **named):
-    world.mock(key=key)
-    world.controller = world.add(Controller(
-        world.folder, "kube", "--kubeconfig", kubectl.server.kubeconfig, "--namespace", kubectl.namespace))
-    world.plane(*plane_flags, **named)
-    return world
-
-
-def resource(name="assistant", **named):
-    return {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API", "metadata": {"name": name},
-            "spec": api(name, **named)}
-
-
-def path_of(name):
-    return f"/{name}/1.0/chat/completions"
-
-
-def ask(world, name="assistant"):
-    return http.ask(world.planes[0].http, "POST", path_of(name), http.CHAT)
-
-
-def ready_api(world, kubectl, key=KEY, **named):
-    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={key}")
-    kubectl.apply(resource(**named))
-    world.planes[0].wait_serves(path_of(named.get("name", "assistant")))
-    until("the first answer", lambda: ask(world, named.get("name", "assistant")).status == 200)
 
 
 def test_seed_file_wrapped_as_a_resource(served, kubectl):

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "controller/kube/error.h"
+#include "controller/kube/lease.h"
 #include "tests/integration/kube_test_support.h"
 #include "tests/support/fake_apiserver.h"
 #include "tests/support/real_apiserver.h"
@@ -24,6 +25,8 @@ using ::testing::Not;
 
 constexpr char kJson[] = "application/json";
 
+Resource Events() { return {"events.k8s.io", "v1", "events", "Event"}; }
+
 // One server of each kind for the whole suite: the real one takes seconds to start.
 class Servers {
  public:
@@ -36,6 +39,8 @@ class Servers {
         fake_ = std::make_unique<FakeApiServer>(options);
         fake_->Register(Widgets());
         fake_->Register(Secrets());
+        fake_->Register(kube::LeaseResource());
+        fake_->Register(Events());
       }
       return fake_->ClientConfig();
     }
@@ -414,6 +419,117 @@ TEST_P(KubeConformanceTest, TheAnswerToAStatusNamesTheIncarnationThatGotIt) {
 
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ((*applied)["metadata"]["uid"], new_object["metadata"]["uid"]);
+}
+
+TEST_P(KubeConformanceTest, AStreamingListEndsWithAnAnnotatedBookmarkAndGoesOnAsAWatch) {
+  Create(Widgets(), Widget("a", 1));
+  Create(Widgets(), Widget("b", 1));
+  kube::WatchOptions options;
+  options.sends_initial_events = true;
+  options.timeout = std::chrono::seconds(10);
+  std::vector<WatchEvent> events;
+
+  const absl::Status status = api().Watch(
+      widgets_, options, [] {},
+      [&](WatchEvent event) {
+        const bool is_end = kube::IsEndOfList(event);
+        if (events.empty()) {
+          EXPECT_FALSE(is_end);
+        }
+        if (is_end) {
+          Create(Widgets(), Widget("later", 1));
+        }
+        events.push_back(std::move(event));
+        return events.size() < 4;
+      },
+      {});
+
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_EQ(events.size(), 4u);
+  std::set<std::string> names;
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(events[i].type, WatchEventType::kAdded);
+    names.insert(events[i].object["metadata"]["name"].get<std::string>());
+  }
+  EXPECT_THAT(names, ElementsAre("a", "b"));
+  EXPECT_TRUE(kube::IsEndOfList(events[2]));
+  EXPECT_EQ(events[3].object["metadata"]["name"], "later");
+  const std::vector<WatchEvent> again = Watch(widgets_, events[2].resource_version, 10, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].object["metadata"]["name"], "later");
+}
+
+TEST_P(KubeConformanceTest, ALeaseIsReplacedOnlyByWhoHasSeenItsNewestVersion) {
+  kube::LeaseState a("default", "conformance", "a", {});
+  kube::LeaseState b("default", "conformance", "b", {});
+  const auto send = [&](const kube::LeaseRequest& request) {
+    const bool is_create = request.kind == kube::LeaseRequest::Kind::kCreate;
+    const char* const method = request.kind == kube::LeaseRequest::Kind::kRead ? "GET"
+                               : is_create                                     ? "POST"
+                                                                               : "PUT";
+    return api().Call(
+        method,
+        kube::KubeApi::PathOf(kube::LeaseResource(), "default", is_create ? "" : "conformance"),
+        request.body, kJson, {});
+  };
+  const MonotonicTime now = client_->clock.Now();
+  const WallTime wall = client_->clock.WallNow();
+  const auto turn = [&](kube::LeaseState& state) {
+    std::optional<kube::LeaseRequest> request = state.Begin(wall);
+    while (request.has_value()) {
+      request = state.OnAnswer(send(*request), now, now, wall);
+    }
+  };
+  // Both find nothing; both create.
+  std::optional<kube::LeaseRequest> of_b = b.Begin(wall);
+  of_b = b.OnAnswer(send(*of_b), now, now, wall);
+  turn(a);
+  const absl::StatusOr<json> too_late = send(*of_b);
+  EXPECT_EQ(ErrorOf(too_late.status()).reason, "AlreadyExists") << too_late.status();
+  EXPECT_TRUE(a.Leads(now));
+
+  const kube::LeaseRequest renewal = a.Begin(wall + std::chrono::seconds(1));
+  ASSERT_TRUE(send(renewal).ok());
+  const absl::StatusOr<json> outdated = send(renewal);
+  EXPECT_EQ(ErrorOf(outdated.status()).http_code, 409) << outdated.status();
+  kube::LeaseRequest blind = renewal;
+  blind.body["metadata"].erase("resourceVersion");
+  EXPECT_EQ(ErrorOf(send(blind).status()).http_code, 422) << send(blind).status();
+
+  turn(a);
+  const std::optional<kube::LeaseRequest> release = a.Release(wall);
+  ASSERT_TRUE(release.has_value());
+  EXPECT_TRUE(send(*release).ok()) << send(*release).status();
+  turn(b);
+  EXPECT_TRUE(b.Leads(now));
+  Delete(kube::LeaseResource(), "conformance");
+}
+
+TEST_P(KubeConformanceTest, AnEventIsCountedByAPatchOfItsSeries) {
+  const std::string time = kube::MicroTime(client_->clock.WallNow());
+  Create(Events(), {{"apiVersion", "events.k8s.io/v1"},
+                    {"kind", "Event"},
+                    {"metadata", {{"name", "w.1"}, {"namespace", "default"}}},
+                    {"eventTime", time},
+                    {"reportingController", "rota.dev/test"},
+                    {"reportingInstance", "one"},
+                    {"action", "Test"},
+                    {"reason", "Tested"},
+                    {"type", "Normal"},
+                    {"note", "it is so"},
+                    {"regarding",
+                     {{"apiVersion", "test.rota.dev/v1"},
+                      {"kind", "Widget"},
+                      {"namespace", "default"},
+                      {"name", "w"}}}});
+
+  const auto patched = api().Call("PATCH", kube::KubeApi::PathOf(Events(), "default", "w.1"),
+                                  {{"series", {{"count", 2}, {"lastObservedTime", time}}}},
+                                  "application/merge-patch+json", {});
+
+  ASSERT_TRUE(patched.ok()) << patched.status();
+  EXPECT_EQ((*patched)["series"]["count"], 2);
+  Delete(Events(), "w.1");
 }
 
 INSTANTIATE_TEST_SUITE_P(Servers, KubeConformanceTest, ::testing::Values("fake", "real"),

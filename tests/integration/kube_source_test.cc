@@ -260,7 +260,7 @@ class KubeStatusTest : public ::testing::Test {
 
 TEST_F(KubeStatusTest, WritesAndKeepsTheTransitionTimeWhileTheStatusStays) {
   Start();
-  writer_->Write(name_, uid_, 1, Status("True"));
+  writer_->Write(name_, uid_, Status("True"));
   ASSERT_TRUE(Eventually([&] { return MessageStored() == "compiled"; }));
   json changed = Stored();
   changed["conditions"][0]["lastTransitionTime"] = "2001-02-03T04:05:06Z";
@@ -271,24 +271,24 @@ TEST_F(KubeStatusTest, WritesAndKeepsTheTransitionTimeWhileTheStatusStays) {
   writer_.reset();
   Start();  // like a new controller: it has to read what is there
 
-  writer_->Write(name_, uid_, 1, Status("True", "compiled again"));
+  writer_->Write(name_, uid_, Status("True", "compiled again"));
   ASSERT_TRUE(Eventually([&] { return MessageStored() == "compiled again"; }));
   EXPECT_EQ(Stored()["conditions"][0]["lastTransitionTime"], "2001-02-03T04:05:06Z");
-  writer_->Write(name_, uid_, 1, Status("False", "broken"));
+  writer_->Write(name_, uid_, Status("False", "broken"));
   ASSERT_TRUE(Eventually([&] { return MessageStored() == "broken"; }));
   EXPECT_NE(Stored()["conditions"][0]["lastTransitionTime"], "2001-02-03T04:05:06Z");
 }
 
 TEST_F(KubeStatusTest, WhatTheServerHasAlreadyIsNotSent) {
   Start();
-  writer_->Write(name_, uid_, 1, Status("True"));
+  writer_->Write(name_, uid_, Status("True"));
   ASSERT_TRUE(Eventually([&] { return writer_->counts().written == 1; }));
 
-  writer_->Write(name_, uid_, 1, Status("True"));
+  writer_->Write(name_, uid_, Status("True"));
   ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
   writer_.reset();
   Start();
-  writer_->Write(name_, uid_, 1, Status("True"));
+  writer_->Write(name_, uid_, Status("True"));
   ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
 
   EXPECT_EQ(server_.Requests("apply"), 1);
@@ -296,12 +296,16 @@ TEST_F(KubeStatusTest, WhatTheServerHasAlreadyIsNotSent) {
 
 TEST_F(KubeStatusTest, ASuspensionThatEndsBeforeItsTurnIsNotWritten) {
   Start(1);  // one at once, the next a second later
-  writer_->Write(name_, uid_, 1, Status("True", "first"), source::StatusCause::kSuspension);
-  ASSERT_TRUE(Eventually([&] { return MessageStored() == "first"; }));
+  json first = Status("True");
+  first["suspended"] = "gpt-4o";
+  writer_->Write(name_, uid_, first, source::StatusCause::kSuspension);
+  ASSERT_TRUE(Eventually([&] { return Stored().value("suspended", "") == "gpt-4o"; }));
   ASSERT_TRUE(Eventually([&] { return writer_->counts().waiting == 0; }));
 
-  writer_->Write(name_, uid_, 1, Status("True", "suspended"), source::StatusCause::kSuspension);
-  writer_->Write(name_, uid_, 1, Status("True", "first"), source::StatusCause::kSuspension);
+  json second = first;
+  second["suspended"] = "gpt-4o, o1";
+  writer_->Write(name_, uid_, second, source::StatusCause::kSuspension);
+  writer_->Write(name_, uid_, first, source::StatusCause::kSuspension);
   ASSERT_TRUE(Eventually([&] { return writer_->counts().unchanged == 1; }));
 
   EXPECT_EQ(server_.Requests("apply"), 1);
@@ -309,12 +313,12 @@ TEST_F(KubeStatusTest, ASuspensionThatEndsBeforeItsTurnIsNotWritten) {
 
 TEST_F(KubeStatusTest, AGoneObjectAndANamesakeAreForgotten) {
   Start();
-  writer_->Write({"team", "nobody"}, "uid", 1, Status("True"));
-  writer_->Write(name_, "another uid", 1, Status("True"));
+  writer_->Write({"team", "nobody"}, "uid", Status("True"));
+  writer_->Write(name_, "another uid", Status("True"));
 
   ASSERT_TRUE(Eventually([&] { return writer_->counts().waiting == 0; }));
   EXPECT_EQ(server_.Requests("apply"), 0);
-  writer_->Write(name_, uid_, 1, Status("True"));
+  writer_->Write(name_, uid_, Status("True"));
   EXPECT_TRUE(Eventually([&] { return MessageStored() == "compiled"; }));
 }
 
@@ -325,8 +329,8 @@ TEST_P(StatusFaultTest, TheNewestStatusArrivesInTheEnd) {
   server_.Inject(GetParam(), "get", "", 1);
   server_.Inject(GetParam(), "apply", "", 2);
 
-  writer_->Write(name_, uid_, 1, Status("False", "old"));
-  writer_->Write(name_, uid_, 2, Status("True", "new"));
+  writer_->Write(name_, uid_, Status("False", "old"));
+  writer_->Write(name_, uid_, Status("True", "new"));
 
   EXPECT_TRUE(Eventually([&] { return MessageStored() == "new"; }));
 }

@@ -19,6 +19,8 @@ from harness.wait import Hopeless, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TOKEN = "e2e-admin-token"
+# A user "rota" without any right but those that a test gives it; what it does is in the audit log.
+ROTA_TOKEN = "e2e-rota-token"
 
 
 def binaries():
@@ -48,6 +50,8 @@ class Server:
             self._start_api()
             self.kubeconfig = self.folder / "kubeconfig"
             self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
+            self.rota_kubeconfig = self.folder / "kubeconfig-rota"
+            self.rota_kubeconfig.write_text(json.dumps(self._kubeconfig(ROTA_TOKEN)))
         except BaseException:
             self.close()
             raise
@@ -57,19 +61,20 @@ class Server:
         self.account_key = self.folder / "accounts.key"
         openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.account_key)
         self.tokens = self.folder / "tokens.csv"
-        self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        self.tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n{ROTA_TOKEN},rota,2\n')
         self.audit_log = self.folder / "audit.log"
         self.audit_policy = self.folder / "audit-policy.json"
         self.audit_policy.write_text(json.dumps({
             "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
-            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}]}))
+            "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+                      {"level": "Metadata", "users": ["rota"]}, {"level": "None"}]}))
 
     def refusals(self):
         """What was forbidden to ServiceAccounts: {(namespace of the account, verb, resource)}."""
         found = set()
         for line in self.audit_log.read_text().splitlines() if self.audit_log.exists() else []:
             event = json.loads(line)
-            if event.get("responseStatus", {}).get("code") == 403:
+            if event.get("responseStatus", {}).get("code") == 403 and ":" in event["user"]["username"]:
                 what = event["objectRef"]
                 resource = "/".join(part for part in (what["resource"], what.get("subresource")) if part)
                 found.add((event["user"]["username"].split(":")[2], event["verb"], resource))
@@ -115,6 +120,13 @@ class Server:
             "--profiling=false", "--shutdown-watch-termination-grace-period=1s",
         ], self.folder, ports_file=False)
         self.wait_ready()
+
+    def audited(self, namespace):
+        """(verb, resource, code) of every request that the user "rota" has made in that namespace."""
+        entries = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
+        return [(entry["verb"], "/".join(filter(None, (entry["objectRef"]["resource"], entry["objectRef"].get(
+            "subresource")))), entry["responseStatus"]["code"]) for entry in entries
+            if entry.get("objectRef", {}).get("namespace") == namespace and "responseStatus" in entry]
 
     def _ready(self):
         for program in (self.etcd, self.api):

@@ -5,6 +5,19 @@
 - apiGroups: [gateway.rota.dev]
   resources: [apis/status]
   verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- define "rota.rules.lease" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "rota.controller" . }}]
+  verbs: [get, update]
 {{- end -}}
 
 {{- define "rota.rules.secrets" -}}
