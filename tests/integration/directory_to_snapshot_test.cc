@@ -101,17 +101,17 @@ class DirectoryIntegrationTest : public testing::Test {
   }
   static pb::Api TheApi(const compile::Snapshot& snapshot) {
     pb::Api api;
-    for (const auto& [key, body] : snapshot.resources) {
-      if (key.first == ResourceKind::kApi) {
-        EXPECT_TRUE(api.ParseFromString(body->bytes));
+    snapshot.resources.ForEach([&api](const compile::ResourceSet::Entry& resource) {
+      if (resource.first.first == ResourceKind::kApi) {
+        EXPECT_TRUE(api.ParseFromString(resource.second->bytes));
       }
-    }
+    });
     return api;
   }
   static std::string SecretValue(const compile::Snapshot& snapshot) {
     pb::Secret secret;
-    const auto found = snapshot.resources.find(kSecretKey);
-    return found != snapshot.resources.end() && secret.ParseFromString(found->second->bytes) &&
+    const auto* found = snapshot.resources.Find(kSecretKey);
+    return found != nullptr && secret.ParseFromString(found->second->bytes) &&
                    secret.entries_size() == 1
                ? secret.entries(0).value()
                : "";
@@ -168,7 +168,8 @@ TEST_F(DirectoryIntegrationTest, SendsARotatedSecretWithAnotherHash) {
   const auto after = Await([](const auto& s) { return SecretValue(s) == "new"; });
 
   ASSERT_NE(after, nullptr);
-  EXPECT_NE(after->resources.at(kSecretKey)->hash, before->resources.at(kSecretKey)->hash);
+  EXPECT_NE(after->resources.Find(kSecretKey)->second->hash,
+            before->resources.Find(kSecretKey)->second->hash);
   EXPECT_NE(after->hash, before->hash);
 }
 
@@ -216,7 +217,7 @@ TEST_F(DirectoryIntegrationTest, TakesAnApiAndItsSecretOutWithTheFile) {
   ASSERT_NE(Await(IsComplete), nullptr);
 
   fs::remove(path_ + "/secret.yaml");
-  ASSERT_NE(Await([](const auto& s) { return s.resources.count(kSecretKey) == 0; }), nullptr);
+  ASSERT_NE(Await([](const auto& s) { return !s.resources.contains(kSecretKey); }), nullptr);
   fs::remove(path_ + "/api.yaml");
 
   EXPECT_NE(Await([](const auto& s) { return s.resources.size() == 1; }), nullptr);

@@ -23,7 +23,9 @@ class PeerPipe {
         server_.ended = true;
         return;
       }
-      auto accepted = acceptor->Accept(server_, {std::to_string(from_), false, {}});
+      serve::PeerIdentity identity;
+      identity.address = std::to_string(from_);
+      auto accepted = acceptor->Accept(server_, identity);
       if (!accepted.ok()) {
         EndClient(accepted.status());
         server_.ended = true;

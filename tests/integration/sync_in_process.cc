@@ -42,7 +42,9 @@ class InProcessPipe final : public serve::ServerStream {
         End(absl::UnavailableError("connection refused"));
         return;
       }
-      auto connection = service->Accept(*this, {name, false, {}});
+      serve::PeerIdentity identity;
+      identity.address = name;
+      auto connection = service->Accept(*this, identity);
       if (!connection.ok()) {
         End(connection.status());
         return;
