@@ -39,7 +39,7 @@ def offer(stage, engine, rate, seconds):
         "offered": rate, "goodput": good / result["seconds"], "refused": refused,
         "other": result["requests"] - good - refused, "errors": result["errors"], "overdue": result["overdue"],
         "p99_ms": result["latency_us"]["p99"] / 1000,
-        "refusal_p99_ms": result["refusal_us"]["p99"] / 1000 if refused else None,
+        "refusal_p99_ms": result["refusal_us"]["p99"] / 1000 if "refusal_us" in result else None,
         "with_retry_after": result.get("retry_after", 0),
         "refusals_counted": result.get("refusal_us", {}).get("count", 0),  # without the warm-up
         "memory": [max(samples[:half]), max(samples[half:])]}
