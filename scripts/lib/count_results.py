@@ -10,6 +10,18 @@ import sys
 import xml.etree.ElementTree as ET
 
 
+def cases_of(file):
+    return ET.parse(file).getroot().iter("testcase")
+
+
+def has_failed(case):
+    return case.find("failure") is not None or case.find("error") is not None
+
+
+def name_of(case):
+    return f"{case.get('classname')}.{case.get('name')}"
+
+
 def main():
     folder, step_failed = pathlib.Path(sys.argv[1]), sys.argv[2] != "0"
     passed, failures, skips = 0, [], []
@@ -17,11 +29,11 @@ def main():
         suite = f"{file.parent.name}/{file.stem}"
         # A test program that is run once more writes NAME_1.xml beside NAME.xml: the second try counts.
         if file.with_name(f"{file.stem}_1.xml").exists():
-            print(f"run once more, see above: {suite}")
+            print(f"run once more: {suite}: {', '.join(map(name_of, filter(has_failed, cases_of(file)))) or 'ended early'}")
             continue
-        for case in ET.parse(file).getroot().iter("testcase"):
-            name = f"{suite}: {case.get('classname')}.{case.get('name')}"
-            if case.find("failure") is not None or case.find("error") is not None:
+        for case in cases_of(file):
+            name = f"{suite}: {name_of(case)}"
+            if has_failed(case):
                 failures.append(name)
             elif case.find("skipped") is not None or case.get("result") == "skipped":
                 skips.append(name)

@@ -10,7 +10,8 @@ import pytest
 from harness import http, kube
 from harness.account import Account, MountedBundle
 from harness.certificates import openssl
-from harness.stack import KEY, Controller, api, metric
+from harness.kube_stack import resource
+from harness.stack import KEY, Controller, metric
 from harness.wait import until
 
 PATH = "/assistant/1.0/chat/completions"
@@ -54,8 +55,7 @@ class Installation:
 
     def serve(self):
         self.kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
-        self.kubectl.apply({"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API",
-                            "metadata": {"name": "assistant"}, "spec": api(models=("gpt-4o",), sandbox=())})
+        self.kubectl.apply(resource(models=("gpt-4o",), sandbox=()))
 
     def stored(self, secret, key):
         return base64.b64decode(self.kubectl.get("secret", secret)["data"][key]).decode()
@@ -283,7 +283,6 @@ def test_rotation_of_certificates_and_cas_under_load_drops_no_stream(installatio
     assert newcomers >= 3 and load.answered > 100
     # The first stream is the one that still runs, and configuration still comes by it.
     assert accepted(controller) == 1 + newcomers
-    installation.kubectl.apply({"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API",
-                                "metadata": {"name": "later"}, "spec": api("later", models=("gpt-4o",), sandbox=())})
+    installation.kubectl.apply(resource("later", models=("gpt-4o",), sandbox=()))
     plane.wait_serves("/later/1.0/chat/completions")
     print(f"{len(certificates)} certificates, {len(cas)} CAs, {newcomers} newcomers, {load.answered} requests")

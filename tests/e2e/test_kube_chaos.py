@@ -10,7 +10,8 @@ import pytest
 
 from conftest import LONG
 from harness import http, kube
-from harness.stack import Controller, DataPlane, api
+from harness.kube_stack import resource
+from harness.stack import Controller, DataPlane
 from harness.steady_load import Requests, Router, Streams
 from harness.wait import until
 
@@ -28,11 +29,6 @@ def server():
         yield server
 
 
-def resource():
-    return {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API", "metadata": {"name": "assistant"},
-            "spec": api(models=("gpt-4o", "gpt-4o-mini"), sandbox=())}
-
-
 class Cluster:
     """What runs in the cluster: two controllers that know each other, three data planes that know both."""
 
@@ -43,7 +39,7 @@ class Cluster:
         world.mock_server.behave({"*": {"chunk_interval": "100ms", "chunks": 20}})
         self.key = 0
         self.rotate_key()
-        self.kubectl.apply(resource())
+        self.kubectl.apply(resource(sandbox=()))
         addresses = [f"127.0.0.1:{kube.free_port()}" for _ in range(2)]
         self.controllers = [self._controller(i, addresses) for i in range(2)]
         self.controller_addresses = ",".join(addresses)
@@ -181,7 +177,7 @@ def test_only_what_was_in_flight_on_a_killed_data_plane_fails(world, server):
     print(f"requests: {requests.tally}; streams: {streams.tally}")
     assert not requests.tally.failures, requests.tally.failures[:10]
     assert not streams.tally.failures, streams.tally.failures[:10]
-    cluster.kubectl.apply({**resource(), "spec": api(models=("after-chaos",), sandbox=())})
+    cluster.kubectl.apply(resource(models=("after-chaos",), sandbox=()))
     for plane in cluster.planes:
         until(f"changes arrive at {plane.name}", lambda p=plane: http.ask(p.http, "POST", PATH, http.CHAT).json().get(
             "model") == "after-chaos", 30)

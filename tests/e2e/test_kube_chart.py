@@ -11,16 +11,12 @@ import pytest
 
 from harness import chart, http, kube
 from harness.chart import CASES, CHART, FOREIGN_GROUP, ROOT, helm, objects, of_kind, pod_templates, rendered
+from harness.kube_stack import resource
 from harness.process import BIN, Program, clean_environment
-from harness.stack import KEY, api
+from harness.stack import KEY
 from harness.wait import until
 
 INSTALL = ROOT / "docs/operations/install.md"
-
-
-def resource(name="assistant", **named):
-    return {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "API", "metadata": {"name": name},
-            "spec": api(name, **named)}
 
 
 @pytest.fixture
