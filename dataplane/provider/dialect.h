@@ -5,8 +5,7 @@
 // (anthropic.cc, ...), one row in registry.cc, one column of fields() from which docs/providers.md
 // is made. Facts about real providers: the comments of each dialect and its tests.
 //
-//   absl::StatusOr<TranslatedRequest> request = TranslateChat(translator, body, target);  // per
-//   try
+//   request = TranslateChat(translator, body, target)   per try
 //   ... send request->body to endpoint base path + request->path ...
 //   translator.ChatAnswer(body, context)   a whole success
 //   translator.ErrorAnswer(...)            status >= 400
@@ -61,10 +60,11 @@ struct TranslatedRequest {
 enum class Signing : uint8_t { kNone, kSigV4 };
 
 // One upstream error, before any of the answer has been passed on. Views outlive the call.
+inline constexpr size_t kMaxErrorBody = 64 << 10;
 struct ErrorInput {
-  int status = 0;
-  std::string_view body;        // as much as kMaxEvidenceBody; may be cut or no JSON at all
-  std::string_view error_type;  // x-amzn-ErrorType, "" elsewhere
+  int status = 0;               // 0: a frame of a stream; the error's own status has to be found
+  std::string_view body;        // at most kMaxErrorBody; may be cut or no JSON at all
+  std::string_view error_type;  // x-amzn-ErrorType; of a frame its name
 };
 
 // What Add has seen.
@@ -112,9 +112,8 @@ class Translator {
   // "anthropic": the value of `provider`.
   virtual std::string_view name() const = 0;
 
-  // Requests. `request` is an object; its fields have been reviewed by fields() before: the ones
-  // that are refused cannot be there, the ones that are dropped are in `dropped` already. REQUIRES
-  // (embeddings): embedding_fields() is not empty.
+  // Requests. `request` is an object. TranslateChat applies fields() before: what is refused is not
+  // there, what is dropped is named; a translator adds only what it drops beyond that table.
   virtual absl::StatusOr<TranslatedRequest> Chat(const Json& request,
                                                  const TargetContext& target) const = 0;
   virtual absl::StatusOr<TranslatedRequest> Embeddings(const Json& request,

@@ -1,7 +1,7 @@
 #pragma once
 
 // Where one event of an upstream's stream ends and the next begins, for each framing that providers
-// use. Incremental: bytes come in any pieces. A frame that is whole in one piece is not copied.
+// use. Incremental: bytes come in any pieces.
 //
 // Memory: what has come of one frame, at most kMaxFrameBytes. Thread-compatible.
 
@@ -48,6 +48,9 @@ class FrameDecoder {
   virtual absl::Status Finish(absl::FunctionRef<bool(const Frame&)> sink) = 0;
 };
 
+std::unique_ptr<FrameDecoder> NewSseDecoder();
+std::unique_ptr<FrameDecoder> NewNdjsonDecoder();
+// For any framing. In registry.cc, beside the dialects.
 std::unique_ptr<FrameDecoder> NewFrameDecoder(Framing framing);
 
 }  // namespace rota::provider

@@ -2,8 +2,8 @@
 
 // JSON as trees, for what is translated between providers (never for what is passed on as it came:
 // model_span.h). Members keep their order: models write structured output in the order of a
-// schema's properties. What strangers send is bounded here, because ordered objects look a member
-// up by walking and printing is recursive.
+// schema's properties. What strangers send is bounded here: printing is recursive, and a tree takes
+// up to 16 times the memory of its text.
 //
 // Pure and thread-safe. Errors are InvalidArgument; no exception leaves these functions.
 
@@ -21,15 +21,18 @@ namespace rota::provider {
 using Json = nlohmann::ordered_json;
 
 inline constexpr size_t kMaxJsonDepth = 256;
-// Members of one object. A schema's largest objects have some hundreds.
-inline constexpr size_t kMaxJsonMembers = 4096;
+// Values in one text, counted with all lists, objects and names. About 30 MiB of memory; images are
+// one value, however large.
+inline constexpr size_t kMaxJsonValues = size_t{1} << 19;
 
-// A whole JSON text. The error says what is wrong, without any of the text.
+// A whole JSON text (UTF-8). Of members with one name the first is found. The error says what is
+// wrong, without any of the text.
 absl::StatusOr<Json> ParseJson(std::string_view text);
-// Bytes that are no UTF-8 become U+FFFD.
+// REQUIRES: strings are UTF-8, as everything that ParseJson read; not nested deeper than twice
+// kMaxJsonDepth.
 std::string DumpJson(const Json& value);
 void AppendJson(const Json& value, std::string& out);
-// `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+// `text` as a JSON string with its quotes. REQUIRES: UTF-8, as everything that ParseJson read.
 void AppendJsonText(std::string_view text, std::string& out);
 
 // The member, or null when `object` is no object, has none, or it is JSON's null.

@@ -84,6 +84,22 @@ size_t SkipLiteral(std::string_view text, size_t place) {
   return kBroken;
 }
 
+size_t SkipContainer(std::string_view text, size_t place) {
+  size_t depth = 0;
+  while (place < text.size()) {
+    const char c = text[place++];
+    if (c == '"') {
+      bool has_escape = false;
+      place = SkipString(text, place, has_escape);
+    } else if (c == '{' || c == '[') {
+      ++depth;
+    } else if ((c == '}' || c == ']') && --depth == 0) {
+      return place;
+    }
+  }
+  return kBroken;
+}
+
 bool EscapedEquals(std::string_view raw, std::string_view wanted) {
   size_t place = 0;
   for (const char c : wanted) {

@@ -56,6 +56,10 @@ size_t SkipNumber(std::string_view text, size_t place);
 // `place`: at the first letter of true, false or null.
 size_t SkipLiteral(std::string_view text, size_t place);
 
+// `place`: at the bracket of an object or list. Returns the place behind its end; what is inside is
+// not checked.
+size_t SkipContainer(std::string_view text, size_t place);
+
 // Whether the string between the quotes is `wanted` (plain ASCII) once its escapes are read.
 bool EscapedEquals(std::string_view raw, std::string_view wanted);
 

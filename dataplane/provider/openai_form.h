@@ -53,6 +53,9 @@ struct ChatResult {
   std::string_view finish_reason = "stop";  // stop, length, tool_calls, content_filter
   Usage usage;
 };
+// The id of a tool call that has none: from the answer's id and the call's index.
+std::string MadeCallId(std::string_view answer_id, size_t index);
+void AppendUsage(const Usage& usage, std::string& out);
 std::string RenderChat(const ChatResult& result, const AnswerContext& context);
 
 // Encoded as the plan says: numbers, or base64 of little-endian 32-bit floats.
@@ -73,8 +76,8 @@ struct OpenAiError {
 std::string RenderError(const OpenAiError& error);
 // OpenAI's `type` for a status.
 std::string_view ErrorTypeOf(int status);
-// A provider's message without what is nobody's business: keys, account ids, ARNs, organisation
-// ids; at most 2 KiB.
+// A provider's message without what is nobody's business: keys, ARNs, numbers of accounts, ids of
+// organisations; at most 2 KiB. UTF-8 in, UTF-8 out.
 std::string CleanMessage(std::string_view message);
 
 // Writes one stream of chunks. The role goes out with the first chunk by itself.
@@ -108,10 +111,12 @@ class ChunkWriter {
   static void Error(const OpenAiError& error, std::string& out);
 
  private:
-  void BeginChunk(std::string& out);
+  void OpenDelta(std::string& out);
+  void CloseDelta(std::string_view finish_reason, std::string& out);
   void AddText(std::string_view member, std::string_view text, std::string& out);
   void RenderPrefix();
 
+  static constexpr size_t kMaxName = 256;  // of ids and models
   bool include_usage_ = false;
   bool has_begun_ = false;
   bool has_finished_ = false;

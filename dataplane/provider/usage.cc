@@ -124,23 +124,6 @@ std::string_view LastUsageObject(std::string_view text) {
   return {};
 }
 
-// Behind the object or list that begins at `place`.
-size_t SkipContainer(std::string_view text, size_t place) {
-  size_t depth = 0;
-  while (place < text.size()) {
-    const char c = text[place++];
-    if (c == '"') {
-      bool has_escape = false;
-      place = SkipString(text, place, has_escape);
-    } else if (c == '{' || c == '[') {
-      ++depth;
-    } else if ((c == '}' || c == ']') && --depth == 0) {
-      return place;
-    }
-  }
-  return kBroken;
-}
-
 // A whole number that makes sense; anything else is no count.
 std::optional<uint64_t> CountOf(std::string_view number) {
   uint64_t count = 0;
