@@ -288,6 +288,11 @@ std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
   if (!schedule->is_part()) {
     spares_.clear();
   }
+  if (schedule->is_part()) {
+    // Parts move between these two lists while requests wait: neither has to grow then.
+    spares_.reserve(kSpareParts + 2);
+    retired_.reserve(kSpareParts + 2);
+  }
   while (schedule->is_part() && spares_.size() < kSpareParts) {
     spares_.push_back(std::make_unique<Schedule>());
     spares_.back()->GetReadyForParts();
