@@ -1,6 +1,6 @@
 # rota_library, rota_program, rota_test, rota_benchmark: the only ways a target is made here.
 option(ROTA_WERROR "Treat warnings as errors" OFF)
-set(ROTA_SANITIZE "" CACHE STRING "'address' (with undefined) or 'thread'")
+set(ROTA_SANITIZE "" CACHE STRING "'address' (with undefined), 'thread' or 'fuzzer' (clang)")
 
 find_program(ROTA_CCACHE ccache)
 if(ROTA_CCACHE)
@@ -19,7 +19,7 @@ endif()
 add_library(rota_options INTERFACE)
 target_compile_features(rota_options INTERFACE cxx_std_20)
 target_include_directories(rota_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(rota_options INTERFACE -fcoroutines -Wall -Wextra -Wpedantic -Wconversion
+target_compile_options(rota_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fcoroutines> -Wall -Wextra -Wpedantic -Wconversion
   -Wshadow -Wnon-virtual-dtor -Wold-style-cast $<$<BOOL:${ROTA_WERROR}>:-Werror>)
 target_link_libraries(rota_options INTERFACE Threads::Threads)
 if(ROTA_MOLD)
@@ -33,8 +33,11 @@ if(ROTA_SANITIZE STREQUAL "address")
 elseif(ROTA_SANITIZE STREQUAL "thread")
   add_compile_options(-fsanitize=thread)
   add_link_options(-fsanitize=thread)
+elseif(ROTA_SANITIZE STREQUAL "fuzzer")
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
 elseif(ROTA_SANITIZE)
-  message(FATAL_ERROR "ROTA_SANITIZE is '${ROTA_SANITIZE}'; use 'address' or 'thread'")
+  message(FATAL_ERROR "ROTA_SANITIZE is '${ROTA_SANITIZE}'; use 'address', 'thread' or 'fuzzer'")
 endif()
 
 # rota_library(NAME rotation SRCS a.cc DEPS rota::common [SYSTEM_DEPS lib...])

@@ -111,6 +111,10 @@ TEST(SseScannerTest, KnowsTheEndFromTextThatTalksAboutIt) {
   scanner.Add("data: {\"choices\":[{\"finish_reason\": \"stop\"}]}\n\n");
   EXPECT_TRUE(scanner.has_ended());
   EXPECT_EQ(scanner.error_data(), "");
+  SseScanner crlf;
+  crlf.Add("event: error\r\ndata: {\"message\":\"overloaded\"}\r\n\r\n");
+  EXPECT_EQ(crlf.error_event(), "error");
+  EXPECT_EQ(crlf.error_data(), "{\"message\":\"overloaded\"}");
   SseScanner error;
   error.Add(
       "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n");

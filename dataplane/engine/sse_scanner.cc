@@ -130,7 +130,8 @@ void SseScanner::Add(std::string_view events) {
   while (!events.empty()) {
     const size_t end = FindLineEnd(events);
     const std::string_view line = events.substr(0, end);
-    events.remove_prefix(std::min(end + 1, events.size()));
+    const size_t line_end = events.substr(end).starts_with("\r\n") ? 2 : 1;
+    events.remove_prefix(std::min(end + line_end, events.size()));
     if (line.empty()) {
       is_error_event_ = false;
     } else if (line.starts_with("event:")) {

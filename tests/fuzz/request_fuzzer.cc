@@ -1,0 +1,92 @@
+// The body of a request: the scanner that finds `model` takes exactly what a JSON library takes, and
+// what is spliced is the same body with another model.
+
+#include <string>
+
+#include "dataplane/provider/model_span.h"
+#include "nlohmann/json.hpp"
+#include "tests/fuzz/pieces.h"
+
+namespace {
+
+using nlohmann::json;
+using rota::fuzz::Require;
+using rota::provider::BodyError;
+using rota::provider::ModelSpan;
+
+// Takes everything; numbers that no double holds are JSON all the same.
+class Grammar : public nlohmann::json_sax<json> {
+ public:
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override { return true; }
+  bool key(string_t&) override { return true; }
+  bool end_object() override { return true; }
+  bool start_array(size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    has_overflow_ = error.id == 406;
+    return false;
+  }
+  bool has_overflow() const { return has_overflow_; }
+
+ private:
+  bool has_overflow_ = false;
+};
+
+// Where the library and RFC 8259 mean the same: it checks UTF-8, and ends at NUL.
+bool IsPlain(std::string_view text) {
+  for (const char c : text) {
+    if (c <= 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void CheckGrammar(std::string_view text, const ModelSpan& span) {
+  Grammar grammar;
+  const bool is_json = json::sax_parse(text.begin(), text.end(), &grammar);
+  if (is_json) {
+    Require(span.error != BodyError::kNotJson && span.error != BodyError::kEmpty);
+  } else if (!grammar.has_overflow()) {
+    Require(span.error != BodyError::kNone);
+  }
+}
+
+void CheckSplice(std::string_view text, const ModelSpan& span) {
+  const rota::provider::SplicedBody spliced = SpliceModel(text, span, "\"another\"");
+  std::string body;
+  for (const std::string_view piece :
+       {spliced.head, spliced.before_model, spliced.model_json, spliced.after_model, spliced.tail}) {
+    body += piece;
+  }
+  Require(body.size() == spliced.size());
+  json before = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  json after = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (before.is_object()) {  // not where a number overflows or bytes are no UTF-8
+    before["model"] = "another";
+    Require(before == after);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const ModelSpan span = rota::provider::FindModel(text);
+  if (IsPlain(text)) {
+    CheckGrammar(text, span);
+  }
+  if (span.error == BodyError::kNone) {
+    CheckSplice(text, span);
+  } else {
+    Require(!ErrorText(span).empty() && span.offset <= text.size());
+  }
+  return 0;
+}
