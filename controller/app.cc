@@ -79,8 +79,8 @@ struct App::State {
   Published<compile::Snapshot> snapshots;
   reconcile::StatusBoard board;
   std::unique_ptr<KubeConnection> kube;      // null in directory mode
-  std::shared_ptr<IssuedIdentity> identity;  // null unless --tls-mode auto
   std::unique_ptr<KubeWriters> writers;      // null in directory mode
+  std::shared_ptr<IssuedIdentity> identity;  // null unless --tls-mode auto
   std::unique_ptr<source::Source> source;
   serve::SyncService service;
   serve::PeerExchange exchange;
@@ -105,7 +105,8 @@ absl::Status App::State::OpenSource(const Flags& flags) {
   writers = std::make_unique<KubeWriters>(kube->api(), clock, WritersOptionsOf(flags));
   service.SetSuspensionListener([this] { writers->WakeSuspensions(); });
   if (flags.tls() == TlsMode::kAuto) {
-    ASSIGN_OR_RETURN(identity, IssuedIdentity::Start(flags, *kube, clock));
+    ASSIGN_OR_RETURN(
+        identity, IssuedIdentity::Start(flags, *kube, clock, [this] { return writers->leads(); }));
   }
   return absl::OkStatus();
 }

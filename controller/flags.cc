@@ -38,8 +38,8 @@ void DeclareSource(CLI::App& app, Flags& flags) {
 void DeclareLease(CLI::App& app, Flags& flags) {
   const std::string group = "Leader (--source kube)";
   app.add_option("--leader-elect", flags.leader_elect,
-                 "Write statuses and Events only while holding a Lease; off: this is the only "
-                 "replica")
+                 "Write statuses, Events and certificates only while holding a Lease; off: this is "
+                 "the only replica")
       ->check(CLI::IsMember({"on", "off"}))
       ->type_name("on|off")
       ->group(group);

@@ -58,13 +58,13 @@ IssuedIdentity::IssuedIdentity(const Flags& flags, KubeConnection& kube, Clock& 
       store_(kube.transport(), NamespaceOf(flags, kube), flags.tls_objects),
       authenticator_({}, identity::KubeReviewer(kube.transport()), clock) {}
 
-absl::StatusOr<std::unique_ptr<IssuedIdentity>> IssuedIdentity::Start(const Flags& flags,
-                                                                      KubeConnection& kube,
-                                                                      Clock& clock) {
+absl::StatusOr<std::unique_ptr<IssuedIdentity>> IssuedIdentity::Start(
+    const Flags& flags, KubeConnection& kube, Clock& clock, std::function<bool()> is_leader) {
   std::unique_ptr<IssuedIdentity> identity(new IssuedIdentity(flags, kube, clock));
   identity::KeeperOptions options;
   options.policy = PolicyOf(flags);
   options.poll = PollOf(options.policy);
+  options.is_leader = std::move(is_leader);
   ASSIGN_OR_RETURN(identity->keeper_,
                    identity::Keeper::Create(std::move(options), identity->store_, clock));
   identity->keeper_->Start();

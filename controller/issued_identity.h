@@ -3,6 +3,7 @@
 // --tls-mode auto, put together: the certificates that this installation issues to itself and the
 // tokens that it checks, for the server and for what this replica dials.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,9 +27,11 @@ absl::StatusOr<serve::AccessRules> AccessRulesOf(const Flags& flags);
 // Start() and Stop() belong to one thread; the rest is thread-safe.
 class IssuedIdentity final : public prometheus::Collectable {
  public:
-  // `kube` and `clock` outlive it.
+  // `is_leader`: whether this replica looks after what is stored, or only shows it. `kube`, `clock`
+  // and what `is_leader` refers to outlive it.
   static absl::StatusOr<std::unique_ptr<IssuedIdentity>> Start(const Flags& flags,
-                                                               KubeConnection& kube, Clock& clock);
+                                                               KubeConnection& kube, Clock& clock,
+                                                               std::function<bool()> is_leader);
 
   void Use(serve::GrpcServerOptions& options);
   void Use(serve::PeerDiallerOptions& options) const;

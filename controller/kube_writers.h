@@ -40,6 +40,8 @@ class KubeWriters {
   KubeWriters(const kube::KubeApi& api, Clock& clock, KubeWritersOptions options);
   ~KubeWriters();  // stops
 
+  // Whether this replica is the one that writes, for others who write to Kubernetes.
+  bool leads() const { return elector_ == nullptr || elector_->leads(); }
   // What the reconciler tells.
   std::vector<reconcile::StatusSink*> sinks() { return {&publisher_, &events_}; }
   // Takes part in the election (or just begins).
@@ -57,7 +59,6 @@ class KubeWriters {
 
  private:
   void OnLeader(bool leads);
-  bool leads() const { return elector_ == nullptr || elector_->leads(); }
   publish::MirrorOptions MirrorOptionsOf(const KubeWritersOptions& options);
 
   // In the order in which they need each other.

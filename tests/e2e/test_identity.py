@@ -35,8 +35,8 @@ class Installation:
         place = [] if "--tls-namespace" in arguments else ["--tls-namespace", self.kubectl.namespace]
         controller = self.world.add(Controller(
             self.world.folder, "kube", "--kubeconfig", kubeconfig or self.kubectl.server.kubeconfig,
-            "--namespace", self.kubectl.namespace, "--gateway", self.gateway, "--tls-mode", "auto",
-            "--tls-dns-names", "localhost", *place, *arguments, name=name))
+            "--namespace", self.kubectl.namespace, "--lease-namespace", self.kubectl.namespace, "--gateway",
+            self.gateway, "--tls-mode", "auto", "--tls-dns-names", "localhost", *place, *arguments, name=name))
         self.controllers.append(controller)
         until("the certificate is there", lambda: http.get(controller.admin, "/readyz").status == 200)
         assert self.bundle.update()
@@ -154,6 +154,25 @@ def test_two_controllers_share_one_certificate_and_know_each_other(installation)
         until("an answer", lambda: ask(plane).status == 200)  # pylint: disable=cell-var-from-loop
 
 
+def test_the_controller_with_the_lease_issues_and_the_next_one_goes_on_when_it_dies(installation):
+    first = installation.controller(*SHORT_LIFE, name="first")
+    second = installation.controller(*SHORT_LIFE, name="second")
+
+    def renewed():
+        before = installation.stored("rota-controller-tls", "tls.crt")
+        until("another certificate", lambda: installation.stored("rota-controller-tls", "tls.crt") != before, 40)
+
+    renewed()
+    renewed()
+    assert "is issued" in first.text()
+    assert "is issued" not in second.text()
+    until("the second one shows what is stored", lambda: issuer_is_in(installation.bundle.read(), second))
+
+    first.kill()
+    until("the second one issues", lambda: "is issued" in second.text(), 40)
+    until("and shows it", lambda: issuer_is_in(installation.bundle.read(), second))
+
+
 def test_an_api_server_that_restarts_costs_no_stream_and_newcomers_come_in_afterwards(installation):
     controller = installation.controller()
     installation.serve()
@@ -236,8 +255,7 @@ def test_the_documented_rights_are_enough(installation, tmp_path, made_beforehan
     limited = tmp_path / "kubeconfig"
     limited.write_text(json.dumps(config))
     installation.bundle.kubectl = system
-    controller = installation.controller("--tls-namespace", system.namespace, "--lease-namespace", kubectl.namespace,
-                                         kubeconfig=limited)
+    controller = installation.controller("--tls-namespace", system.namespace, kubeconfig=limited)
     installation.serve()
     plane = installation.plane()
     until("an answer", lambda: ask(plane).status == 200)
