@@ -77,6 +77,7 @@ struct App::State {
 
   Clock& clock;
   Published<compile::Snapshot> snapshots;
+  RecentSnapshots recent_snapshots;
   reconcile::StatusBoard board;
   std::unique_ptr<KubeConnection> kube;      // null in directory mode
   std::unique_ptr<KubeWriters> writers;      // null in directory mode
@@ -133,20 +134,25 @@ void App::State::StartReconciler(const Flags& flags) {
     const std::vector<reconcile::StatusSink*> more = writers->sinks();
     sinks.insert(sinks.end(), more.begin(), more.end());
   }
-  reconciler = std::make_unique<reconcile::Reconciler>(
-      reconcile::ReconcilerOptions{.gateway = GatewayOf(flags),
-                                   .clock = &clock,
-                                   .published = &snapshots,
-                                   .on_published =
-                                       [this] {
-                                         service.Wake();
-                                         if (writers != nullptr) {
-                                           writers->WakeSuspensions();
-                                         }
-                                       },
-                                   .fleet = [this] { return ToFleetView(service.fleet().Nodes()); },
-                                   .sinks = sinks});
+  reconciler = std::make_unique<reconcile::Reconciler>(reconcile::ReconcilerOptions{
+      .gateway = GatewayOf(flags),
+      .clock = &clock,
+      .published = &snapshots,
+      .on_published =
+          [this] {
+            recent_snapshots.Add(snapshots.Get());
+            service.Wake();
+            if (writers != nullptr) {
+              writers->WakeSuspensions();
+            }
+          },
+      .fleet =
+          [this] {
+            return ToFleetView(service.fleet().Nodes(), exchange.Peers(), recent_snapshots);
+          },
+      .sinks = sinks});
   service.fleet().AddListener([this] { reconciler->FleetChanged(); });
+  exchange.SetFleetListener([this] { reconciler->FleetChanged(); });
 }
 
 absl::Status App::State::StartPeers(const Flags& flags) {

@@ -29,11 +29,17 @@ nlohmann::json ProblemsJson(const serve::ResourceProblems& problems) {
 nlohmann::json PeersJson(const serve::PeerExchange& exchange) {
   nlohmann::json peers = nlohmann::json::array();
   for (const serve::PeerReport& peer : exchange.Peers()) {
+    nlohmann::json snapshots = nlohmann::json::array();
+    for (const auto& acknowledged : peer.status->acknowledged()) {
+      snapshots.push_back({{"snapshot", HexEncode(acknowledged.snapshot_hash())},
+                           {"dataplanes", acknowledged.data_planes()}});
+    }
     peers.push_back({{"replica", peer.replica},
                      {"server", peer.server},
                      {"address", peer.address},
                      {"dataplanes", peer.data_planes},
-                     {"streams", peer.streams}});
+                     {"streams", peer.streams},
+                     {"snapshots", std::move(snapshots)}});
   }
   return peers;
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "controller/serve/peer_status.h"
 
 namespace rota::serve {
 namespace {
@@ -13,6 +14,8 @@ namespace v1 = rota::sync::v1;
 // The thread never looks more often than this, and at least this often.
 constexpr Duration kShortestTick = std::chrono::milliseconds(20);
 constexpr Duration kLongestTick = std::chrono::seconds(30);
+// Acknowledgements come in bursts: a fleet of a thousand is described once per burst.
+constexpr Duration kDescribeInterval = std::chrono::milliseconds(50);
 
 BackoffOptions RetryBackoff(const PeerOptions& options) {
   BackoffOptions backoff;
@@ -25,10 +28,15 @@ BackoffOptions RetryBackoff(const PeerOptions& options) {
 }  // namespace
 
 PeerExchange::PeerExchange(PeerOptions options, SyncService& service, Clock& clock)
-    : options_(std::move(options)), service_(service), clock_(clock), update_at_(clock.Now()) {
+    : options_(std::move(options)),
+      service_(service),
+      clock_(clock),
+      update_at_(clock.Now()),
+      describe_at_(clock.Now()) {
   service_.SetPeerHooks(
       {.told = [this](const std::vector<SharedSuspension>& statements) { Tell(statements, ""); },
-       .connected = [this](size_t data_planes) { OnConnected(data_planes); }});
+       .connected = [this](size_t data_planes) { OnConnected(data_planes); },
+       .acknowledged = [this] { OnAcknowledged(); }});
   thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
 }
 
@@ -38,6 +46,11 @@ void PeerExchange::Start(std::unique_ptr<PeerDialler> dialler) {
   std::lock_guard guard(mutex_);
   dialler_ = std::move(dialler);
   wake_.notify_all();
+}
+
+void PeerExchange::SetFleetListener(std::function<void()> listener) {
+  std::lock_guard guard(mutex_);
+  fleet_listener_ = std::move(listener);
 }
 
 void PeerExchange::Stop() {
@@ -95,13 +108,49 @@ void PeerExchange::Tell(const std::vector<SharedSuspension>& statements,
   }
 }
 
+// The number at once: it decides about suspensions. What they have follows.
 void PeerExchange::OnConnected(size_t data_planes) {
-  if (data_planes_.exchange(data_planes) == data_planes) {
+  OnAcknowledged();
+  {
+    std::lock_guard guard(status_mutex_);
+    if (status_.data_planes() == data_planes) {
+      return;
+    }
+    status_.set_data_planes(static_cast<uint32_t>(data_planes));
+  }
+  TellStatus();
+}
+
+void PeerExchange::OnAcknowledged() {
+  if (!is_description_due_.exchange(true)) {
+    std::lock_guard guard(mutex_);
+    wake_.notify_all();
+  }
+}
+
+v1::PeerStatus PeerExchange::status() const {
+  std::lock_guard guard(status_mutex_);
+  return status_;
+}
+
+void PeerExchange::TellStatus() {
+  for (const auto& connection : Connections()) {
+    connection->UpdateStatus();
+  }
+}
+
+void PeerExchange::DescribeIfDue(MonotonicTime now) {
+  if (!is_description_due_ || now < describe_at_ || Connections().empty()) {
     return;
   }
-  for (const auto& connection : Connections()) {
-    connection->SetDataPlanes(data_planes);
+  describe_at_ = now + kDescribeInterval;
+  is_description_due_ = false;
+  v1::PeerStatus status = DescribeFleet(service_.fleet().Nodes());
+  {
+    std::lock_guard guard(status_mutex_);
+    status_ = std::move(status);
   }
+  TellStatus();
 }
 
 void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
@@ -110,7 +159,7 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
     OnIntroduced(from);
   }
   if (effects.status_changed) {
-    CountElsewhere();
+    OnPeerStatus();
   }
   for (const PeerEffects::Dated& dated : effects.dated) {
     statements_received_ += static_cast<uint64_t>(dated.statements.size());
@@ -122,12 +171,20 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
   }
 }
 
-void PeerExchange::CountElsewhere() {
+void PeerExchange::OnPeerStatus() {
   size_t data_planes = 0;
   for (const PeerReport& peer : Peers()) {
     data_planes += peer.data_planes;
   }
   service_.SetConnectedElsewhere(data_planes);
+  std::function<void()> listener;
+  {
+    std::lock_guard guard(mutex_);
+    listener = fleet_listener_;
+  }
+  if (listener) {
+    listener();
+  }
 }
 
 // A name that stands for two addresses of one replica needs one stream only.
@@ -163,7 +220,7 @@ void PeerExchange::Remove(Connection& connection, bool is_self) {
     }
     wake_.notify_all();
   }
-  CountElsewhere();
+  OnPeerStatus();
 }
 
 std::vector<PeerReport> PeerExchange::Peers() const {
@@ -200,6 +257,7 @@ void PeerExchange::Run(std::stop_token stop) {
     for (const auto& connection : Connections()) {
       next = std::min(next, connection->Tick(now));
     }
+    DescribeIfDue(now);
     bool dials = false;
     {
       std::lock_guard guard(mutex_);
@@ -212,6 +270,9 @@ void PeerExchange::Run(std::stop_token stop) {
       next = std::min({next, update_at_, DialDue(now)});
     }
     std::unique_lock lock(mutex_);
+    if (is_description_due_ && !connections_.empty()) {
+      next = std::min(next, describe_at_);
+    }
     clock_.WaitUntil(lock, wake_, std::max(next, now + kShortestTick), stop);
   }
 }
@@ -277,7 +338,7 @@ PeerExchange::Connection::Connection(uint64_t id, PeerExchange& exchange,
       opened_here_(address != nullptr),
       address_(opened_here_ ? *address : PeerAddress{}),
       peer_address_(peer.address),
-      session_(exchange.options_, opened_here_, std::move(peer), exchange.data_planes_, now) {}
+      session_(exchange.options_, opened_here_, std::move(peer), exchange.status(), now) {}
 
 void PeerExchange::Connection::Open(PeerStream& stream) {
   Change([&](MonotonicTime) { stream_.Open(stream); });
@@ -306,7 +367,7 @@ void PeerExchange::Connection::OnMessage(const v1::PeerMessage& message) {
       return;
     }
     // One that came into being meanwhile may have missed a change.
-    session_.SetDataPlanes(exchange_.data_planes_);
+    session_.SetStatus(exchange_.status());
     PumpLocked(now);
   }
   exchange_.OnEffects(*this, effects);
@@ -336,8 +397,9 @@ void PeerExchange::Connection::Add(const std::vector<SharedSuspension>& statemen
   });
 }
 
-void PeerExchange::Connection::SetDataPlanes(size_t data_planes) {
-  Change([&](MonotonicTime) { session_.SetDataPlanes(data_planes); });
+void PeerExchange::Connection::UpdateStatus() {
+  // Asked for under this connection's lock: of two that come at once the newer one counts.
+  Change([&](MonotonicTime) { session_.SetStatus(exchange_.status()); });
 }
 
 PeerReport PeerExchange::Connection::Report() const {
@@ -348,8 +410,9 @@ PeerReport PeerExchange::Connection::Report() const {
   return {.replica = session_.replica(),
           .server = session_.server(),
           .address = peer_address_,
-          .data_planes = session_.data_planes(),
-          .streams = 1};
+          .data_planes = session_.peer_status()->data_planes(),
+          .streams = 1,
+          .status = session_.peer_status()};
 }
 
 std::optional<v1::PeerMessage> PeerExchange::Connection::NextMessage(MonotonicTime now) {

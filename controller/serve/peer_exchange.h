@@ -1,8 +1,9 @@
 #pragma once
 
-// The replicas of one controller tell each other what their data planes say about suspensions, so
-// that it does not matter which replica a data plane has chosen. Every replica opens a stream to
-// every other one whose address it is given; a stream carries both ways, whoever opened it.
+// The replicas of one controller tell each other what their data planes say about suspensions and
+// what these have applied, so that it does not matter which replica a data plane has chosen. Every
+// replica opens a stream to every other one whose address it is given; a stream carries both ways,
+// whoever opened it.
 //
 // No loops and no storms: what was news here is passed on once, to everybody but the replica that
 // told it, and what is known already goes no further. On a new stream both ends tell everything.
@@ -14,6 +15,7 @@
 #include <atomic>
 #include <compare>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -49,6 +51,8 @@ struct PeerReport {
   std::string address;
   size_t data_planes = 0;
   size_t streams = 0;
+  // What its data planes have; null for a stream that has not been introduced.
+  std::shared_ptr<const rota::sync::v1::PeerStatus> status;
 };
 
 // Counters since start.
@@ -75,6 +79,10 @@ class PeerExchange {
   // Opens and accepts no more streams and ends those that are open.
   void Stop();
 
+  // Called (from any thread, without a lock) when what Peers() says of data planes may have
+  // changed; no more once every connection has seen OnDone.
+  void SetFleetListener(std::function<void()> listener);
+
   // A stream that another replica has opened. RESOURCE_EXHAUSTED above the limit. `stream` stays
   // valid until Connection::OnDone.
   absl::StatusOr<std::shared_ptr<Connection>> Accept(PeerStream& stream, PeerIdentity peer);
@@ -97,8 +105,13 @@ class PeerExchange {
   std::shared_ptr<Connection> MakeConnection(const PeerAddress* address, PeerIdentity peer);
   void Tell(const std::vector<SharedSuspension>& statements, const std::string& except_replica);
   void OnConnected(size_t data_planes);
+  void OnAcknowledged();
+  // What is told about this replica's own data planes.
+  rota::sync::v1::PeerStatus status() const;
+  void TellStatus();
+  void DescribeIfDue(MonotonicTime now);
   void OnEffects(Connection& from, const PeerEffects& effects);
-  void CountElsewhere();
+  void OnPeerStatus();
   bool IsTwin(const Connection& connection, const std::string& replica) const;
   void OnIntroduced(const Connection& connection);
   void Remove(Connection& connection, bool is_self);
@@ -115,7 +128,9 @@ class PeerExchange {
   std::atomic<uint64_t> statements_new_{0};
   std::atomic<uint64_t> streams_opened_{0};
   std::atomic<uint64_t> streams_failed_{0};
-  std::atomic<size_t> data_planes_{0};  // connected to this replica
+  std::atomic<bool> is_description_due_{false};  // of this replica's data planes
+  mutable std::mutex status_mutex_;              // is taken last
+  rota::sync::v1::PeerStatus status_;            // guarded by status_mutex_
 
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
@@ -123,9 +138,11 @@ class PeerExchange {
   uint64_t next_connection_ = 1;
   std::map<PeerAddress, Contact> contacts_;
   bool stopping_ = false;
+  std::function<void()> fleet_listener_;
 
   std::unique_ptr<PeerDialler> dialler_;  // touched by the thread only, once it runs
   MonotonicTime update_at_;               // so is this one
+  MonotonicTime describe_at_;             // and this one
   std::jthread thread_;                   // last: stops before the rest goes
 };
 
@@ -159,7 +176,7 @@ class PeerExchange::Connection : public PacedConnection<rota::sync::v1::PeerMess
  private:
   friend class PeerExchange;
   void Add(const std::vector<SharedSuspension>& statements, const std::string& except_replica);
-  void SetDataPlanes(size_t data_planes);
+  void UpdateStatus();
   PeerReport Report() const;
 
   std::optional<rota::sync::v1::PeerMessage> NextMessage(MonotonicTime now) override;

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "controller/serve/peer_status.h"
 
 namespace rota::serve {
 namespace {
@@ -15,11 +16,11 @@ constexpr size_t kMaxNameBytes = 256;
 }  // namespace
 
 PeerSession::PeerSession(const PeerOptions& options, bool opened_here, PeerIdentity peer,
-                         size_t data_planes, MonotonicTime now)
+                         v1::PeerStatus status, MonotonicTime now)
     : options_(options),
       opened_here_(opened_here),
       peer_(std::move(peer)),
-      data_planes_(data_planes),
+      status_(std::move(status)),
       opened_(now),
       last_received_(now),
       last_written_(now) {}
@@ -55,8 +56,7 @@ absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTim
       }
       return absl::OkStatus();
     case v1::PeerMessage::kStatus:
-      effects.status_changed = peer_data_planes_ != message.status().data_planes();
-      peer_data_planes_ = message.status().data_planes();
+      TakeStatus(message.status(), effects);
       return absl::OkStatus();
     case v1::PeerMessage::MSG_NOT_SET:
       return absl::OkStatus();  // a newer replica's message
@@ -81,10 +81,18 @@ absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effec
   RETURN_IF_ERROR(CheckReplica(options_.access, peer_));
   replica_ = hello.replica();
   server_ = hello.server().substr(0, kMaxNameBytes);
-  peer_data_planes_ = hello.status().data_planes();
+  TakeStatus(hello.status(), effects);
   effects.introduced = true;
   effects.status_changed = true;
   return absl::OkStatus();
+}
+
+void PeerSession::TakeStatus(const v1::PeerStatus& status, PeerEffects& effects) {
+  v1::PeerStatus bounded = Bounded(status);
+  if (!IsSame(bounded, *peer_status_)) {
+    peer_status_ = std::make_shared<const v1::PeerStatus>(std::move(bounded));
+    effects.status_changed = true;
+  }
 }
 
 std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub,
@@ -96,7 +104,7 @@ std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub
     hello.set_replica(options_.replica);
     hello.set_gateway(options_.gateway);
     hello.set_server(options_.server);
-    hello.mutable_status()->set_data_planes(static_cast<uint32_t>(data_planes_));
+    *hello.mutable_status() = status_;
     status_said_ = true;
   } else if (!introduced()) {
     return std::nullopt;
@@ -104,7 +112,7 @@ std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub
     *message.mutable_suspensions() = lane_.Next(
         lane_.needs_everything() ? hub.Known(now) : std::vector<SharedSuspension>{}, now);
   } else if (!status_said_ || now - last_written_ >= options_.heartbeat_interval) {
-    message.mutable_status()->set_data_planes(static_cast<uint32_t>(data_planes_));
+    *message.mutable_status() = status_;
     status_said_ = true;
   } else {
     return std::nullopt;
@@ -120,9 +128,9 @@ void PeerSession::Add(const std::vector<SharedSuspension>& statements) {
   }
 }
 
-void PeerSession::SetDataPlanes(size_t data_planes) {
-  if (data_planes != data_planes_) {
-    data_planes_ = data_planes;
+void PeerSession::SetStatus(v1::PeerStatus status) {
+  if (!IsSame(status, status_)) {
+    status_ = std::move(status);
     status_said_ = false;
   }
 }

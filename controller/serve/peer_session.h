@@ -6,6 +6,7 @@
 //
 // Thread-compatible (owner: PeerExchange::Connection, under its mutex).
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,9 +56,10 @@ struct PeerEffects {
 
 class PeerSession {
  public:
-  // `opened_here`: this end has opened the stream. `options` outlives the session.
-  PeerSession(const PeerOptions& options, bool opened_here, PeerIdentity peer, size_t data_planes,
-              MonotonicTime now);
+  // `opened_here`: this end has opened the stream. `options` outlives the session. `status`: of the
+  // data planes of this replica.
+  PeerSession(const PeerOptions& options, bool opened_here, PeerIdentity peer,
+              rota::sync::v1::PeerStatus status, MonotonicTime now);
 
   // An error ends the stream with that status.
   absl::Status OnMessage(const rota::sync::v1::PeerMessage& message, MonotonicTime now,
@@ -67,8 +69,8 @@ class PeerSession {
   std::optional<rota::sync::v1::PeerMessage> NextMessage(const SuspensionHub& hub,
                                                          MonotonicTime now);
   void Add(const std::vector<SharedSuspension>& statements);
-  // How many data planes are connected to this replica.
-  void SetDataPlanes(size_t data_planes);
+  // What the data planes of this replica have, from now on.
+  void SetStatus(rota::sync::v1::PeerStatus status);
 
   // DEADLINE_EXCEEDED when the peer is silent.
   absl::Status CheckTimeouts(MonotonicTime now) const;
@@ -79,18 +81,23 @@ class PeerSession {
   bool introduced() const { return !replica_.empty(); }
   const std::string& replica() const { return replica_; }  // of the other end; "" before its Hello
   const std::string& server() const { return server_; }
-  size_t data_planes() const { return peer_data_planes_; }  // connected to the other end
+  // Of the data planes of the other end, bounded; never null.
+  const std::shared_ptr<const rota::sync::v1::PeerStatus>& peer_status() const {
+    return peer_status_;
+  }
 
  private:
   absl::Status OnHello(const rota::sync::v1::PeerHello& hello, PeerEffects& effects);
+  void TakeStatus(const rota::sync::v1::PeerStatus& status, PeerEffects& effects);
 
   const PeerOptions& options_;
   const bool opened_here_;
   const PeerIdentity peer_;
   std::string replica_;
   std::string server_;
-  size_t peer_data_planes_ = 0;
-  size_t data_planes_;
+  std::shared_ptr<const rota::sync::v1::PeerStatus> peer_status_ =
+      std::make_shared<const rota::sync::v1::PeerStatus>();
+  rota::sync::v1::PeerStatus status_;
 
   bool hello_said_ = false;
   bool status_said_ = true;  // Hello says it

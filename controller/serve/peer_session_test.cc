@@ -19,6 +19,15 @@ v1::PeerMessage Hello(const std::string& replica, uint32_t data_planes = 0) {
   return message;
 }
 
+v1::PeerStatus Status(uint32_t data_planes, const std::string& snapshot_hash = "") {
+  v1::PeerStatus status;
+  status.set_data_planes(data_planes);
+  if (!snapshot_hash.empty()) {
+    status.add_acknowledged()->set_snapshot_hash(snapshot_hash);
+  }
+  return status;
+}
+
 v1::PeerMessage Statements(int count) {
   v1::PeerMessage message;
   for (int i = 0; i < count; ++i) {
@@ -34,7 +43,7 @@ class PeerSessionTest : public ::testing::Test {
  protected:
   PeerSessionTest() { options_.replica = "self"; }
   void Open(bool opened_here, PeerIdentity peer = {}) {
-    session_.emplace(options_, opened_here, std::move(peer), 3, clock_.Now());
+    session_.emplace(options_, opened_here, std::move(peer), Status(3), clock_.Now());
   }
   // Both Hellos and the first SuspensionUpdate are through.
   void OpenAndIntroduce() {
@@ -68,7 +77,7 @@ TEST_F(PeerSessionTest, WhoOpenedTheStreamSpeaksFirstAndBothTellEverythingAfterH
   ASSERT_TRUE(Receive(Hello("other", 7)).ok());
 
   EXPECT_TRUE(effects_.introduced);
-  EXPECT_EQ(session_->data_planes(), 7u);
+  EXPECT_EQ(session_->peer_status()->data_planes(), 7u);
   message = Next();
   EXPECT_TRUE(message->suspensions().full());
   EXPECT_THAT(message->suspensions().items(), SizeIs(2));
@@ -110,7 +119,7 @@ TEST_F(PeerSessionTest, WhoIsNoReplicaOfThisGatewayIsRefused) {
 TEST_F(PeerSessionTest, ChangesAreToldOnceAndTheNumberOfDataPlanesToo) {
   OpenAndIntroduce();
   session_->Add({{"t", "node-1", v1::QUOTA, 1, clock_.Now() + seconds(60), false}});
-  session_->SetDataPlanes(5);
+  session_->SetStatus(Status(5));
 
   auto message = Next();
   EXPECT_FALSE(message->suspensions().full());
@@ -118,8 +127,26 @@ TEST_F(PeerSessionTest, ChangesAreToldOnceAndTheNumberOfDataPlanesToo) {
   message = Next();
   EXPECT_EQ(message->status().data_planes(), 5u);
   EXPECT_FALSE(Next().has_value());
-  session_->SetDataPlanes(5);
+  session_->SetStatus(Status(5));
   EXPECT_FALSE(Next().has_value());
+}
+
+TEST_F(PeerSessionTest, WhatDataPlanesHaveIsToldWhenItChangesAndTakenFromTheOtherEnd) {
+  OpenAndIntroduce();
+  session_->SetStatus(Status(3, "one"));
+  session_->SetStatus(Status(3, "two"));
+
+  auto message = Next();
+  EXPECT_EQ(message->status().acknowledged(0).snapshot_hash(), "two");
+  EXPECT_FALSE(Next().has_value());
+
+  v1::PeerMessage told;
+  *told.mutable_status() = Status(0, "three");
+  ASSERT_TRUE(Receive(told).ok());
+  EXPECT_TRUE(effects_.status_changed);
+  EXPECT_EQ(session_->peer_status()->acknowledged(0).snapshot_hash(), "three");
+  ASSERT_TRUE(Receive(told).ok());
+  EXPECT_FALSE(effects_.status_changed);  // a heartbeat
 }
 
 TEST_F(PeerSessionTest, StatementsComeWithTheTimeAtWhichTheyWereSent) {

@@ -282,6 +282,9 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
       service_.rejections_ += static_cast<uint64_t>(message.ack().rejected_size());
     }
     service_.fleet_.Update(id_, std::move(report));
+    if (const PeerHooks hooks = service_.peer_hooks(); hooks.acknowledged) {
+      hooks.acknowledged();
+    }
   }
   service_.OnEffects(*this, effects);
   Pump();

@@ -88,6 +88,8 @@ class SyncService {
     std::function<void(const std::vector<SharedSuspension>&)> told;
     // The number of data planes that are connected to this replica may have changed.
     std::function<void(size_t)> connected;
+    // What the data planes of this replica have may have changed.
+    std::function<void()> acknowledged;
   };
   // REQUIRES: no stream is open, or the hooks are the first ones.
   void SetPeerHooks(PeerHooks hooks);

@@ -279,7 +279,7 @@ TEST_F(SyncServiceTest, PeersHearWhatDataPlanesSayAndDataPlanesWhatPeersSay) {
   Peer& a = Open("node-a");
   a.stream.Drain(*a.connection);
   std::vector<SharedSuspension> heard;
-  service_.SetPeerHooks({.told = [&](const auto& news) { heard = news; }, .connected = {}});
+  service_.SetPeerHooks({.told = [&](const auto& news) { heard = news; }, .connected = {}, .acknowledged = {}});
 
   a.connection->OnMessage(SuspensionReport("t", 1));
   ASSERT_THAT(heard, SizeIs(1));

@@ -61,6 +61,25 @@ def test_of_two_controllers_one_writes_and_the_other_follows_when_it_dies(world,
     assert kubectl.get("lease", "rota-controller")["spec"]["leaseTransitions"] == 1
 
 
+def test_programmed_is_what_the_data_planes_of_every_replica_say(world, kubectl):
+    """All of them hang on the replica that does not write."""
+    first, second, plane = two_controllers(world, kubectl)
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    kubectl.apply(resource())
+    plane.wait_ready().wait_serves(path_of("assistant"))
+    assert leads(first)
+    assert json.loads(http.get(first.admin, "/debug/fleet").body)["dataplanes"] == []
+    assert len(json.loads(http.get(second.admin, "/debug/fleet").body)["dataplanes"]) == 1
+    kubectl.wait_condition("assistant", "Programmed", "True")
+    for number in range(2, 12):
+        kubectl.apply(resource(f"assistant-{number}"))
+    for number in range(2, 12):
+        kubectl.wait_condition(f"assistant-{number}", "Programmed", "True")
+
+    plane.stop()
+    kubectl.wait_condition("assistant", "Programmed", "False", ["NoDataPlane"])
+
+
 def test_a_controller_that_ends_in_good_order_hands_the_lease_on(world, kubectl):
     first, second, _ = two_controllers(world, kubectl)
     assert first.stop() == 0

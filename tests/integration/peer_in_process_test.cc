@@ -2,6 +2,9 @@
 
 #include "tests/integration/peer_in_process.h"
 
+#include <atomic>
+#include <map>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/integration/sync_fleet.h"
@@ -127,6 +130,42 @@ TEST_F(PeerInProcessTest, AReplicaRecognisesItselfAndDialsItselfOnce) {
   EXPECT_THAT(replicas_[0]->exchange->Peers(), SizeIs(0));
   EXPECT_EQ(replicas_[0]->exchange->stats().statements_sent, 0u);
   EXPECT_EQ(network_->dials(), 1u);
+}
+
+// {hash of a snapshot: number of data planes} at the only other replica, as `replica` has been
+// told.
+std::map<std::string, size_t> Elsewhere(const Replica& replica) {
+  std::map<std::string, size_t> snapshots;
+  for (const serve::PeerReport& peer : replica.exchange->Peers()) {
+    for (const auto& acknowledged : peer.status->acknowledged()) {
+      snapshots[acknowledged.snapshot_hash()] = acknowledged.data_planes();
+    }
+  }
+  return snapshots;
+}
+
+TEST_F(PeerInProcessTest, WhatDataPlanesHaveIsKnownToReplicasThatHaveNone) {
+  Start(2);
+  const auto told = std::make_shared<std::atomic<int>>(0);
+  replicas_[0]->exchange->SetFleetListener([told] { ++*told; });
+  ASSERT_TRUE(AwaitMesh());
+  AddDataPlane("a", 1);
+  AddDataPlane("b", 1);
+  const auto hash = [&] { return replicas_[1]->controller.snapshots.Get()->hash; };
+  ASSERT_TRUE(Await([&] {
+    return Elsewhere(*replicas_[0]) == std::map<std::string, size_t>{{hash(), 2}};
+  }));
+
+  const int before = *told;
+  replicas_[1]->controller.Publish({{"ns/a", 2}});
+
+  ASSERT_TRUE(Await([&] {
+    return Elsewhere(*replicas_[0]) == std::map<std::string, size_t>{{hash(), 2}};
+  }));
+  EXPECT_GT(*told, before);
+  planes_.clear();
+  ASSERT_TRUE(Await([&] { return Elsewhere(*replicas_[0]).empty(); }));
+  EXPECT_EQ(replicas_[0]->exchange->Peers()[0].data_planes, 0u);
 }
 
 TEST_F(PeerInProcessTest, AReplicaThatComesLaterOrAgainIsToldEverythingLiftsToo) {

@@ -1,0 +1,107 @@
+#include "controller/fleet_view.h"
+
+#include "gtest/gtest.h"
+
+namespace rota::controller {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+constexpr char kApi[] = "team/chat";
+
+std::shared_ptr<const compile::Snapshot> SnapshotWith(uint64_t api_hash) {
+  auto snapshot = std::make_shared<compile::Snapshot>();
+  auto body = std::make_shared<compile::ResourceBody>();
+  body->hash = api_hash;
+  snapshot->resources.Set({compile::ResourceKind::kApi, kApi}, body);
+  snapshot->hash = "hash " + std::to_string(api_hash);
+  return snapshot;
+}
+
+serve::PeerReport Peer(const v1::PeerStatus& status) {
+  serve::PeerReport peer;
+  peer.replica = "other";
+  peer.data_planes = status.data_planes();
+  peer.status = std::make_shared<const v1::PeerStatus>(status);
+  return peer;
+}
+
+v1::PeerStatus With(const std::vector<uint64_t>& api_hashes) {
+  v1::PeerStatus status;
+  status.set_data_planes(static_cast<uint32_t>(api_hashes.size()));
+  for (const uint64_t hash : api_hashes) {
+    status.add_acknowledged()->set_snapshot_hash("hash " + std::to_string(hash));
+  }
+  return status;
+}
+
+class FleetViewTest : public ::testing::Test {
+ protected:
+  // What Programmed says about version 7 of the API when all data planes are at another replica.
+  reconcile::Condition Programmed(const v1::PeerStatus& status) {
+    return reconcile::ComputeProgrammed(
+        reconcile::Summarise(ToFleetView({}, {Peer(status)}, snapshots_), kApi, 7), 1, true);
+  }
+
+  RecentSnapshots snapshots_;
+};
+
+TEST_F(FleetViewTest, DataPlanesOfAnotherReplicaConfirmWhatTheyHave) {
+  snapshots_.Add(SnapshotWith(6));
+  snapshots_.Add(SnapshotWith(7));
+
+  EXPECT_EQ(Programmed(With({7})).reason, "Programmed");
+  EXPECT_EQ(Programmed(With({6, 7})).reason, "Programmed");  // one of them lags behind
+  EXPECT_EQ(Programmed(With({6})).reason, "Pending");
+}
+
+TEST_F(FleetViewTest, OfASnapshotThatIsNotKnownHereNothingIsConcluded) {
+  snapshots_.Add(SnapshotWith(7));
+  v1::PeerStatus of_before;  // a replica that does not say yet what its data planes have
+  of_before.set_data_planes(3);
+
+  EXPECT_EQ(Programmed(With({8})).reason, "Pending");
+  EXPECT_EQ(Programmed(of_before).reason, "Pending");
+  EXPECT_EQ(Programmed(v1::PeerStatus()).reason, "NoDataPlane");
+}
+
+TEST_F(FleetViewTest, WhatADataPlaneOfAnotherReplicaRejectsIsNotProgrammed) {
+  snapshots_.Add(SnapshotWith(7));
+  v1::PeerStatus status = With({7});
+  v1::PeerFinding& finding = *status.add_findings();
+  finding.set_api(kApi);
+  finding.set_hash(7);
+  finding.set_code(v1::Rejection::UNSUPPORTED);
+  finding.set_message("newer than this data plane");
+
+  EXPECT_EQ(Programmed(status).reason, "RejectedByDataPlane");
+  finding.set_hash(6);  // about the version before, which is on its way out
+  EXPECT_EQ(Programmed(status).reason, "Pending");
+  finding.set_hash(7);
+  finding.set_is_in_use(true);
+  finding.set_code(v1::Rejection::AUTH_NOT_ENFORCED);
+  EXPECT_EQ(Programmed(status).reason, "AuthNotEnforced");
+}
+
+TEST_F(FleetViewTest, WhichDataPlaneOfAReplicaHasWhichSnapshotIsNoNewsAboutDataPlanes) {
+  snapshots_.Add(SnapshotWith(6));
+  snapshots_.Add(SnapshotWith(7));
+  const auto view = [&](const v1::PeerStatus& status) {
+    return ToFleetView({}, {Peer(status)}, snapshots_);
+  };
+
+  EXPECT_FALSE(reconcile::Compare(view(With({6, 7})), view(With({7, 7}))).nodes);
+  EXPECT_TRUE(reconcile::Compare(view(v1::PeerStatus()), view(With({7}))).nodes);
+}
+
+TEST_F(FleetViewTest, RemembersABoundedNumberOfSnapshots) {
+  for (uint64_t hash = 0; hash <= RecentSnapshots::kRemembered; ++hash) {
+    snapshots_.Add(SnapshotWith(hash));
+  }
+
+  EXPECT_EQ(snapshots_.Find("hash 0"), nullptr);
+  EXPECT_NE(snapshots_.Find("hash 1"), nullptr);
+}
+
+}  // namespace
+}  // namespace rota::controller

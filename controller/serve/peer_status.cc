@@ -1,0 +1,99 @@
+#include "controller/serve/peer_status.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+
+constexpr size_t kMaxTextBytes = 1024;
+
+// In the order in which they are told; a fleet of a hundred says one thing a hundred times.
+using Finding = std::tuple<std::string, uint64_t, bool, int, std::string, std::string>;
+
+void Collect(const ResourceProblems& problems, bool is_in_use, std::set<Finding>& findings) {
+  for (const auto& [key, problem] : problems) {
+    if (key.first == compile::ResourceKind::kApi) {
+      findings.emplace(key.second, problem.rejected_hash, is_in_use, problem.code, problem.field,
+                       problem.message);
+    }
+  }
+}
+
+void Cut(std::string& text) {
+  if (text.size() > kMaxTextBytes) {
+    text.resize(kMaxTextBytes);
+  }
+}
+
+}  // namespace
+
+v1::PeerStatus DescribeFleet(const std::vector<NodeReport>& nodes) {
+  std::map<std::string, uint32_t> snapshots;
+  std::set<Finding> findings;
+  for (const NodeReport& node : nodes) {
+    if (node.acknowledged != nullptr) {
+      ++snapshots[node.acknowledged->hash];
+    }
+    Collect(node.rejected, false, findings);
+    Collect(node.refused, true, findings);
+  }
+  std::vector<std::pair<std::string, uint32_t>> by_count(snapshots.begin(), snapshots.end());
+  std::stable_sort(by_count.begin(), by_count.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  v1::PeerStatus status;
+  status.set_data_planes(static_cast<uint32_t>(nodes.size()));
+  for (const auto& [hash, data_planes] : by_count) {
+    if (status.acknowledged_size() == kMaxAcknowledgedSnapshots) {
+      break;
+    }
+    v1::AcknowledgedSnapshot& snapshot = *status.add_acknowledged();
+    snapshot.set_snapshot_hash(hash);
+    snapshot.set_data_planes(data_planes);
+  }
+  for (const auto& [api, hash, is_in_use, code, field, message] : findings) {
+    if (status.findings_size() == kMaxPeerFindings) {
+      break;
+    }
+    v1::PeerFinding& finding = *status.add_findings();
+    finding.set_api(api);
+    finding.set_hash(hash);
+    finding.set_is_in_use(is_in_use);
+    finding.set_code(static_cast<v1::Rejection::Code>(code));
+    finding.set_field(field);
+    finding.set_message(message);
+  }
+  return status;
+}
+
+v1::PeerStatus Bounded(v1::PeerStatus status) {
+  if (status.acknowledged_size() > kMaxAcknowledgedSnapshots) {
+    status.mutable_acknowledged()->DeleteSubrange(
+        kMaxAcknowledgedSnapshots, status.acknowledged_size() - kMaxAcknowledgedSnapshots);
+  }
+  if (status.findings_size() > kMaxPeerFindings) {
+    status.mutable_findings()->DeleteSubrange(kMaxPeerFindings,
+                                              status.findings_size() - kMaxPeerFindings);
+  }
+  for (v1::AcknowledgedSnapshot& snapshot : *status.mutable_acknowledged()) {
+    Cut(*snapshot.mutable_snapshot_hash());
+  }
+  for (v1::PeerFinding& finding : *status.mutable_findings()) {
+    Cut(*finding.mutable_api());
+    Cut(*finding.mutable_field());
+    Cut(*finding.mutable_message());
+  }
+  return status;
+}
+
+bool IsSame(const v1::PeerStatus& a, const v1::PeerStatus& b) {
+  return a.SerializeAsString() == b.SerializeAsString();  // no maps, no unknown order
+}
+
+}  // namespace rota::serve

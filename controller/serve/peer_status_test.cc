@@ -1,0 +1,96 @@
+#include "controller/serve/peer_status.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::serve {
+namespace {
+
+namespace v1 = rota::sync::v1;
+using ::testing::SizeIs;
+
+std::shared_ptr<const compile::Snapshot> SnapshotOf(const std::string& hash) {
+  auto snapshot = std::make_shared<compile::Snapshot>();
+  snapshot->hash = hash;
+  return snapshot;
+}
+
+NodeReport Node(const std::string& name, const std::string& snapshot_hash) {
+  NodeReport node;
+  node.node = name;
+  if (!snapshot_hash.empty()) {
+    node.acknowledged = SnapshotOf(snapshot_hash);
+  }
+  return node;
+}
+
+ResourceProblem Problem(uint64_t hash, const std::string& message) {
+  ResourceProblem problem;
+  problem.rejected_hash = hash;
+  problem.code = v1::Rejection::INVALID;
+  problem.field = "spec.apiPolicies";
+  problem.message = message;
+  return problem;
+}
+
+TEST(PeerStatusTest, TellsWhichSnapshotsTheDataPlanesHaveTheMostFrequentFirst) {
+  const v1::PeerStatus status =
+      DescribeFleet({Node("a", "old"), Node("b", "zz-new"), Node("c", "zz-new"), Node("d", "")});
+
+  EXPECT_EQ(status.data_planes(), 4u);
+  ASSERT_THAT(status.acknowledged(), SizeIs(2));
+  EXPECT_EQ(status.acknowledged(0).snapshot_hash(), "zz-new");
+  EXPECT_EQ(status.acknowledged(0).data_planes(), 2u);
+  EXPECT_EQ(status.acknowledged(1).snapshot_hash(), "old");
+}
+
+TEST(PeerStatusTest, TellsOnceWhatManyDataPlanesObjectTo) {
+  NodeReport first = Node("a", "h");
+  first.rejected[{compile::ResourceKind::kApi, "team/chat"}] = Problem(7, "too new");
+  first.refused[{compile::ResourceKind::kApi, "team/chat"}] = Problem(6, "not enforced");
+  first.rejected[{compile::ResourceKind::kSecret, "team/key"}] = Problem(5, "is no API");
+  NodeReport second = first;
+  second.node = "b";
+
+  const v1::PeerStatus status = DescribeFleet({first, second});
+
+  ASSERT_THAT(status.findings(), SizeIs(2));
+  EXPECT_TRUE(status.findings(0).is_in_use());  // of the older version
+  EXPECT_EQ(status.findings(0).hash(), 6u);
+  const v1::PeerFinding& rejected = status.findings(1);
+  EXPECT_FALSE(rejected.is_in_use());
+  EXPECT_EQ(rejected.api(), "team/chat");
+  EXPECT_EQ(rejected.hash(), 7u);
+  EXPECT_EQ(rejected.code(), v1::Rejection::INVALID);
+  EXPECT_EQ(rejected.field(), "spec.apiPolicies");
+  EXPECT_EQ(rejected.message(), "too new");
+}
+
+TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
+  std::vector<NodeReport> nodes;
+  v1::PeerStatus strange;
+  for (int i = 0; i < 1000; ++i) {
+    nodes.push_back(Node("n" + std::to_string(i), "h" + std::to_string(i)));
+    nodes.back().rejected[{compile::ResourceKind::kApi, "team/a" + std::to_string(i)}] =
+        Problem(1, "no");
+    strange.add_acknowledged()->set_snapshot_hash(std::string(10'000, 'x'));
+    strange.add_findings()->set_message(std::string(10'000, 'x'));
+  }
+
+  const v1::PeerStatus own = DescribeFleet(nodes);
+  const v1::PeerStatus cut = Bounded(strange);
+
+  EXPECT_EQ(own.data_planes(), 1000u);
+  for (const v1::PeerStatus* status : {&own, &cut}) {
+    EXPECT_THAT(status->acknowledged(), SizeIs(kMaxAcknowledgedSnapshots));
+    EXPECT_THAT(status->findings(), SizeIs(kMaxPeerFindings));
+    EXPECT_LT(status->ByteSizeLong(), 400'000u);
+  }
+  EXPECT_TRUE(IsSame(Bounded(own), own));
+  EXPECT_FALSE(IsSame(own, cut));
+}
+
+}  // namespace
+}  // namespace rota::serve
