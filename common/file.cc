@@ -44,10 +44,15 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t max_bytes) 
   if (file.fd < 0) {
     return ErrnoStatus(errno, "open", path);
   }
+  return ReadDescriptor(file.fd, path, max_bytes);
+}
+
+absl::StatusOr<std::string> ReadDescriptor(int descriptor, const std::string& path,
+                                           size_t max_bytes) {
   std::string content;
   char buffer[16384];
   while (true) {
-    const ssize_t got = read(file.fd, buffer, sizeof buffer);
+    const ssize_t got = read(descriptor, buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) {
       continue;
     }

@@ -12,14 +12,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "common/file.h"
 #include "common/hash.h"
 #include "common/secret.h"
 
 namespace rota::source {
 namespace {
-
-int64_t Nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
 
 // Objects of `before` that `after` lacks stay: the file could not be read to its end.
 template <typename Manifest>
@@ -45,16 +42,6 @@ bool IsConfigurationFile(const std::string& name) {
   });
 }
 
-// Follows links: a projected volume is links into "..data". A dangling one is no file (yet).
-std::optional<DirectoryScan::Stamp> DirectoryScan::StampOf(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
-    return std::nullopt;
-  }
-  return Stamp{info.st_dev, info.st_ino, info.st_size, Nanoseconds(info.st_mtim),
-               Nanoseconds(info.st_ctim)};
-}
-
 std::optional<DirectoryScan::Identity> DirectoryScan::IdentityOf(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) {
@@ -63,8 +50,8 @@ std::optional<DirectoryScan::Identity> DirectoryScan::IdentityOf(const std::stri
   return Identity{info.st_dev, info.st_ino, info.st_mode};
 }
 
-DirectoryScan::DirectoryScan(std::string path, DirectoryLimits limits)
-    : path_(std::move(path)), limits_(limits) {}
+DirectoryScan::DirectoryScan(std::string path, DirectoryLimits limits, StampedReader reader)
+    : path_(std::move(path)), limits_(limits), reader_(std::move(reader)) {}
 
 void DirectoryScan::Report(const std::string& name, int line, const std::string& message) {
   contents_[name].problems.push_back({PathOf(name), line, message});
@@ -279,50 +266,51 @@ void DirectoryScan::LookAt(const std::string& name, const Stamp& stamp,
     }
     return;
   }
-  known.stamp = stamp;
   known.is_read = true;
   unread_.erase(name);
   ReadOne(name, known);
-  if (StampOf(PathOf(name)) != stamp) {
-    // It has become another one in between, so that the stamp may not belong to what was read.
+  if (StampOf(PathOf(name)) != known.stamp) {
+    // It has become another one in between.
     known.is_read = false;
     unread_.insert(name);
   }
 }
 
 void DirectoryScan::ReadOne(const std::string& name, Known& known) {
-  absl::StatusOr<std::string> text = ReadFile(PathOf(name), limits_.max_file_bytes);
+  absl::StatusOr<StampedText> read = reader_(PathOf(name), limits_.max_file_bytes);
   FileContent& content = contents_[name];
-  if (!text.ok()) {
+  if (!read.ok()) {
     content.problems.clear();
     // Tried again on the next look, whatever the time stamps say.
     known.is_read = false;
     known.hash = 0;
     unread_.insert(name);
     Report(name, 0,
-           absl::StrCat(std::string(text.status().message()), "; ",
+           absl::StrCat(std::string(read.status().message()), "; ",
                         known.size > static_cast<int64_t>(limits_.max_file_bytes)
                             ? "split it into several files"
                             : "make it readable for this process"));
     return;
   }
+  known.stamp = read->stamp;
+  std::string& text = read->text;
   const bool had_objects = !content.apis.empty() || !content.secrets.empty();
-  if (text->empty() && had_objects) {
+  if (text.empty() && had_objects) {
     content.problems.clear();
     known.hash = 0;
     Report(name, 0,
            "the file is empty, its last good objects stay; delete the file to remove them");
     return;
   }
-  const uint64_t hash = Hash64(*text);
+  const uint64_t hash = Hash64(text);
   if (known.hash != hash) {
     known.hash = hash;
     resource::DocumentLimits limits;
     limits.max_bytes = limits_.max_file_bytes;
-    Merge(name, resource::ParseFile(*text, limits));
+    Merge(name, resource::ParseFile(text, limits));
   }
   // It may hold Secrets.
-  WipeString(*text);
+  WipeString(text);
 }
 
 void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) {

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "controller/resource/document.h"
 #include "controller/source/object.h"
+#include "controller/source/stamped_file.h"
 
 namespace rota::source {
 
@@ -58,7 +59,8 @@ bool IsConfigurationFile(const std::string& name);
 
 class DirectoryScan {
  public:
-  DirectoryScan(std::string path, DirectoryLimits limits);
+  // `reader`: how a file is read; tests let things happen in between.
+  DirectoryScan(std::string path, DirectoryLimits limits, StampedReader reader = ReadStamped);
 
   // Brings files() up to date. Returns the names of the files that are new, gone or vanished, and
   // of those whose objects or problems may be others than before. An error means that the directory
@@ -75,15 +77,7 @@ class DirectoryScan {
   std::string PathOf(const std::string& name) const { return path_ + "/" + name; }
 
  private:
-  // What tells that a file has changed.
-  struct Stamp {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = 0;
-    int64_t modified_ns = 0;
-    int64_t changed_ns = 0;
-    friend bool operator==(const Stamp&, const Stamp&) = default;
-  };
+  using Stamp = FileStamp;
 
   // Which directory it was, and who may read it.
   struct Identity {
@@ -95,14 +89,12 @@ class DirectoryScan {
   // A file that was there at the last look.
   struct Known {
     int64_t size = 0;   // at the last look
-    Stamp stamp;        // when it was read last
+    Stamp stamp;        // of what was read last
     uint64_t hash = 0;  // of what was parsed last; 0: to be parsed whatever it holds
     bool is_read = false;
   };
   using Stamps = std::map<std::string, std::optional<Stamp>>;
 
-  // nullopt: neither a regular file nor a link to one, or none that can be looked at.
-  static std::optional<Stamp> StampOf(const std::string& path);
   static std::optional<Identity> IdentityOf(const std::string& path);
   absl::StatusOr<std::map<std::string, Stamp>> List();
   absl::Status LookAtAll(const RescanRequest& request);
@@ -120,6 +112,7 @@ class DirectoryScan {
 
   const std::string path_;
   const DirectoryLimits limits_;
+  const StampedReader reader_;
   std::optional<Identity> listed_;  // nullopt: the last look at all of it has failed
   std::map<std::string, Known> known_;
   std::map<std::string, FileContent> contents_;

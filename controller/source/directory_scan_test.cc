@@ -155,6 +155,35 @@ TEST_F(DirectoryScanTest, FollowsALinkThatNobodyNamesToWhereItLeadsNow) {
   EXPECT_EQ(scan.files().at("there.yaml").ticks_gone, 0);
 }
 
+TEST_F(DirectoryScanTest, ReadsAgainWhatALinkThatWentAwayAndCameBackHasShownInBetween) {
+  fs::create_directory(File("..one"));
+  fs::create_directory(File("..two"));
+  Write("..one/a.yaml", Manifest("a", "/one"));
+  Write("..two/a.yaml", Manifest("a", "/two"));
+  const auto swap_to = [this](const char* version) {
+    fs::create_directory_symlink(version, File("..data_tmp"));
+    fs::rename(File("..data_tmp"), File("..data"));
+  };
+  swap_to("..one");
+  fs::create_symlink("..data/a.yaml", File("a.yaml"));
+  bool swaps = true;
+  DirectoryScan scan(path_, {}, [&](const std::string& path, size_t max_bytes) {
+    if (std::exchange(swaps, false)) {
+      swap_to("..two");
+      absl::StatusOr<StampedText> read = ReadStamped(path, max_bytes);
+      swap_to("..one");
+      return read;
+    }
+    return ReadStamped(path, max_bytes);
+  });
+  Look(scan, {});
+  ASSERT_EQ(PathOfApi(scan, "a.yaml"), "/two");
+
+  Look(scan, {});  // which the swaps ask for
+
+  EXPECT_EQ(PathOfApi(scan, "a.yaml"), "/one");
+}
+
 TEST_F(DirectoryScanTest, LosesNothingWhenANamedFileIsGoneWithTheWholeDirectory) {
   fs::create_directory(File("one"));
   Write("one/a.yaml", Manifest("a", "/a"));
