@@ -205,7 +205,7 @@ absl::Status App::State::StartServers(const Flags& flags) {
     ASSIGN_OR_RETURN(metrics, AdminServer::Start(*flags.metrics, pages));
     addresses["metrics"] = metrics->address();
   }
-  AddDebugPages(pages, board, service, exchange, clock);
+  AddDebugPages(pages, board, service, exchange, clock, IsLoopbackHost(flags.admin->host));
   if (writers != nullptr) {
     writers->AddDebugPage(pages);
   }

@@ -77,7 +77,7 @@ nlohmann::json SuspensionsJson(const serve::SuspensionHub& hub, MonotonicTime no
 
 void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
                    serve::SyncService& service, const serve::PeerExchange& exchange,
-                   const Clock& clock) {
+                   const Clock& clock, bool is_loopback) {
   pages.Add("GET", "/debug/status", [&board](const AdminRequest&) { return Json(board.ToJson()); });
   pages.Add("GET", "/debug/fleet", [&service, &exchange, &clock](const AdminRequest&) {
     return Json(FleetJson(service, service.fleet(), exchange, clock.Now()));
@@ -85,14 +85,21 @@ void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
   pages.Add("GET", "/debug/suspensions", [&service, &clock](const AdminRequest&) {
     return Json(SuspensionsJson(service.suspensions(), clock.Now()));
   });
-  pages.Add("POST", "/debug/lift", [&service](const AdminRequest& request) -> AdminResponse {
-    const auto target = request.query.find("target");
-    if (target == request.query.end() || target->second.empty()) {
-      return {.status = 400, .body = "give ?target=ID; /debug/suspensions lists the ids\n"};
-    }
-    service.LiftSuspensions(target->second);
-    return Json({{"lifted", target->second}});
-  });
+  pages.Add(
+      "POST", "/debug/lift", [&service, is_loopback](const AdminRequest& request) -> AdminResponse {
+        if (!is_loopback) {
+          return {.status = 403,
+                  .body =
+                      "suspensions are lifted only where --admin is on loopback: this port asks "
+                      "nobody who they are\n"};
+        }
+        const auto target = request.query.find("target");
+        if (target == request.query.end() || target->second.empty()) {
+          return {.status = 400, .body = "give ?target=ID; /debug/suspensions lists the ids\n"};
+        }
+        service.LiftSuspensions(target->second);
+        return Json({{"lifted", target->second}});
+      });
 }
 
 }  // namespace rota::controller

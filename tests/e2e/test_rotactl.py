@@ -10,7 +10,7 @@ import pytest
 
 from harness import http
 from harness.process import BIN, clean_environment, die_with_parent, run
-from harness.stack import KEY, api, quota, secret
+from harness.stack import KEY, Controller, api, quota, secret
 from harness.wait import until
 
 PATH = "/assistant/1.0/chat/completions"
@@ -106,8 +106,12 @@ def test_lifting_needs_an_admin_port_on_loopback(world):
     world.serve_directory({"api.yaml": api(), "secret.yaml": secret(apiKey=KEY)})
     plane = world.plane(host="0.0.0.0")
     port = plane.admin.rpartition(":")[2]
-    refused = http.ask(f"127.0.0.1:{port}", "POST", "/debug/lift?target=x")
-    assert refused.status == 403 and "loopback" in refused.body
+    open_to_all = world.add(Controller(world.folder, f"dir:{world.directory.path}", "--insecure", name="open",
+                                       host="0.0.0.0"))
+    for admin in (port, open_to_all.admin.rpartition(":")[2]):
+        refused = http.ask(f"127.0.0.1:{admin}", "POST", "/debug/lift?target=x")
+        assert refused.status == 403 and "loopback" in refused.body
+    assert http.ask(world.controller.admin, "POST", "/debug/lift?target=x").status == 200
 
 
 def test_top_counts_what_goes_through(fleet):
