@@ -24,6 +24,11 @@ void AddReconciler(const reconcile::ReconcilerStats& stats, MetricFamilies& fami
                    "API resources that were decoded and compiled.", stats.compiles);
   families.Gauge("rota_controller_last_build_seconds", "How long the last build took.",
                  Seconds(stats.last_build));
+  families.Gauge("rota_controller_held_removals",
+                 "APIs that are gone and still served, because most of them vanished at once.",
+                 static_cast<double>(stats.held_removals));
+  families.Counter("rota_controller_removal_holds_total", "Times that removals were held.",
+                   stats.removal_holds);
 }
 
 void AddService(serve::SyncService& service, MonotonicTime now, MetricFamilies& families) {

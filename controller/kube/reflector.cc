@@ -74,6 +74,11 @@ void Reflector::Run(std::stop_token stop) {
       state_ = ReflectorState();
       side_ = SideStore();
     }
+    if (state_.phase == ReflectorPhase::kListed && TakeRelist()) {
+      is_relisting_ = true;
+      state_ = ReflectorState();
+      side_ = SideStore();
+    }
     if (streams()) {
       StreamOnce(stop);
     } else if (state_.phase == ReflectorPhase::kEmpty || state_.phase == ReflectorPhase::kPaging) {
@@ -83,6 +88,48 @@ void Reflector::Run(std::stop_token stop) {
     }
     Pause(std::exchange(pending_wait_, Wait()), stop);
   }
+}
+
+void Reflector::Relist() {
+  {
+    std::lock_guard guard(mutex_);
+    relist_wanted_ = true;
+    if (!may_be_ended_) {
+      return;
+    }
+  }
+  EndRequest();
+}
+
+void Reflector::EndRequest() {
+  std::stop_source request;
+  {
+    std::lock_guard guard(mutex_);
+    request = request_stop_;
+  }
+  request.request_stop();
+}
+
+bool Reflector::TakeRelist() {
+  std::lock_guard guard(mutex_);
+  return std::exchange(relist_wanted_, false);
+}
+
+std::stop_token Reflector::BeginRequest() {
+  std::lock_guard guard(mutex_);
+  request_stop_ = std::stop_source();
+  return request_stop_.get_token();
+}
+
+void Reflector::AllowInterruption(bool allowed) {
+  {
+    std::lock_guard guard(mutex_);
+    may_be_ended_ = allowed;
+    if (!allowed || !relist_wanted_) {
+      return;
+    }
+  }
+  EndRequest();
 }
 
 void Reflector::PlanResync() {
@@ -149,6 +196,8 @@ void Reflector::StreamOnce(std::stop_token stop) {
   watch.timeout = options_.stream_timeout;
   watch.idle_margin = options_.idle_margin;
   bool is_listed = false;
+  const std::stop_token ended = BeginRequest();
+  const std::stop_callback end_with(stop, [this] { EndRequest(); });
   const absl::Status status = api_.Watch(
       scope_, watch,
       [this] {
@@ -158,10 +207,14 @@ void Reflector::StreamOnce(std::stop_token stop) {
       [this, &is_listed](WatchEvent event) {
         const bool goes_on =
             is_listed ? HandleEvent(std::move(event)) : HandleInitialEvent(std::move(event));
-        is_listed = is_listed || state_.phase == ReflectorPhase::kWatching;
+        if (!is_listed && state_.phase == ReflectorPhase::kWatching) {
+          is_listed = true;
+          AllowInterruption(true);
+        }
         return goes_on;
       },
-      stop);
+      ended);
+  AllowInterruption(false);
   if (stop.stop_requested()) {
     return;
   }
@@ -233,14 +286,18 @@ void Reflector::WatchOnce(std::stop_token stop) {
           static_cast<double>((options_.max_watch_timeout - options_.min_watch_timeout).count()) *
           options_.uniform()));
   watch.idle_margin = options_.idle_margin;
+  const std::stop_token ended = BeginRequest();
+  const std::stop_callback end_with(stop, [this] { EndRequest(); });
   const absl::Status status = api_.Watch(
       scope_, watch,
       [this] {
         opened_at_ = clock_.Now();
         Apply(AfterWatchOpened(state_));
         Report(absl::OkStatus());
+        AllowInterruption(true);
       },
-      [this](WatchEvent event) { return HandleEvent(std::move(event)); }, stop);
+      [this](WatchEvent event) { return HandleEvent(std::move(event)); }, ended);
+  AllowInterruption(false);
   if (!stop.stop_requested()) {
     AfterWatch(status);
   }
@@ -328,14 +385,17 @@ void Reflector::Apply(const Decision& decision) {
 void Reflector::Commit() {
   SideStore side = std::exchange(side_, SideStore());
   report_all_ = false;
+  std::vector<ObjectId> gone;
   for (auto known = store_.begin(); known != store_.end();) {
     if (side.versions.contains(known->first)) {
       ++known;
       continue;
     }
-    const ObjectId id = known->first;
+    gone.push_back(known->first);
     known = store_.erase(known);
-    handler_.OnDelete(id);
+  }
+  if (!gone.empty()) {
+    handler_.OnGone(gone);
   }
   for (const auto& [id, object] : side.changed) {
     Upsert(id, side.versions.at(id), object);
@@ -345,6 +405,9 @@ void Reflector::Commit() {
     log::Info("kube", "synced", {{"resource", scope_.ToString()}, {"objects", store_.size()}});
     handler_.OnHealth(health_);
     handler_.OnSynced();
+  }
+  if (std::exchange(is_relisting_, false)) {
+    handler_.OnRelisted();
   }
 }
 

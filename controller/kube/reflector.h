@@ -9,7 +9,7 @@
 // OnSynced() everything that existed at the start has been reported. Holds names and versions, not
 // objects. With `streaming` the list is a streaming list as long as the server serves them.
 //
-// Start() and Stop() belong to one thread; state() is thread-safe. The handler is called from the
+// Start() and Stop() belong to one thread; Relist() is thread-safe. The handler is called from the
 // reflector's thread only.
 
 #include <map>
@@ -65,6 +65,14 @@ class ReflectorHandler {
   virtual ~ReflectorHandler() = default;
   virtual void OnUpsert(const ObjectId& id, const nlohmann::json& object) = 0;
   virtual void OnDelete(const ObjectId& id) = 0;
+  // A list lacks all of these.
+  virtual void OnGone(const std::vector<ObjectId>& ids) {
+    for (const ObjectId& id : ids) {
+      OnDelete(id);
+    }
+  }
+  // The list that Relist() has asked for has been reported.
+  virtual void OnRelisted() {}
   virtual void OnSynced() = 0;
   virtual void OnHealth(const ReflectorHealth& health) = 0;
 };
@@ -79,6 +87,8 @@ class Reflector {
   void Start();
   // Ends the thread; returns within moments also while a request is under way.
   void Stop();
+  // Ends the watch, lists anew (again until it succeeds) and calls OnRelisted().
+  void Relist();
 
  private:
   struct Version {
@@ -113,6 +123,12 @@ class Reflector {
   void Pause(const Wait& wait, std::stop_token stop);
   void Report(const absl::Status& error);
   void PlanResync();
+  // A new token for the next watch.
+  std::stop_token BeginRequest();
+  void EndRequest();
+  // From now on Relist() may end the request: it is not one that lists.
+  void AllowInterruption(bool allowed);
+  bool TakeRelist();
 
   const KubeApi& api_;
   const Scope scope_;
@@ -131,6 +147,7 @@ class Reflector {
   SideStore side_;
   ReflectorHealth health_;
   absl::Status logged_;
+  bool is_relisting_ = false;  // somebody waits for the next list
   // Of the current watch.
   MonotonicTime opened_at_{};
   bool had_events_ = false;
@@ -138,6 +155,9 @@ class Reflector {
 
   std::mutex mutex_;
   std::condition_variable_any wake_;
+  bool relist_wanted_ = false;     // guarded by mutex_
+  bool may_be_ended_ = false;      // the request under way; guarded by mutex_
+  std::stop_source request_stop_;  // of it; guarded by mutex_
   std::jthread thread_;
 };
 

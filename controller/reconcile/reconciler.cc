@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "controller/reconcile/status_json.h"
 
@@ -60,6 +61,10 @@ ReconcilerStats Reconciler::Stats() const {
 
 void Reconciler::Push(const source::ObjectKey& key, Event event) {
   std::lock_guard guard(mutex_);
+  PushLocked(key, std::move(event));
+}
+
+void Reconciler::PushLocked(const source::ObjectKey& key, Event event) {
   std::vector<Event>& events = pending_.events[key];
   // The newest state counts; a deletion before it is kept, because it may be another object of the
   // name.
@@ -83,6 +88,21 @@ void Reconciler::OnSecret(source::SecretObject object) {
 }
 
 void Reconciler::OnDeleted(const source::ObjectKey& key) { Push(key, Deleted{}); }
+
+// In one go: the thread must not see a part of it.
+void Reconciler::OnGone(const std::vector<source::ObjectKey>& keys) {
+  std::lock_guard guard(mutex_);
+  for (const source::ObjectKey& key : keys) {
+    PushLocked(key, Deleted{});
+  }
+}
+
+void Reconciler::OnRechecked() {
+  std::lock_guard guard(mutex_);
+  pending_.rechecked = true;
+  has_news_ = true;
+  wake_.notify_one();
+}
 
 void Reconciler::OnSynced(source::ObjectKind kind) {
   std::lock_guard guard(mutex_);
@@ -116,6 +136,9 @@ MonotonicTime Reconciler::NextDeadline() const {
   if (const std::optional<MonotonicTime> due = tracker_.NextDue()) {
     deadline = std::min(deadline, *due);
   }
+  if (const std::optional<MonotonicTime> recheck = brake_.recheck_at()) {
+    deadline = std::min(deadline, *recheck);
+  }
   if (secrets_synced_ && (fleet_news_ || left_to_check_ > 0)) {
     deadline = std::min(deadline, next_fleet_pass_);
   }
@@ -132,6 +155,10 @@ void Reconciler::Run(std::stop_token stop) {
       return;
     }
     Apply(batch);
+    TellHeldRemovals();
+    if (brake_.TakeRecheck(clock_.Now())) {
+      source_->Recheck();
+    }
     if (apis_synced_) {
       RequestSecrets();
     }
@@ -148,25 +175,85 @@ void Reconciler::Run(std::stop_token stop) {
   }
 }
 
+// APIs that are gone by the end of the batch.
+void Reconciler::ApplyRemovals(const Batch& batch) {
+  RemovalBrake::Names gone;
+  for (const auto& [key, events] : batch.events) {
+    if (key.kind == source::ObjectKind::kApi && std::holds_alternative<Deleted>(events.back())) {
+      gone.push_back(key.name);
+    }
+  }
+  // What has never been served is missed by nobody.
+  const bool serves = apis_synced_ && secrets_synced_;
+  const bool may_go = !serves || brake_.MayGo(gone, world_.api_count(), clock_.Now());
+  if (batch.rechecked) {
+    const RemovalBrake::Names confirmed = brake_.Confirm();
+    gone = may_go ? std::move(gone) : RemovalBrake::Names();
+    gone.insert(gone.end(), confirmed.begin(), confirmed.end());
+  } else if (!may_go) {
+    return;
+  }
+  for (const resource::ObjectName& name : gone) {
+    world_.OnDeleted({source::ObjectKind::kApi, name});
+  }
+}
+
+// Once when it begins, when it grows or shrinks, and when it is over.
+void Reconciler::TellHeldRemovals() {
+  const size_t held = brake_.held();
+  if (held == told_held_) {
+    return;
+  }
+  if (told_held_ == 0) {
+    log::Warn("reconcile",
+              "most APIs are gone at once; they are served until the source has been looked at "
+              "again",
+              {{"apis", world_.api_count()}, {"gone", held}});
+  } else if (held == 0) {
+    log::Info("reconcile", "it is settled what became of the APIs that were gone at once",
+              {{"apis", world_.api_count()}});
+  }
+  told_held_ = held;
+  TellProblems();
+  std::lock_guard guard(mutex_);
+  stats_.held_removals = held;
+  stats_.removal_holds = brake_.holds();
+}
+
+void Reconciler::TellProblems() {
+  std::vector<source::SourceProblem> problems = source_problems_;
+  if (brake_.held() > 0) {
+    problems.push_back(
+        {"", 0,
+         absl::StrCat(brake_.held(),
+                      " APIs are gone at once and are served until the source has been looked at "
+                      "again; if they are meant to go, there is nothing to do")});
+  }
+  for (StatusSink* sink : options_.sinks) {
+    sink->OnProblems(problems);
+  }
+}
+
 void Reconciler::Apply(Batch& batch) {
   for (auto& [key, events] : batch.events) {
     for (Event& event : events) {
       if (auto* api = std::get_if<source::ApiObject>(&event)) {
+        brake_.OnPresent(key.name);
         if (std::optional<ApiStatus> told = FromJson(api->status)) {
           tracker_.Seed(key.name, *std::move(told));
         }
         world_.OnApi(std::move(*api));
       } else if (auto* secret = std::get_if<source::SecretObject>(&event)) {
         world_.OnSecret(std::move(*secret));
-      } else {
+      } else if (key.kind == source::ObjectKind::kSecret || events.size() > 1) {
         world_.OnDeleted(key);
       }
     }
   }
+  ApplyRemovals(batch);
   if (batch.problems.has_value()) {
-    for (StatusSink* sink : options_.sinks) {
-      sink->OnProblems(*batch.problems);
-    }
+    source_problems_ = *std::move(batch.problems);
+    TellProblems();
   }
   apis_synced_ = apis_synced_ || batch.apis_synced;
   secrets_synced_ = secrets_synced_ || batch.secrets_synced;

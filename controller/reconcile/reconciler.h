@@ -3,7 +3,8 @@
 // The thread between a source and what is served: takes objects in as they come, builds at once on
 // the first change, coalesces what comes meanwhile, publishes snapshots, tells the source which
 // Secrets are needed and the sinks what became of each API. Nothing is published before the source
-// has told all APIs and all Secrets that existed at the start.
+// has told all APIs and all Secrets that existed at the start, and when most APIs vanish at once
+// they are served on until the source has looked again (removal_brake.h).
 //
 // Thread-safe. The queue holds one entry per object, so that it is bounded by the objects that
 // exist.
@@ -25,6 +26,7 @@
 #include "common/published.h"
 #include "controller/compile/assemble.h"
 #include "controller/compile/snapshot.h"
+#include "controller/reconcile/removal_brake.h"
 #include "controller/reconcile/status_sink.h"
 #include "controller/reconcile/status_tracker.h"
 #include "controller/reconcile/world.h"
@@ -53,6 +55,8 @@ struct ReconcilerStats {
   uint64_t snapshots = 0;  // builds that gave something new
   uint64_t compiles = 0;   // APIs that were decoded and compiled
   Duration last_build{};
+  size_t held_removals = 0;    // APIs that are gone and still served
+  uint64_t removal_holds = 0;  // times that removals were held
 };
 
 class Reconciler final : public source::ObjectSink {
@@ -74,6 +78,8 @@ class Reconciler final : public source::ObjectSink {
   void OnApi(source::ApiObject object) override;
   void OnSecret(source::SecretObject object) override;
   void OnDeleted(const source::ObjectKey& key) override;
+  void OnGone(const std::vector<source::ObjectKey>& keys) override;
+  void OnRechecked() override;
   void OnSynced(source::ObjectKind kind) override;
   void OnProblems(std::vector<source::SourceProblem> problems) override;
 
@@ -88,12 +94,17 @@ class Reconciler final : public source::ObjectSink {
     bool apis_synced = false;
     bool secrets_synced = false;
     bool fleet_changed = false;
+    bool rechecked = false;
   };
 
+  void PushLocked(const source::ObjectKey& key, Event event);
   void Push(const source::ObjectKey& key, Event event);
   void Run(std::stop_token stop);
   Batch Await(std::stop_token stop);
   void Apply(Batch& batch);
+  void ApplyRemovals(const Batch& batch);
+  void TellHeldRemovals();
+  void TellProblems();
   void RequestSecrets();
   void Build();
   void TellFleetNews();
@@ -115,6 +126,9 @@ class Reconciler final : public source::ObjectSink {
   // The thread's own.
   World world_;
   StatusTracker tracker_;
+  RemovalBrake brake_;
+  size_t told_held_ = 0;                                // of the brake
+  std::vector<source::SourceProblem> source_problems_;  // as the source has told them last
   bool apis_synced_ = false;
   bool secrets_synced_ = false;
   std::optional<uint64_t> requested_version_;

@@ -47,6 +47,10 @@ class FakeSource final : public source::Source {
     }
     signal_.Notify();
   }
+  void Recheck() override {
+    ++rechecks;
+    signal_.Notify();
+  }
   source::SourceHealth Health() const override { return {}; }
 
   std::vector<source::SecretReferences> requests() const {
@@ -55,6 +59,7 @@ class FakeSource final : public source::Source {
   }
 
   absl::Status start_status;
+  std::atomic<int> rechecks = 0;
 
  private:
   Signal& signal_;
@@ -238,6 +243,86 @@ TEST_F(ReconcilerTest, TakesADeletedSecretAndADeletedApiOutOfTheSnapshot) {
   EXPECT_TRUE(AwaitResource(kChatKey, false));
   EXPECT_TRUE(signal_.Await([&] { return sink_.deleted() == std::vector<ObjectName>{kChat}; }));
   EXPECT_TRUE(signal_.Await([&] { return source_.requests().back().empty(); }));
+}
+
+class RemovalTest : public ReconcilerTest {
+ protected:
+  static constexpr size_t kApis = 60;
+  // The data plane serves them all.
+  void ServeMany() {
+    Start();
+    Connect();
+    for (size_t i = 0; i < kApis; ++i) {
+      reconciler_->OnApi(ApiOf(i));
+    }
+    Sync();
+    ASSERT_TRUE(signal_.Await([&] { return sink_.statuses().size() == kApis; }));
+  }
+  static source::ApiObject ApiOf(size_t i) {
+    const std::string name = "api-" + std::to_string(i);
+    return Api(name, 1, Spec("/" + name));
+  }
+  void LoseAll() {
+    std::vector<source::ObjectKey> keys;
+    for (size_t i = 0; i < kApis; ++i) {
+      keys.push_back(ApiKey("api-" + std::to_string(i)));
+    }
+    reconciler_->OnGone(keys);
+  }
+  size_t served() const { return published_.Get()->resources.size() - 1; }  // without the gateway
+  bool AwaitHeld(size_t held) {
+    return AwaitPasses([&] { return reconciler_->Stats().held_removals == held; });
+  }
+  bool AwaitRecheck() {
+    return AwaitPasses([&] { return source_.rechecks == 1; });
+  }
+};
+
+TEST_F(RemovalTest, ServesWhatIsGoneAtOnceUntilTheSourceHasLookedAgain) {
+  ServeMany();
+  LoseAll();
+  ASSERT_TRUE(AwaitHeld(kApis));
+  EXPECT_EQ(served(), kApis);
+  EXPECT_EQ(sink_.problems(), 1u);
+  EXPECT_EQ(source_.rechecks, 0);
+
+  ASSERT_TRUE(AwaitRecheck());
+  EXPECT_EQ(served(), kApis);
+  reconciler_->OnRechecked();
+
+  ASSERT_TRUE(AwaitHeld(0));
+  ASSERT_TRUE(signal_.Await([&] { return served() == 0; }));
+  ASSERT_TRUE(signal_.Await([&] { return sink_.deleted().size() == kApis; }));
+  EXPECT_EQ(sink_.problems(), 0u);
+  EXPECT_EQ(reconciler_->Stats().removal_holds, 1u);
+}
+
+TEST_F(RemovalTest, MissesNothingWhenTheObjectsAreBackBeforeThat) {
+  ServeMany();
+  const auto before = published_.Get();
+  LoseAll();
+  ASSERT_TRUE(AwaitHeld(kApis));
+
+  for (size_t i = 0; i < kApis; ++i) {
+    reconciler_->OnApi(ApiOf(i));
+  }
+
+  ASSERT_TRUE(AwaitHeld(0));
+  EXPECT_EQ(published_.Get(), before);
+  EXPECT_EQ(sink_.deleted().size(), 0u);
+}
+
+TEST_F(RemovalTest, RemovesOnlyWhatTheSourceHasNotFoundEither) {
+  ServeMany();
+  LoseAll();
+  ASSERT_TRUE(AwaitRecheck());
+
+  reconciler_->OnApi(ApiOf(7));
+  reconciler_->OnRechecked();
+
+  ASSERT_TRUE(AwaitHeld(0));
+  EXPECT_TRUE(signal_.Await([&] { return served() == 1; }));
+  EXPECT_TRUE(published_.Get()->resources.contains({ResourceKind::kApi, "default/api-7"}));
 }
 
 TEST_F(ReconcilerTest, TellsOneStatusPerChangeOnceTheDataPlaneHasConfirmed) {

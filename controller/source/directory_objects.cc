@@ -87,10 +87,14 @@ std::vector<SourceProblem> DirectoryObjects::TellApis(const DirectoryScan& scan,
   for (const std::string& file : changed) {
     TakeIn(scan, file, touched);
   }
+  std::vector<ObjectKey> gone;
   for (const ObjectName& name : touched) {
     if (apis_.Owner(name) == nullptr && told_apis_.erase(name) > 0) {
-      sink.OnDeleted({ObjectKind::kApi, name});
+      gone.push_back({ObjectKind::kApi, name});
     }
+  }
+  if (!gone.empty()) {
+    sink.OnGone(gone);
   }
   for (const ObjectName& name : touched) {
     if (const ObjectPlace* owner = apis_.Owner(name)) {

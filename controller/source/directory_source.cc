@@ -135,6 +135,14 @@ class DirectorySource::Impl {
     Wake();
   }
 
+  void Recheck() {
+    {
+      std::lock_guard guard(mutex_);
+      recheck_wanted_ = true;
+    }
+    Wake();
+  }
+
   SourceHealth Health() const {
     std::lock_guard guard(mutex_);
     return health_;
@@ -192,7 +200,18 @@ class DirectorySource::Impl {
       ForgetQuietWriters();
       reads_all_ = true;
     }
-    return has_changed || is_tick_ || is_rescan;
+    return TakeRecheck() || has_changed || is_tick_ || is_rescan;
+  }
+
+  // True when everything is to be looked at because the sink wants that.
+  bool TakeRecheck() {
+    std::lock_guard guard(mutex_);
+    if (!std::exchange(recheck_wanted_, false)) {
+      return false;
+    }
+    reads_all_ = true;
+    is_recheck_due_ = true;
+    return true;
   }
 
   // True when there was something in it.
@@ -344,6 +363,9 @@ class DirectorySource::Impl {
       last_problems_ = problems;
       sink_->OnProblems(std::move(problems));
     }
+    if (changed.ok() && request.all && std::exchange(is_recheck_due_, false)) {
+      sink_->OnRechecked();
+    }
   }
 
   static bool IsSame(const std::vector<SourceProblem>& a, const std::vector<SourceProblem>& b) {
@@ -379,6 +401,7 @@ class DirectorySource::Impl {
   mutable std::mutex mutex_;
   SecretReferences references_;      // guarded by mutex_
   bool has_new_references_ = false;  // guarded by mutex_
+  bool recheck_wanted_ = false;      // guarded by mutex_
   SourceHealth health_;              // guarded by mutex_
 
   // The thread's own.
@@ -390,6 +413,7 @@ class DirectorySource::Impl {
   std::set<std::string> changed_;
   bool reads_all_ = true;
   bool lists_all_ = false;
+  bool is_recheck_due_ = false;
   bool is_tick_ = false;
   bool is_timer_set_ = false;
   std::vector<SourceProblem> last_problems_;
@@ -409,6 +433,7 @@ void DirectorySource::Stop() { impl_->Stop(); }
 void DirectorySource::SetSecretReferences(SecretReferences references) {
   impl_->SetReferences(std::move(references));
 }
+void DirectorySource::Recheck() { impl_->Recheck(); }
 SourceHealth DirectorySource::Health() const { return impl_->Health(); }
 
 }  // namespace rota::source

@@ -38,6 +38,7 @@ class DirectorySource final : public Source {
   absl::Status Start(ObjectSink& sink) override;
   void Stop() override;
   void SetSecretReferences(SecretReferences references) override;
+  void Recheck() override;
   SourceHealth Health() const override;
 
  private:

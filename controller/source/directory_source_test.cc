@@ -303,6 +303,21 @@ TEST_F(DirectorySourceTest, AnswersAgainWhenOtherKeysAreWanted) {
   EXPECT_TRUE(sink_.Await([&] { return sink_.secrets.at("default/keys").data.size() == 2; }));
 }
 
+TEST_F(DirectorySourceTest, LooksAgainWhenAskedToAndSaysSoOnceTheDirectoryIsReadable) {
+  Replace("a.yaml", Manifest("a", "/a"));
+  Start();
+
+  source_->Recheck();
+  ASSERT_TRUE(sink_.Await([&] { return sink_.rechecks == 1; }));
+
+  fs::rename(path_, path_ + ".away");
+  ASSERT_TRUE(sink_.Await([&] { return !sink_.problems.empty(); }));
+  source_->Recheck();
+  fs::rename(path_ + ".away", path_);
+  ASSERT_TRUE(sink_.Await([&] { return sink_.rechecks == 2; }));
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
 TEST_F(DirectorySourceTest, ReportsWhatIsNoObjectOfOursAndServesTheRest) {
   Replace("a.yaml",
           Manifest("a", "/a") + "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n");

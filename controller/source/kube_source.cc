@@ -1,6 +1,7 @@
 #include "controller/source/kube_source.h"
 
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -67,6 +68,18 @@ class KubeSource::Impl {
     ReviewLocked();
   }
 
+  void Recheck() {
+    {
+      std::lock_guard guard(mutex_);
+      for (const auto& watch : watches_) {
+        to_relist_.insert(watch->ns);
+      }
+    }
+    for (const auto& watch : watches_) {
+      watch->reflector.Relist();
+    }
+  }
+
   SourceHealth Health() const {
     std::lock_guard guard(mutex_);
     SourceHealth health;
@@ -112,6 +125,15 @@ class KubeSource::Impl {
         sink.OnDeleted({ObjectKind::kApi, {id.ns, id.name}});
       });
     }
+    void OnGone(const std::vector<kube::ObjectId>& ids) override {
+      std::vector<ObjectKey> keys;
+      for (const kube::ObjectId& id : ids) {
+        told.erase({id.ns, id.name});
+        keys.push_back({ObjectKind::kApi, {id.ns, id.name}});
+      }
+      owner.Deliver([&](ObjectSink& sink) { sink.OnGone(keys); });
+    }
+    void OnRelisted() override { owner.OnRelisted(ns); }
     void OnSynced() override { owner.OnApisSynced(); }
     void OnHealth(const kube::ReflectorHealth& health) override { owner.OnHealth(ns, health); }
 
@@ -133,6 +155,16 @@ class KubeSource::Impl {
       watches_health_[ns] = health;
     }
     Review();
+  }
+
+  void OnRelisted(const std::string& ns) {
+    {
+      std::lock_guard guard(mutex_);
+      if (to_relist_.erase(ns) == 0 || !to_relist_.empty()) {
+        return;
+      }
+    }
+    Deliver([](ObjectSink& sink) { sink.OnRechecked(); });
   }
 
   void OnApisSynced() {
@@ -239,6 +271,7 @@ class KubeSource::Impl {
   bool review_wanted_ = false;
   std::optional<MonotonicTime> references_due_;
   std::map<std::string, kube::ReflectorHealth> watches_health_;
+  std::set<std::string> to_relist_;  // namespaces that Recheck() waits for
   bool apis_synced_ = false;
   bool references_complete_ = false;
   bool secrets_synced_ = false;
@@ -258,6 +291,7 @@ void KubeSource::Stop() { impl_->Stop(); }
 void KubeSource::SetSecretReferences(SecretReferences references) {
   impl_->SetSecretReferences(std::move(references));
 }
+void KubeSource::Recheck() { impl_->Recheck(); }
 SourceHealth KubeSource::Health() const { return impl_->Health(); }
 
 }  // namespace rota::source

@@ -2,7 +2,8 @@
 
 // Objects from the Kubernetes API: the APIs of all namespaces or of a list, and the Secrets that
 // they refer to. Of Secrets it watches names and versions only, per namespace that holds a
-// referenced one, and reads the few that are referenced; of these it keeps nothing.
+// referenced one (or of each referenced one by itself), and reads the few that are referenced; of
+// these it keeps nothing.
 //
 // Order: OnSynced(kApi), then the owner of the sink calls SetSecretReferences (also when there are
 // none), and when each referenced Secret is known or known to be absent: OnSynced(kSecret). A watch
@@ -46,6 +47,7 @@ class KubeSource final : public Source {
   absl::Status Start(ObjectSink& sink) override;
   void Stop() override;
   void SetSecretReferences(SecretReferences references) override;
+  void Recheck() override;
   SourceHealth Health() const override;
 
  private:

@@ -19,6 +19,15 @@ class ObjectSink {
   virtual void OnApi(ApiObject object) = 0;
   virtual void OnSecret(SecretObject object) = 0;
   virtual void OnDeleted(const ObjectKey& key) = 0;
+  // All of these were found to be gone in one look.
+  virtual void OnGone(const std::vector<ObjectKey>& keys) {
+    for (const ObjectKey& key : keys) {
+      OnDeleted(key);
+    }
+  }
+  // The look that Recheck() has asked for is over: every API that it found and that was told to be
+  // gone before has been emitted again.
+  virtual void OnRechecked() {}
   // Everything that existed at the start (of a kind) has been emitted. Called once per kind;
   // nothing is compiled before both kinds have synced.
   virtual void OnSynced(ObjectKind kind) = 0;
@@ -48,6 +57,8 @@ class Source {
   // as it learns of them, and again when the wanted keys change. A Secret is reported with the
   // referenced keys only.
   virtual void SetSecretReferences(SecretReferences references) = 0;
+  // Looks at all APIs anew, and again until it succeeds, then calls OnRechecked(). Never blocks.
+  virtual void Recheck() = 0;
   virtual SourceHealth Health() const = 0;
 };
 

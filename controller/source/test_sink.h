@@ -32,6 +32,9 @@ class RecordingSink final : public ObjectSink {
       secrets.erase(key.kind == ObjectKind::kSecret ? key.name.ToString() : "");
     });
   }
+  void OnRechecked() override {
+    Change([&] { ++rechecks; });
+  }
   void OnSynced(ObjectKind kind) override {
     Change([&] { (kind == ObjectKind::kApi ? apis_synced : secrets_synced) += 1; });
   }
@@ -62,6 +65,7 @@ class RecordingSink final : public ObjectSink {
   std::vector<SourceProblem> problems;
   int apis_synced = 0;
   int secrets_synced = 0;
+  int rechecks = 0;
 
  private:
   void Change(const std::function<void()>& change) {

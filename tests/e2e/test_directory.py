@@ -4,7 +4,7 @@ import pytest
 from conftest import shared_file
 from harness import http, seed
 from harness.checks import check_key_rotation
-from harness.stack import KEY, api, secret
+from harness.stack import KEY, api, metric, secret
 from harness.wait import until
 
 
@@ -123,6 +123,25 @@ def test_changing_one_api_leaves_another_one_s_turn_alone(seeded):
     models += [ask(seeded).json()["model"] for _ in range(5)]
     assert models[:3] == models[3:6] == models[6:9] and len(set(models[:3])) == 3
     seeded.directory.remove("other.yaml")
+
+
+def test_a_directory_that_is_empty_for_a_while_costs_no_api(world):
+    """As when a volume is not mounted."""
+    names = [f"api-{number}" for number in range(60)]
+    world.serve_directory({**{f"{name}.yaml": api(name) for name in names}, "secret.yaml": secret(apiKey=KEY)})
+    plane = world.plane()
+    until("all are served", lambda: plane.metric("rota_apis") == 60)
+    away = world.folder / "away"
+    away.mkdir()
+    for name in names:
+        (world.directory.path / f"{name}.yaml").rename(away / f"{name}.yaml")
+    held = "rota_controller_held_removals"
+    until("the removals are held", lambda: metric(http.get(world.controller.admin, "/metrics").body, held) > 0, 10)
+    assert plane.metric("rota_apis") >= 10
+    for name in names:
+        (away / f"{name}.yaml").rename(world.directory.path / f"{name}.yaml")
+    until("nothing is held", lambda: metric(http.get(world.controller.admin, "/metrics").body, held) == 0, 10)
+    until("all are served", lambda: plane.metric("rota_apis") == 60)
 
 
 def test_rotated_secret_is_used_within_a_second_without_a_failed_request(world):

@@ -8,7 +8,7 @@ from conftest import LONG, shared_file
 from harness import http, seed
 from harness.checks import check_key_rotation
 from harness.kube_stack import ask, path_of, ready_api, resource, serve
-from harness.stack import KEY
+from harness.stack import KEY, metric
 from harness.process import run
 from harness.wait import until
 
@@ -99,6 +99,46 @@ def test_deleted_api_is_404(served, kubectl):
     ready_api(served, kubectl)
     kubectl("delete", "rapi", "assistant")
     until("404", lambda: ask(served).status == 404, seconds=3)
+
+
+def many_apis(served, kubectl, count=60):
+    """Their names; all of them are served."""
+    names = [f"many-{number}" for number in range(count)]
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    kubectl.apply({"apiVersion": "v1", "kind": "List", "items": [resource(name) for name in names]})
+    until("all are served", lambda: served.planes[0].metric("rota_apis") == count, 30)
+    return names
+
+
+def held(served):
+    return metric(http.get(served.controller.admin, "/metrics").body, "rota_controller_held_removals")
+
+
+def test_when_most_apis_vanish_at_once_they_are_served_until_the_server_has_been_asked_again(served, kubectl):
+    names = many_apis(served, kubectl)
+    kubectl("delete", "rapi", "--all", "--wait=false")
+    until("the removal is held", lambda: held(served) > 0, 5)
+    assert not kubectl.get("rapi")["items"]
+    # Each of them is the server's own word: some have gone before it was clear how many there are.
+    left = held(served)
+    assert left >= len(names) - 51
+    assert served.planes[0].metric("rota_apis") == left
+    assert "gone at once" in http.get(served.controller.admin, "/debug/status").body
+    until("they are gone", lambda: served.planes[0].metric("rota_apis") == 0, 20)
+    assert held(served) == 0
+    assert "gone at once" not in http.get(served.controller.admin, "/debug/status").body
+
+
+def test_what_is_created_again_while_it_is_held_is_never_missing(served, kubectl):
+    names = many_apis(served, kubectl)
+    manifest = {"apiVersion": "v1", "kind": "List", "items": [resource(name) for name in names]}
+    kubectl("delete", "rapi", "--all", "--wait=false")
+    until("the removal is held", lambda: held(served) > 0, 5)
+    kept = [name for name in names if served.planes[0].serves(path_of(name))]
+    assert kept
+    kubectl.apply(manifest)
+    until("nothing is held", lambda: held(served) == 0, 10)
+    until("all are served", lambda: served.planes[0].metric("rota_apis") == len(names), 10)
 
 
 def test_secured_operation_is_refused_without_allow_unauthenticated(world, kubectl):

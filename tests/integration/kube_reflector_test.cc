@@ -32,6 +32,18 @@ class Picture final : public kube::ReflectorHandler {
     sizes_.erase(id.name);
     log_.push_back("-" + id.name);
   }
+  void OnGone(const std::vector<ObjectId>& ids) override {
+    {
+      std::lock_guard guard(mutex_);
+      gone_together_ = ids.size();
+    }
+    ReflectorHandler::OnGone(ids);
+  }
+  void OnRelisted() override {
+    std::lock_guard guard(mutex_);
+    ++relisted_;
+    log_.push_back("relisted");
+  }
   void OnSynced() override {
     std::lock_guard guard(mutex_);
     ++synced_;
@@ -54,6 +66,14 @@ class Picture final : public kube::ReflectorHandler {
     std::lock_guard guard(mutex_);
     return synced_;
   }
+  int relisted() const {
+    std::lock_guard guard(mutex_);
+    return relisted_;
+  }
+  size_t gone_together() const {
+    std::lock_guard guard(mutex_);
+    return gone_together_;
+  }
   kube::ReflectorHealth health() const {
     std::lock_guard guard(mutex_);
     return health_;
@@ -64,6 +84,8 @@ class Picture final : public kube::ReflectorHandler {
   std::map<std::string, int> sizes_;
   std::vector<std::string> log_;
   int synced_ = 0;
+  int relisted_ = 0;
+  size_t gone_together_ = 0;
   kube::ReflectorHealth health_;
 };
 
@@ -251,6 +273,48 @@ TEST_F(KubeReflectorTest, ReportsEverythingAgainAtTheResync) {
   EXPECT_THAT(log, ElementsAre("+a", "synced", "+a"));
 }
 
+TEST_F(KubeReflectorTest, ListsAnewWhenAskedToAndTellsWhenThatIsReported) {
+  Create("a", 1);
+  Create("b", 1);
+  StartAndWatch();
+
+  reflector_->Relist();
+
+  ASSERT_TRUE(Eventually([&] { return picture_.relisted() == 1; }));
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 1; }));
+  Replace("a", 2);
+  ASSERT_TRUE(Sees({{"a", 2}, {"b", 1}}));
+  EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "synced", "relisted", "+a"));
+  EXPECT_EQ(server_.Requests("list"), 2);
+}
+
+TEST_F(KubeReflectorTest, AListThatWasAskedForIsTriedUntilItSucceeds) {
+  Create("a", 1);
+  StartAndWatch();
+  server_.Inject(Fault::kServerError, "list", "", 3);
+
+  reflector_->Relist();
+
+  ASSERT_TRUE(Eventually([&] { return picture_.relisted() == 1; }));
+  EXPECT_TRUE(server_.AllFaultsMet());
+}
+
+TEST_F(KubeReflectorTest, WhatAListLacksIsToldTogether) {
+  for (const char* name : {"a", "b", "c"}) {
+    Create(name, 1);
+  }
+  StartAndWatch();
+  server_.Stop();
+  Delete("a");
+  Delete("b");
+  server_.Compact();
+
+  server_.Start();
+
+  ASSERT_TRUE(Sees({{"c", 1}}));
+  EXPECT_EQ(picture_.gone_together(), 2u);
+}
+
 TEST_F(KubeReflectorTest, AMissingResourceIsNotSyncedAndNotAnEmptyWorld) {
   FakeApiServer empty;
   KubeClient client(empty.ClientConfig());
@@ -389,6 +453,18 @@ TEST_F(KubeReflectorTest, AStreamingListIsTheListAndTheWatchInOne) {
   Delete("b");
   ASSERT_TRUE(Sees({{"a", 2}, {"c", 1}}));  // from where it was, not from scratch
   EXPECT_THAT(picture_.log(), ElementsAre("+a", "+b", "+c", "synced", "+a", "-b"));
+}
+
+TEST_F(KubeReflectorTest, AStreamingListIsAskedForAnewToo) {
+  Create("a", 1);
+  ReflectorOptions options = FastOptions();
+  options.streaming = std::make_shared<kube::StreamingListSwitch>();
+  StartAndWatch(options);
+
+  reflector_->Relist();
+
+  ASSERT_TRUE(Eventually([&] { return picture_.relisted() == 1; }));
+  EXPECT_EQ(server_.Requests("list"), 0);
 }
 
 TEST_F(KubeReflectorTest, ANewStreamingListReportsOnlyDifferencesToo) {

@@ -161,6 +161,22 @@ TEST_F(KubeSourceTest, OnlyTheListedNamespacesAreWatched) {
   EXPECT_EQ(world_.Count("apis synced"), 1u);
 }
 
+TEST_F(KubeSourceTest, LooksAtEveryNamespaceAgainBeforeItSaysSo) {
+  CreateApi("team", "chat", "/chat");
+  CreateApi("other", "chat", "/other");
+  source::KubeSourceOptions options = FastOptions();
+  options.namespaces = {"team", "other"};
+  StartSynced({}, options);
+  server_.Inject(Fault::kServerError, "list", "other", 2);
+
+  source_->Recheck();
+
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("rechecked"); }));
+  EXPECT_TRUE(server_.AllFaultsMet());
+  EXPECT_EQ(world_.Count("rechecked"), 1u);
+  EXPECT_EQ(world_.Read(&World::apis_).size(), 2u);
+}
+
 TEST_F(KubeSourceTest, ManyNamespacesShareOneWatch) {
   source::KubeSourceOptions options = FastOptions();
   options.max_secret_watches = 3;

@@ -43,6 +43,10 @@ class World final : public source::ObjectSink {
     }
     log_.push_back("deleted " + key.name.ToString());
   }
+  void OnRechecked() override {
+    std::lock_guard guard(mutex_);
+    log_.push_back("rechecked");
+  }
   void OnSynced(source::ObjectKind kind) override {
     {
       std::lock_guard guard(mutex_);
