@@ -52,6 +52,9 @@ void AddService(serve::SyncService& service, MonotonicTime now, MetricFamilies& 
                    "Transactions that data planes acknowledged.", stats.acknowledgements);
   families.Counter("rota_controller_rejections_total", "Resources that data planes did not take.",
                    stats.rejections);
+  families.Counter("rota_controller_stale_serves_total",
+                   "Data planes that were sent what may be older than what they had.",
+                   stats.stale_serves);
   families.Counter("rota_controller_suspension_statements_dropped_total",
                    "Suspension statements beyond the limits.", stats.suspension_statements_dropped);
 }

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "common/set_hash.h"
+#include "controller/compile/watermarks.h"
 
 namespace rota::compile {
 
@@ -75,6 +76,7 @@ struct Snapshot {
   ResourceSet resources;
   std::string hash;       // 32 bytes: resources.Hash()
   uint64_t sequence = 0;  // counts up in this process; for logs only
+  Watermarks built_from;  // not part of the hash
 };
 
 }  // namespace rota::compile

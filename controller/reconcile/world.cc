@@ -16,6 +16,10 @@ using compile::ApiOutcome;
 using compile::CompiledApi;
 using resource::ObjectName;
 
+// Of watermarks.
+constexpr char kApiKind[] = "API";
+constexpr char kSecretKind[] = "Secret";
+
 // What decides the result of decoding and compiling, line numbers of messages included.
 uint64_t ContentHash(const source::ApiObject& object) {
   std::string content = absl::StrCat(object.metadata.uid, "\n", object.bare_apk_conf ? 1 : 0, "\n");
@@ -69,6 +73,9 @@ void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
 void World::OnApi(source::ApiObject object) {
   auto [position, is_new] = apis_.try_emplace(object.name);
   ApiEntry& entry = position->second;
+  if (object.file.empty()) {
+    seen_.Raise(kApiKind, object.metadata.resource_version);
+  }
   const uint64_t content_hash = ContentHash(object);
   const bool is_other_object = !is_new && entry.metadata.uid != object.metadata.uid;
   if (is_other_object) {
@@ -116,6 +123,7 @@ void World::OnSecret(source::SecretObject object) {
     return;
   }
   SecretEntry& entry = found->second;
+  seen_.Raise(kSecretKind, object.metadata.resource_version);
   const bool was_answered = std::exchange(entry.is_answered, true);
   compile::SecretData data;
   for (auto& [key, value] : object.data) {
@@ -257,6 +265,7 @@ BuildResult World::Build(MonotonicTime now) {
   touched_.clear();
   if (snapshot_ == nullptr || snapshot_->hash != assembly.snapshot->hash) {
     assembly.snapshot->sequence = ++sequence_;
+    assembly.snapshot->built_from = seen_;
     snapshot_ = std::move(assembly.snapshot);
   }
   result.snapshot = snapshot_;

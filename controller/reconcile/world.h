@@ -108,6 +108,7 @@ class World {
   std::map<resource::ObjectName, SecretEntry> secrets_;  // the referenced ones
   std::vector<resource::ObjectName> deleted_;
   std::shared_ptr<const compile::Snapshot> snapshot_;
+  compile::Watermarks seen_;  // of the objects that came from the Kubernetes API
   uint64_t references_version_ = 0;
   uint64_t sequence_ = 0;
   uint64_t compile_count_ = 0;

@@ -145,6 +145,7 @@ ServiceStats SyncService::stats() const {
   stats.timeouts = timeouts_;
   stats.acknowledgements = acknowledgements_;
   stats.rejections = rejections_;
+  stats.stale_serves = stale_serves_;
   stats.suspension_statements_dropped = hub_.dropped();
   return stats;
 }
@@ -307,7 +308,11 @@ void SyncService::Connection::Drain(Duration within) {
 }
 
 std::optional<v1::ServerMessage> SyncService::Connection::NextMessage(MonotonicTime now) {
-  return session_.NextMessage(now);
+  std::optional<v1::ServerMessage> message = session_.NextMessage(now);
+  if (session_.served_stale() && !std::exchange(is_stale_counted_, true)) {
+    ++service_.stale_serves_;
+  }
+  return message;
 }
 
 absl::Status SyncService::Connection::CheckTimeouts(MonotonicTime now) {

@@ -55,6 +55,7 @@ struct ServiceStats {
   uint64_t acknowledgements = 0;
   uint64_t rejections = 0;  // resources, over all acknowledgements
   uint64_t suspension_statements_dropped = 0;
+  uint64_t stale_serves = 0;  // data planes that were sent what may be older than what they had
 };
 
 class SyncService {
@@ -127,6 +128,7 @@ class SyncService {
   std::atomic<uint64_t> timeouts_{0};
   std::atomic<uint64_t> acknowledgements_{0};
   std::atomic<uint64_t> rejections_{0};
+  std::atomic<uint64_t> stale_serves_{0};
 
   mutable std::mutex mutex_;
   std::condition_variable_any timer_wake_;
@@ -169,6 +171,7 @@ class SyncService::Connection : public PacedConnection<rota::sync::v1::ServerMes
   const uint64_t id_;
   SyncService& service_;
   SyncSession session_;
+  bool is_stale_counted_ = false;
 };
 
 }  // namespace rota::serve

@@ -14,6 +14,7 @@ using compile::ResourceKey;
 
 constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxMessageBytes = 1024;
+constexpr int kMaxKinds = 16;  // of watermarks
 // Places at the gate that slow readers have lost are not announced.
 constexpr Duration kGateInterval = std::chrono::seconds(2);
 
@@ -108,6 +109,9 @@ absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
     }
   }
   hello_hash_ = hello.snapshot_hash();
+  for (int i = 0; i < std::min(hello.seen_size(), kMaxKinds); ++i) {
+    seen_.Raise(Cut(hello.seen(i).kind(), kMaxNameBytes), hello.seen(i).resource_version());
+  }
   registered_ = true;
   report_.node = hello.node();
   report_.build = Cut(hello.build(), kMaxNameBytes);
@@ -215,7 +219,7 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
 
 void SyncSession::StartTransaction(MonotonicTime now) {
   const SnapshotPtr target = shared_.snapshots.Get();
-  if (target == nullptr || target == report_.acknowledged) {
+  if (target == nullptr || target == report_.acknowledged || LagsBehind(*target, now)) {
     return;
   }
   std::shared_ptr<const SnapshotDelta> delta;
@@ -238,6 +242,30 @@ void SyncSession::StartTransaction(MonotonicTime now) {
     return;
   }
   transaction_.emplace(++transactions_, std::move(delta));
+}
+
+// What a data plane has from another replica must not be taken back by one whose watches lag
+// behind: for a moment it keeps what it has. Where the content is the same nobody has to wait.
+bool SyncSession::LagsBehind(const compile::Snapshot& target, MonotonicTime now) {
+  const bool is_older = report_.acknowledged == nullptr && !inventory_.empty() &&
+                        hello_hash_ != target.hash && target.built_from.IsBehind(seen_);
+  if (!is_older || served_stale_) {
+    lag_deadline_.reset();
+    return false;
+  }
+  if (!lag_deadline_.has_value()) {
+    lag_deadline_ = now + shared_.options.lag_patience;
+    log::Info("serve", "a data plane has seen more than this replica; it keeps what it has",
+              {{"node", report_.node}});
+  }
+  if (now < *lag_deadline_) {
+    return true;
+  }
+  lag_deadline_.reset();
+  served_stale_ = true;
+  log::Warn("serve", "a data plane is sent what may be older than what it had",
+            {{"node", report_.node}});
+  return false;
 }
 
 v1::ServerMessage SyncSession::MakeWelcome() {
@@ -282,6 +310,9 @@ MonotonicTime SyncSession::NextDeadline() const {
     return std::min(next, opened_ + options.hello_timeout);
   }
   next = std::min(next, last_written_ + options.heartbeat_interval);
+  if (lag_deadline_.has_value()) {
+    next = std::min(next, *lag_deadline_);
+  }
   if (waits_at_gate_.has_value()) {
     next = std::min(next, *waits_at_gate_ + kGateInterval);
   }

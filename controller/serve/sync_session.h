@@ -39,6 +39,9 @@ struct SessionOptions {
   Duration hello_timeout = std::chrono::seconds(10);
   Duration acknowledgement_warning = std::chrono::seconds(30);
   Duration acknowledgement_timeout = std::chrono::minutes(5);
+  // How long a data plane whose configuration is newer than what this replica has seen is left
+  // alone.
+  Duration lag_patience = std::chrono::seconds(5);
   size_t chunk_bytes = 256 << 10;  // small enough for a suspension not to wait long behind one
   size_t gated_bytes = 32 << 10;   // a transaction of more has to pass the gate
   size_t max_inventory = 200'000;
@@ -87,6 +90,8 @@ class SyncSession {
   const NodeReport& report() const { return report_; }
   // Acknowledgements that took longer than the warning; for metrics.
   uint64_t slow_acknowledgements() const { return slow_acknowledgements_; }
+  // The data plane was sent what may be older than what it had, after lag_patience.
+  bool served_stale() const { return served_stale_; }
 
  private:
   absl::Status OnHello(const rota::sync::v1::Hello& hello, MonotonicTime now);
@@ -94,6 +99,7 @@ class SyncSession {
   absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent,
                         MonotonicTime now, SessionEffects& effects);
   void StartTransaction(MonotonicTime now);
+  bool LagsBehind(const compile::Snapshot& target, MonotonicTime now);
   void ForgetResent(const SnapshotDelta& delta);
   rota::sync::v1::ServerMessage MakeWelcome();
 
@@ -114,6 +120,9 @@ class SyncSession {
   // report_.acknowledged (what it rejected included: those bytes are not sent again).
   std::map<compile::ResourceKey, uint64_t> inventory_;
   std::string hello_hash_;
+  compile::Watermarks seen_;                   // what that was built from
+  std::optional<MonotonicTime> lag_deadline_;  // while this replica lags behind it
+  bool served_stale_ = false;
   std::optional<TransactionPlan> transaction_;  // in flight: being written or not yet acknowledged
   uint64_t transactions_ = 0;
   std::optional<MonotonicTime> waits_at_gate_;  // since when

@@ -128,6 +128,63 @@ TEST_F(SyncSessionTest, AReconnectMovesOnlyWhatDiffers) {
   EXPECT_EQ(chunk.removals(0).name(), "ns/gone");
 }
 
+class LaggingReplicaTest : public SyncSessionTest {
+ protected:
+  static std::shared_ptr<const compile::Snapshot> Built(uint64_t version,
+                                                        const std::string& resource_version) {
+    auto snapshot = std::make_shared<compile::Snapshot>(*MakeSnapshot({{"ns/a", version}}));
+    snapshot->built_from.Raise("API", resource_version);
+    return snapshot;
+  }
+  // A data plane that has version 2, built from 1700; this replica has seen 1600.
+  void OpenAhead() {
+    snapshots_.Publish(Built(1, "1600"));
+    v1::ClientMessage hello = Hello();
+    Have(hello, "ns/a", 2);
+    hello.mutable_hello()->set_snapshot_hash(Built(2, "1700")->hash);
+    v1::KindWatermark& seen = *hello.mutable_hello()->add_seen();
+    seen.set_kind("API");
+    seen.set_resource_version("1700");
+    Open(hello);
+  }
+};
+
+TEST_F(LaggingReplicaTest, ADataPlaneKeepsWhatIsNewerUntilTheReplicaHasCaughtUp) {
+  OpenAhead();
+  EXPECT_TRUE(Silent());
+  EXPECT_LE(session_->NextDeadline(), clock_.Now() + options_.lag_patience);
+
+  snapshots_.Publish(Built(3, "1800"));
+
+  const v1::Chunk chunk = NextChunk();
+  EXPECT_THAT(chunk.upserts(), SizeIs(1));
+  EXPECT_EQ(chunk.commit().built_from(0).resource_version(), "1800");
+  EXPECT_FALSE(session_->served_stale());
+}
+
+TEST_F(LaggingReplicaTest, AReplicaThatDoesNotCatchUpServesWhatItHasInTheEnd) {
+  OpenAhead();
+  EXPECT_TRUE(Silent());
+
+  clock_.Advance(options_.lag_patience);
+
+  EXPECT_THAT(NextChunk().upserts(), SizeIs(1));
+  EXPECT_TRUE(session_->served_stale());
+}
+
+TEST_F(LaggingReplicaTest, NobodyWaitsForWhatIsTheSame) {
+  snapshots_.Publish(Built(2, "1600"));
+  v1::ClientMessage hello = Hello();
+  Have(hello, "ns/a", 2);
+  hello.mutable_hello()->set_snapshot_hash(snapshots_.Get()->hash);
+  v1::KindWatermark& seen = *hello.mutable_hello()->add_seen();
+  seen.set_kind("API");
+  seen.set_resource_version("1700");
+  Open(hello);
+
+  EXPECT_THAT(NextChunk().upserts(), IsEmpty());
+}
+
 TEST_F(SyncSessionTest, OneTransactionWaitsForItsAckAndWhatComesMeanwhileCoalesces) {
   Open(Hello());
   NextChunk();

@@ -122,6 +122,11 @@ v1::Chunk TransactionPlan::Next(size_t max_bytes) {
   commit.set_snapshot_hash(delta_->to->hash);
   commit.set_resource_count(static_cast<uint32_t>(delta_->to->resources.size()));
   commit.set_full(delta_->full);
+  for (const auto& [kind, version] : delta_->to->built_from.versions()) {
+    v1::KindWatermark& watermark = *commit.add_built_from();
+    watermark.set_kind(kind);
+    watermark.set_resource_version(version);
+  }
   done_ = true;
   return chunk;
 }

@@ -78,6 +78,7 @@ bool ResourceStore::ChangesNothing(const Transaction& transaction) const {
 absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Applier& applier) {
   RETURN_IF_ERROR(Verify(transaction));
   forget_inventory_ = false;
+  built_from_ = transaction.commit.built_from();
   v1::Ack ack;
   ack.set_transaction(transaction.number);
   if (ChangesNothing(transaction)) {
@@ -176,6 +177,7 @@ void ResourceStore::FillHello(v1::Hello& hello) const {
     version.mutable_id()->set_name(key.second);
     version.set_hash(resource->hash());
   }
+  *hello.mutable_seen() = built_from_;
   if (complete_) {
     hello.set_snapshot_hash(snapshot_hash_);
   }

@@ -62,7 +62,7 @@ class ResourceStore {
   // Serves from saved resources. `snapshot_hash` is empty when they are not the whole snapshot.
   void Load(ResourceMap resources, const std::string& snapshot_hash, const Applier& applier);
 
-  // Inventory and snapshot hash of what is in use.
+  // Inventory and snapshot hash of what is in use, and what it was built from.
   void FillHello(rota::sync::v1::Hello& hello) const;
   // The next Hello asks for everything.
   void ForgetInventory() { forget_inventory_ = true; }
@@ -89,6 +89,7 @@ class ResourceStore {
   std::map<ResourceKey, uint64_t> rejected_;  // sent on this stream, not taken: hash
   std::vector<rota::sync::v1::Rejection> refused_;
   std::string snapshot_hash_;
+  google::protobuf::RepeatedPtrField<rota::sync::v1::KindWatermark> built_from_;
   bool complete_ = false;
   bool applied_once_ = false;
   bool forget_inventory_ = false;

@@ -60,6 +60,21 @@ TEST_F(ResourceStoreTest, AppliesADeltaToWhatIsInUse) {
   EXPECT_EQ(wanted_.at(kA)->hash(), 2u);
 }
 
+TEST_F(ResourceStoreTest, SaysWhatItsConfigurationWasBuiltFrom) {
+  v1::Chunk chunk = MakeChunk(1, {{"ns/a"}}, {{"ns/a"}}, {}, true);
+  v1::KindWatermark& watermark = *chunk.mutable_commit()->add_built_from();
+  watermark.set_kind("API");
+  watermark.set_resource_version("1700");
+  ASSERT_TRUE(Apply(chunk).ok());
+  ASSERT_THAT(Hello().seen(), SizeIs(1));
+  EXPECT_EQ(Hello().seen(0).resource_version(), "1700");
+
+  chunk.mutable_commit()->mutable_built_from(0)->set_resource_version("1800");
+  ASSERT_TRUE(Apply(chunk).ok());  // nothing else is new
+
+  EXPECT_EQ(Hello().seen(0).resource_version(), "1800");
+}
+
 TEST_F(ResourceStoreTest, AWrongCountOrHashChangesNothing) {
   ASSERT_TRUE(Apply(MakeChunk(1, {{"ns/a"}}, {{"ns/a"}}, {}, true)).ok());
 
