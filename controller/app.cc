@@ -102,6 +102,9 @@ absl::Status App::State::OpenSource(const Flags& flags) {
   if (flags.streaming_list == "auto") {
     options.reflector.streaming = std::make_shared<kube::StreamingListSwitch>();
   }
+  if (flags.secret_access == "named") {
+    options.secret_access = source::SecretAccess::kNamed;
+  }
   source = std::make_unique<source::KubeSource>(kube->api(), clock, std::move(options));
   writers = std::make_unique<KubeWriters>(kube->api(), clock, WritersOptionsOf(flags));
   service.SetSuspensionListener([this] { writers->WakeSuspensions(); });

@@ -32,6 +32,12 @@ void DeclareSource(CLI::App& app, Flags& flags) {
       ->check(CLI::IsMember({"auto", "off"}))
       ->type_name("auto|off")
       ->group(group);
+  app.add_option("--secret-access", flags.secret_access,
+                 "How --source kube watches Secrets: names and versions of whole namespaces, or "
+                 "each referenced one by itself, for a Role with resourceNames")
+      ->check(CLI::IsMember({"namespace", "named"}))
+      ->type_name("namespace|named")
+      ->group(group);
   AddGateway(app, group, "The gateway that is served", flags.gateway);
 }
 

@@ -24,8 +24,9 @@ struct Flags {
   // Source.
   std::string source;  // "dir:PATH" or "kube"
   std::string kubeconfig;
-  std::vector<std::string> namespaces;  // empty = all
-  std::string streaming_list = "auto";  // or "off"
+  std::vector<std::string> namespaces;      // empty = all
+  std::string streaming_list = "auto";      // or "off"
+  std::string secret_access = "namespace";  // or "named"
   std::string gateway = "default/default";
 
   // Which of several replicas writes statuses and Events to Kubernetes.

@@ -30,8 +30,9 @@ std::string StringMember(const json& object, const char* name) {
 }  // namespace
 
 std::string Scope::ToString() const {
-  return ns.empty() ? resource.ToString() + " in all namespaces"
-                    : resource.ToString() + " in namespace " + ns;
+  const std::string what =
+      name.empty() ? resource.ToString() : absl::StrCat(resource.ToString(), " '", name, "'");
+  return ns.empty() ? what + " in all namespaces" : what + " in namespace " + ns;
 }
 
 bool IsEndOfList(const WatchEvent& event) {
@@ -100,6 +101,9 @@ absl::StatusOr<ListPage> KubeApi::List(const Scope& scope, int limit,
   if (!continue_token.empty()) {
     add("continue", continue_token);
   }
+  if (!scope.name.empty()) {
+    add("fieldSelector", "metadata.name=" + scope.name);
+  }
   request.headers.emplace_back("Accept", Accept(scope.metadata_only, "PartialObjectMetadataList"));
   const std::string what = "list " + scope.ToString();
   ASSIGN_OR_RETURN(json body, Exchange(std::move(request), what, stop));
@@ -130,12 +134,14 @@ absl::Status KubeApi::Watch(const Scope& scope, const WatchOptions& options,
   const int64_t seconds = std::max<int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(options.timeout).count());
   HttpRequest request;
-  request.target =
-      absl::StrCat(PathOf(scope.resource, scope.ns),
-                   "?watch=1&allowWatchBookmarks=true&timeoutSeconds=", seconds,
-                   options.sends_initial_events
-                       ? std::string("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
-                       : "&resourceVersion=" + UrlEncode(options.resource_version));
+  request.target = absl::StrCat(
+      PathOf(scope.resource, scope.ns),
+      "?watch=1&allowWatchBookmarks=true&timeoutSeconds=", seconds,
+      options.sends_initial_events
+          ? std::string("&sendInitialEvents=true&resourceVersionMatch=NotOlderThan")
+          : "&resourceVersion=" + UrlEncode(options.resource_version),
+      scope.name.empty() ? std::string()
+                         : "&fieldSelector=" + UrlEncode("metadata.name=" + scope.name));
   request.headers.emplace_back("User-Agent", user_agent_);
   request.headers.emplace_back("Accept", Accept(scope.metadata_only, "PartialObjectMetadata"));
   HttpLimits limits;

@@ -30,13 +30,16 @@ struct Resource {
   std::string ToString() const { return group.empty() ? plural : plural + "." + group; }
 };
 
-// Where to look: one namespace or ("") all of them.
+// Where to look: one namespace or ("") all of them, everything there or one object.
 struct Scope {
   Resource resource;
   std::string ns;
   bool metadata_only = false;  // PartialObjectMetadata: names and versions, no content
+  // "": all. Else a Role with this name in its resourceNames is enough to list and watch.
+  std::string name{};
 
-  // "secrets in namespace a", "apis.gateway.rota.dev in all namespaces"
+  // "secrets in namespace a", "secrets 'b' in namespace a", "apis.gateway.rota.dev in all
+  // namespaces"
   std::string ToString() const;
 };
 

@@ -32,10 +32,10 @@ std::string MetadataText(const json& object, const char* name) {
 // One metadata watch.
 class KubeSecrets::Watch final : public kube::ReflectorHandler {
  public:
-  Watch(KubeSecrets& owner, const std::string& ns)
+  Watch(KubeSecrets& owner, const WatchScope& scope)
       : owner_(owner),
-        ns_(ns),
-        reflector_(owner.api_, {SecretResource(), ns, true}, *this, owner.clock_,
+        scope_(scope),
+        reflector_(owner.api_, {SecretResource(), scope.ns, true, scope.name}, *this, owner.clock_,
                    owner.options_.reflector) {
     reflector_.Start();
   }
@@ -50,9 +50,9 @@ class KubeSecrets::Watch final : public kube::ReflectorHandler {
     {
       std::lock_guard guard(owner_.mutex_);
       if (health.error.ok()) {
-        owner_.watch_problems_.erase(ns_);
+        owner_.watch_problems_.erase(scope_);
       } else {
-        owner_.watch_problems_[ns_] = std::string(health.error.message());
+        owner_.watch_problems_[scope_] = std::string(health.error.message());
       }
     }
     owner_.changed_();
@@ -60,7 +60,7 @@ class KubeSecrets::Watch final : public kube::ReflectorHandler {
 
  private:
   KubeSecrets& owner_;
-  const std::string ns_;
+  const WatchScope scope_;
   kube::Reflector reflector_;
 };
 
@@ -106,9 +106,19 @@ void KubeSecrets::SetReferences(SecretReferences references) {
       }
       return dropped;
     });
+    size_t position = 0;
     for (auto& [name, keys] : references) {
       Wanted& wanted = wanted_[name];
-      if (wanted.keys != keys || !wanted.known) {
+      const bool was_beyond = wanted.is_beyond;
+      wanted.is_beyond = options_.secret_access == SecretAccess::kNamed &&
+                         position++ >= options_.max_named_secrets;
+      if (wanted.is_beyond) {
+        wanted.keys = std::move(keys);
+        wanted.known = true;
+        wanted.problem = absl::StrCat(
+            "Secret ", name.ToString(), " is not read: at most ", options_.max_named_secrets,
+            " are watched one by one; refer to fewer, or let the controller watch namespaces");
+      } else if (wanted.keys != keys || !wanted.known || was_beyond) {
         wanted.keys = std::move(keys);
         to_read.push_back(name);
       }
@@ -284,20 +294,25 @@ void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Stat
   found->second.known = found->second.known || definite;
 }
 
-std::set<std::string> KubeSecrets::WantedScopes() const {
-  std::set<std::string> scopes;
+std::set<KubeSecrets::WatchScope> KubeSecrets::WantedScopes() const {
+  std::set<WatchScope> scopes;
   for (const auto& [name, wanted] : wanted_) {
-    scopes.insert(name.ns);
+    if (options_.secret_access == SecretAccess::kNamespace) {
+      scopes.insert({name.ns, ""});
+    } else if (!wanted.is_beyond) {
+      scopes.insert(name);
+    }
   }
-  if (scopes.size() > options_.max_secret_watches) {
-    scopes = {""};
+  if (options_.secret_access == SecretAccess::kNamespace &&
+      scopes.size() > options_.max_secret_watches) {
+    scopes = {{"", ""}};
   }
   return scopes;
 }
 
 void KubeSecrets::ManageWatches(std::stop_token stop) {
   while (!stop.stop_requested()) {
-    std::set<std::string> scopes;
+    std::set<WatchScope> scopes;
     {
       std::unique_lock lock(mutex_);
       scopes_changed_.wait(lock, stop, [this] { return scopes_dirty_; });
@@ -308,12 +323,12 @@ void KubeSecrets::ManageWatches(std::stop_token stop) {
       break;
     }
     // New ones first: nothing goes unwatched while the old ones end.
-    for (const std::string& scope : scopes) {
+    for (const WatchScope& scope : scopes) {
       if (!watches_.contains(scope)) {
         watches_.emplace(scope, std::make_unique<Watch>(*this, scope));
       }
     }
-    std::vector<std::string> ended;
+    std::vector<WatchScope> ended;
     std::erase_if(watches_, [&](const auto& entry) {
       if (scopes.contains(entry.first)) {
         return false;
@@ -322,7 +337,7 @@ void KubeSecrets::ManageWatches(std::stop_token stop) {
       return true;
     });
     std::lock_guard guard(mutex_);
-    for (const std::string& scope : ended) {
+    for (const WatchScope& scope : ended) {
       watch_problems_.erase(scope);
     }
   }

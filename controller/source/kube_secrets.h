@@ -1,7 +1,7 @@
 #pragma once
 
 // The Secret half of the Kubernetes source: which Secrets are wanted, a metadata watch per
-// namespace that holds one, and readers that get the wanted ones when they change.
+// namespace that holds one (or per Secret), and readers that get the wanted ones when they change.
 //
 // Thread-safe. Calls the sink through `deliver`, which serialises.
 
@@ -54,7 +54,10 @@ class KubeSecrets {
     Told told;
     std::string watched_version;  // as the watch told last; "" when it has not, or is gone
     std::string problem;          // "" when none
+    bool is_beyond = false;       // of max_named_secrets: neither watched nor read
   };
+  // What a watch is over: a namespace, ("") all of them, or one Secret.
+  using WatchScope = resource::ObjectName;
 
   void Read(std::stop_token stop);
   void ReadOne(const resource::ObjectName& name, std::stop_token stop);
@@ -69,7 +72,7 @@ class KubeSecrets {
                   const std::string& resource_version);
   void OnGone(const resource::ObjectName& name);
   void ManageWatches(std::stop_token stop);
-  std::set<std::string> WantedScopes() const;
+  std::set<WatchScope> WantedScopes() const;
 
   const kube::KubeApi& api_;
   Clock& clock_;
@@ -82,9 +85,9 @@ class KubeSecrets {
   std::condition_variable_any scopes_changed_;
   bool scopes_dirty_ = false;
   std::map<resource::ObjectName, Wanted> wanted_;
-  std::map<std::string, std::string> watch_problems_;  // by scope: "" = all namespaces
+  std::map<WatchScope, std::string> watch_problems_;
 
-  std::map<std::string, std::unique_ptr<Watch>> watches_;  // of the manager's thread
+  std::map<WatchScope, std::unique_ptr<Watch>> watches_;  // of the manager's thread
   std::vector<std::jthread> readers_;
   std::jthread manager_;
 };

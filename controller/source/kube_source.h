@@ -27,6 +27,10 @@ namespace rota::source {
 // apis.gateway.rota.dev/v1alpha1.
 kube::Resource ApiResource();
 
+// How Secrets are watched: whole namespaces (names and versions only), or one by one, which a Role
+// that names them is enough for.
+enum class SecretAccess { kNamespace, kNamed };
+
 struct KubeSourceOptions {
   std::vector<std::string> namespaces;  // empty: all
   kube::ReflectorOptions reflector;
@@ -34,6 +38,9 @@ struct KubeSourceOptions {
   // Namespaces with referenced Secrets that get a watch each; with more than this one watch over
   // all namespaces takes their place, which needs a ClusterRole.
   size_t max_secret_watches = 64;
+  SecretAccess secret_access = SecretAccess::kNamespace;
+  // With kNamed: each costs a connection and a thread. Those that come later by name are not read.
+  size_t max_named_secrets = 128;
   // How long after OnSynced(kApi) a silent owner is taken to refer to no further Secret.
   Duration reference_grace = std::chrono::seconds(5);
 };

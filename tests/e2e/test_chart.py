@@ -65,6 +65,10 @@ def test_the_version_is_the_projects():
     ("controller.logLevel=verbose", "logLevel"),
     ("controller.namespaces={Team_A}", "namespaces"),
     ("secrets.access=cluster", "access"),
+    ("secrets.access=named", "secrets.names"),
+    ("secrets.access=named,secrets.names.team={Key}", "names"),
+    ("secrets.names.team={key}", "secrets.namespaces"),
+    ("secrets.access=named,secrets.names.team={key},secrets.namespaces={team}", "secrets.names"),
     ("image.digest=latest", "digest"),
     ("dataplane.service.type=External", "type"),
     ("dataplane.accessLogSample=2", "accessLogSample"),
@@ -201,6 +205,16 @@ def test_listed_namespaces_need_no_rights_of_the_cluster_on_apis_and_secrets():
         f"{chart.NAMESPACE}-rota-controller-tokens"], "a TokenReview belongs to no namespace"
     assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {"a", "b", chart.NAMESPACE}
     assert {"--namespace=a", "--namespace=b"} <= set(container(documents, "controller")["args"])
+
+
+def test_named_secrets_are_all_that_the_controller_may_read():
+    documents = objects(rendered(CASES["named-secrets"]))
+    assert {(role["metadata"]["namespace"], *rule["resourceNames"]) for role in of_kind(documents, "Role")
+            if role["metadata"]["name"].endswith("-secrets") for rule in role["rules"]} == {
+                ("team-a", "openai-key", "azure-key"), ("team-b", "openai-key")}
+    assert not [role for role in of_kind(documents, "ClusterRole") for rule in role["rules"]
+                if "secrets" in rule["resources"]]
+    assert "--secret-access=named" in container(documents, "controller")["args"]
 
 
 def metrics_of_the_document():

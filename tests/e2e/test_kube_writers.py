@@ -224,6 +224,33 @@ def test_the_rights_of_the_document_are_enough_and_each_is_used(world, kubectl, 
     assert used - unseen == granted - unseen, (used - granted, granted - used)
 
 
+def test_a_role_that_names_the_secrets_is_enough_when_they_are_watched_one_by_one(world, kubectl):
+    rules = [rule for rule in rules_of_the_documents() if rule["resources"] != ["secrets"]]
+    named = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["openai-key"], "verbs": ["get", "list", "watch"]}
+    grant(kubectl, rules + [named])
+    world.mock(key=None)
+    world.controller = controller(world, kubectl, "--secret-access", "named",
+                                  kubeconfig=kubectl.server.rota_kubeconfig)
+    world.plane(wait=False)
+    kubectl("create", "secret", "generic", "not-yours", "--from-literal=apiKey=x")
+    ready_api(world, kubectl, key="sk-old", models=("gpt-4o",))
+    assert not [entry for entry in kubectl.server.audited(kubectl.namespace) if entry[2] == 403]
+    kubectl.set_secret("openai-key", apiKey="sk-new")
+    until("the new key is used", lambda: ask(world).status == 200 and "sk-new" in json.dumps(world.mock_server.last()), 2)
+    kubectl("delete", "secret", "openai-key")
+    until("its targets are off the rota", lambda: ask(world).status in (429, 503), 2)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["openai-key"])
+    kubectl.set_secret("openai-key", apiKey="sk-again")
+    until("served again", lambda: ask(world).status == 200, 3)
+
+    foreign = resource("foreign", models=("gpt-4o",), secret_name="not-yours")
+    kubectl.apply(foreign)
+    kubectl.wait_condition("foreign", "ResolvedRefs", "False", ["not-yours"])
+    assert ask(world).status == 200
+    assert {entry[:2] for entry in kubectl.server.audited(kubectl.namespace) if entry[2] == 403} <= {
+        ("get", "secrets"), ("list", "secrets"), ("watch", "secrets")}
+
+
 def test_hundreds_of_suspended_apis_cost_twenty_writes_a_second_and_no_change_waits(world, kubectl):
     number = 400 if LONG else 150
     served = serve(world, kubectl)

@@ -193,6 +193,47 @@ TEST_F(KubeSourceTest, ManyNamespacesShareOneWatch) {
   EXPECT_TRUE(Eventually([&] { return world_.Key({"d", "key"}, "apiKey") == "two"; }));
 }
 
+TEST_F(KubeSourceTest, SecretsAreWatchedOneByOneWhereTheyAreNamed) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  CreateSecret("team", "other", {{"apiKey", "b25l"}});
+  CreateSecret("team", "foreign", {{"apiKey", "b25l"}});
+  const ObjectName other{"team", "other"};
+  source::KubeSourceOptions options = FastOptions();
+  options.secret_access = source::SecretAccess::kNamed;
+  StartSynced({{key_, {"apiKey"}}, {other, {"apiKey"}}}, options);
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 3; }));  // APIs, and one of each
+
+  server_.Replace(Secrets(), "team", "key",
+                  {{"metadata", {{"name", "key"}}}, {"data", {{"apiKey", "dHdv"}}}});
+  ASSERT_TRUE(Eventually([&] { return world_.Key(key_, "apiKey") == "two"; }));
+  EXPECT_EQ(world_.Key(other, "apiKey"), "one");
+  server_.Delete(Secrets(), "team", "other");
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("deleted team/other"); }));
+  source_->SetSecretReferences({{key_, {"apiKey"}}});
+  EXPECT_TRUE(Eventually([&] { return server_.open_watches() == 2; }));
+}
+
+TEST_F(KubeSourceTest, NoMoreSecretsThanAllowedAreWatchedOneByOne) {
+  source::SecretReferences references;
+  for (int i = 0; i < 5; ++i) {
+    CreateSecret("team", "key-" + std::to_string(i), {{"apiKey", "b25l"}});
+    references[{"team", "key-" + std::to_string(i)}] = {"apiKey"};
+  }
+  source::KubeSourceOptions options = FastOptions();
+  options.secret_access = source::SecretAccess::kNamed;
+  options.max_named_secrets = 3;
+  StartSynced(references, options);
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 4; }));
+  EXPECT_EQ(world_.Read(&World::secrets_).size(), 3u);
+  ASSERT_TRUE(Eventually([&] { return world_.Read(&World::problems_).size() == 2; }));
+  EXPECT_THAT(world_.Read(&World::problems_), Contains(HasSubstr("team/key-4")));
+
+  references.erase({"team", "key-0"});
+  source_->SetSecretReferences(references);
+
+  EXPECT_TRUE(Eventually([&] { return world_.Logged("secret team/key-3"); }));
+}
+
 TEST_F(KubeSourceTest, AMissingDefinitionIsToldAndNotSynced) {
   FakeApiServer bare;
   KubeClient client(bare.ClientConfig());

@@ -254,6 +254,13 @@ bool FakeApiServer::Handle(FakeConnection& connection, const FakeRequest& reques
   return connection.WriteAnswer(answer.code, "application/json", "", body);
 }
 
+// Of the field selectors the one for a name is known here.
+bool IsSelected(const FakeRequest& request, const json& object) {
+  const auto selector = request.query.find("fieldSelector");
+  return selector == request.query.end() ||
+         selector->second == "metadata.name=" + object.at("metadata").at("name").get<std::string>();
+}
+
 FakeAnswer FakeApiServer::Answer(const FakeRequest& request, const kube::Resource& resource,
                                  const std::string& ns, const std::string& name, bool status) {
   const json body = json::parse(request.body, nullptr, false);
@@ -286,7 +293,18 @@ FakeAnswer FakeApiServer::Answer(const FakeRequest& request, const kube::Resourc
     Check(absl::SimpleAtoi(found->second, &limit), "reading limit");
   }
   const auto token = request.query.find("continue");
-  return state_.List(resource, ns, limit, token == request.query.end() ? "" : token->second);
+  FakeAnswer list =
+      state_.List(resource, ns, limit, token == request.query.end() ? "" : token->second);
+  if (list.code == 200) {
+    json selected = json::array();
+    for (json& item : list.body.at("items")) {
+      if (IsSelected(request, item)) {
+        selected.push_back(std::move(item));
+      }
+    }
+    list.body["items"] = std::move(selected);
+  }
+  return list;
 }
 
 bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& request,
@@ -337,6 +355,9 @@ bool FakeApiServer::ServeWatch(FakeConnection& connection, const FakeRequest& re
     if (!last || lines.empty()) {
       for (const FakeEvent& event : state_.EventsAfter(resource, ns, version)) {
         version = event.version;
+        if (!IsSelected(request, event.object)) {
+          continue;
+        }
         lines += Line(event.type.c_str(), Shaped(request, event.object));
       }
       // Like the real one: shortly before the end, and only when there is progress to tell.
@@ -381,7 +402,9 @@ std::string FakeApiServer::InitialEvents(const FakeRequest& request, const kube:
   std::string lines;
   const FakeAnswer list = state_.List(resource, ns, 0, "");
   for (const json& item : list.body.at("items")) {
-    lines += Line("ADDED", Shaped(request, item));
+    if (IsSelected(request, item)) {
+      lines += Line("ADDED", Shaped(request, item));
+    }
   }
   if (options_.streaming == FakeStreaming::kServed) {
     lines += Line("BOOKMARK", {{"kind", resource.kind},

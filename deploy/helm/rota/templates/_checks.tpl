@@ -5,6 +5,16 @@
 {{- if not (or $controller $dataplane.enabled) -}}
 {{- fail "controller.enabled and dataplane.enabled are both false: nothing would be installed. Enable one of them." -}}
 {{- end -}}
+{{- $secrets := .Values.secrets -}}
+{{- if and (eq $secrets.access "named") (not $secrets.names) -}}
+{{- fail "secrets.access: named needs the names: secrets.names: {NAMESPACE: [SECRET, ...]}." -}}
+{{- end -}}
+{{- if and (eq $secrets.access "namespace") $secrets.names -}}
+{{- fail "secrets.names is for secrets.access: named; with access: namespace list namespaces (secrets.namespaces)." -}}
+{{- end -}}
+{{- if and (eq $secrets.access "named") $secrets.namespaces -}}
+{{- fail "secrets.namespaces is for secrets.access: namespace; with access: named the namespaces are the keys of secrets.names." -}}
+{{- end -}}
 {{- if $dataplane.enabled -}}
 {{- if and (not $controller) (not $dataplane.controllers) -}}
 {{- fail "controller.enabled is false: say where the controllers are (dataplane.controllers: [HOST:PORT])." -}}

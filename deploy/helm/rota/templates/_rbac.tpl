@@ -26,6 +26,14 @@
   verbs: [get, list, watch]
 {{- end -}}
 
+{{/* A list of names: the API server takes a watch with a field selector for a name as a request for that name. */}}
+{{- define "rota.rules.named" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{ toJson . }}
+  verbs: [get, list, watch]
+{{- end -}}
+
 {{/* The CA and the controllers' certificate, in the release's own namespace. */}}
 {{- define "rota.rules.identity" -}}
 {{- $prefix := include "rota.fullname" . -}}
@@ -48,9 +56,13 @@
   verbs: [create]
 {{- end -}}
 
-{{/* (dict "part" PART "name" NAME-OF-THE-RULES "namespaces" LIST): roles and their bindings; an empty list is the cluster. */}}
+{{/*
+(dict "part" PART "name" NAME-OF-THE-RULES "namespaces" LIST): roles and their bindings; an empty list is the cluster. With
+"rules" TEXT these rules are granted under that name.
+*/}}
 {{- define "rota.grant" -}}
 {{- $root := .part.root }}
+{{- $rules := .rules | default (include (printf "rota.rules.%s" .name) $root) }}
 {{- $role := printf "%s-%s" (include "rota.controller" $root) .name }}
 {{- if .namespaces }}
 {{- range .namespaces }}
@@ -63,7 +75,7 @@ metadata:
   labels:
     {{- include "rota.labels" $.part | nindent 4 }}
 rules:
-  {{- include (printf "rota.rules.%s" $.name) $root | nindent 2 }}
+  {{- $rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -86,7 +98,7 @@ metadata:
   labels:
     {{- include "rota.labels" .part | nindent 4 }}
 rules:
-  {{- include (printf "rota.rules.%s" .name) $root | nindent 2 }}
+  {{- $rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
