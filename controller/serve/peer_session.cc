@@ -110,7 +110,7 @@ std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub
     return std::nullopt;
   } else if (lane_.has_something()) {
     *message.mutable_suspensions() = lane_.Next(
-        lane_.needs_everything() ? hub.Known(now) : std::vector<SharedSuspension>{}, now);
+        [&](const StatementKey& after, size_t count) { return hub.Known(now, after, count); }, now);
   } else if (!status_said_ || now - last_written_ >= options_.heartbeat_interval) {
     *message.mutable_status() = status_;
     status_said_ = true;

@@ -83,15 +83,12 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
       return;
     }
   }
-  if (is_new) {
-    if (count_ >= options_.max_statements) {
-      DropOne();
-    }
-    ++count_;
+  if (is_new && ends_.size() >= options_.max_statements) {
+    EraseFirstEnd();
+    ++dropped_;
   }
-  Statements& statements = targets_[incoming.target];
-  statements[incoming.origin] = incoming;
-  first_end_ = std::min(first_end_, incoming.until);
+  Put(incoming);
+  const Statements& statements = targets_.at(incoming.target);
   changes.news.push_back(incoming);
   if (!IsShared(statements, incoming)) {
     return;
@@ -152,44 +149,60 @@ bool SuspensionHub::IsShared(const Statements& statements,
          }) >= 2;
 }
 
-std::vector<SharedSuspension> SuspensionHub::Shared(MonotonicTime now) const {
-  std::vector<SharedSuspension> shared;
-  std::lock_guard guard(mutex_);
-  for (const auto& [target, statements] : targets_) {
-    for (const auto& [origin, statement] : statements) {
-      if (statement.until > now && IsShared(statements, statement)) {
-        shared.push_back(statement);
+template <typename Filter>
+std::vector<SharedSuspension> SuspensionHub::Collect(const StatementKey& after, size_t count,
+                                                     Filter filter) const {
+  std::vector<SharedSuspension> found;
+  for (auto target = targets_.lower_bound(after.first); target != targets_.end(); ++target) {
+    const Statements& statements = target->second;
+    auto entry =
+        target->first == after.first ? statements.upper_bound(after.second) : statements.begin();
+    for (; entry != statements.end(); ++entry) {
+      if (found.size() == count) {
+        return found;
+      }
+      if (filter(statements, entry->second)) {
+        found.push_back(entry->second);
       }
     }
   }
-  return shared;
+  return found;
 }
 
-std::vector<SharedSuspension> SuspensionHub::Known(MonotonicTime now) const {
-  std::vector<SharedSuspension> known;
+std::vector<SharedSuspension> SuspensionHub::Shared(MonotonicTime now, const StatementKey& after,
+                                                    size_t count) const {
   std::lock_guard guard(mutex_);
-  for (const auto& [target, statements] : targets_) {
-    for (const auto& [origin, statement] : statements) {
-      if (statement.until > now) {
-        known.push_back(statement);
-      }
+  return Collect(after, count,
+                 [&](const Statements& statements, const SharedSuspension& statement) {
+                   return statement.until > now && IsShared(statements, statement);
+                 });
+}
+
+std::vector<SharedSuspension> SuspensionHub::Known(MonotonicTime now, const StatementKey& after,
+                                                   size_t count) const {
+  std::lock_guard guard(mutex_);
+  return Collect(after, count, [&](const Statements&, const SharedSuspension& statement) {
+    return statement.until > now;
+  });
+}
+
+// The statement that ends last; null when none is active.
+const SharedSuspension* SuspensionHub::LastActive(const Statements& statements, MonotonicTime now) {
+  const SharedSuspension* last = nullptr;
+  for (const auto& [origin, statement] : statements) {
+    if (!statement.lifted && statement.until > now &&
+        (last == nullptr || statement.until > last->until)) {
+      last = &statement;
     }
   }
-  return known;
+  return last;
 }
 
 std::vector<SharedSuspension> SuspensionHub::Active(MonotonicTime now) const {
   std::vector<SharedSuspension> active;
   std::lock_guard guard(mutex_);
   for (const auto& [target, statements] : targets_) {
-    const SharedSuspension* last = nullptr;
-    for (const auto& [origin, statement] : statements) {
-      if (!statement.lifted && statement.until > now &&
-          (last == nullptr || statement.until > last->until)) {
-        last = &statement;
-      }
-    }
-    if (last != nullptr) {
+    if (const SharedSuspension* last = LastActive(statements, now)) {
       active.push_back(*last);
     }
   }
@@ -197,11 +210,13 @@ std::vector<SharedSuspension> SuspensionHub::Active(MonotonicTime now) const {
 }
 
 MonotonicTime SuspensionHub::NextEnd(MonotonicTime now) const {
-  MonotonicTime next = MonotonicTime::max();
-  for (const SharedSuspension& suspension : Active(now)) {
-    next = std::min(next, suspension.until);
+  std::lock_guard guard(mutex_);
+  for (const auto& [until, statement] : ends_) {
+    if (LastActive(targets_.at(statement->target), now) == statement) {
+      return until;
+    }
   }
-  return next;
+  return MonotonicTime::max();
 }
 
 uint64_t SuspensionHub::dropped() const {
@@ -209,41 +224,30 @@ uint64_t SuspensionHub::dropped() const {
   return dropped_;
 }
 
-void SuspensionHub::Prune(MonotonicTime now) {
-  if (now < first_end_) {
-    return;
+void SuspensionHub::Put(const SharedSuspension& statement) {
+  const auto [place, is_new] = targets_[statement.target].try_emplace(statement.origin, statement);
+  if (!is_new) {
+    ends_.erase({place->second.until, &place->second});
+    place->second = statement;
   }
-  first_end_ = MonotonicTime::max();
-  for (auto target = targets_.begin(); target != targets_.end();) {
-    count_ -= std::erase_if(target->second,
-                            [now](const auto& entry) { return entry.second.until <= now; });
-    for (const auto& [origin, statement] : target->second) {
-      first_end_ = std::min(first_end_, statement.until);
-    }
-    target = target->second.empty() ? targets_.erase(target) : std::next(target);
+  ends_.emplace(statement.until, &place->second);
+}
+
+void SuspensionHub::Prune(MonotonicTime now) {
+  while (!ends_.empty() && ends_.begin()->first <= now) {
+    EraseFirstEnd();
   }
 }
 
-void SuspensionHub::DropOne() {
-  auto victim_target = targets_.end();
-  Statements::iterator victim;
-  for (auto target = targets_.begin(); target != targets_.end(); ++target) {
-    for (auto entry = target->second.begin(); entry != target->second.end(); ++entry) {
-      if (victim_target == targets_.end() || entry->second.until < victim->second.until) {
-        victim_target = target;
-        victim = entry;
-      }
-    }
+void SuspensionHub::EraseFirstEnd() {
+  const SharedSuspension& statement = *ends_.begin()->second;
+  const auto target = targets_.find(statement.target);
+  const auto origin = target->second.find(statement.origin);
+  ends_.erase(ends_.begin());
+  target->second.erase(origin);
+  if (target->second.empty()) {
+    targets_.erase(target);
   }
-  if (victim_target == targets_.end()) {
-    return;
-  }
-  victim_target->second.erase(victim);
-  if (victim_target->second.empty()) {
-    targets_.erase(victim_target);
-  }
-  --count_;
-  ++dropped_;
 }
 
 }  // namespace rota::serve

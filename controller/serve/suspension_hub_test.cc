@@ -210,6 +210,40 @@ TEST_F(SuspensionHubTest, TheEndIsReckonedFromWhenTheStatementWasSent) {
   EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(53));
 }
 
+TEST_F(SuspensionHubTest, IsListedInPartsInTheOrderOfTargetAndOrigin) {
+  for (const char* target : {"t1", "t2", "t3"}) {
+    Merge("b", Item(target, 1, 60));
+    Merge("a", Item(target, 1, 60));
+  }
+  std::vector<StatementKey> seen;
+  StatementKey after;
+  while (true) {
+    const auto part = hub_.Shared(clock_.Now(), after, 4);
+    for (const SharedSuspension& statement : part) {
+      seen.emplace_back(statement.target, statement.origin);
+    }
+    if (part.size() < 4) {
+      break;
+    }
+    after = seen.back();
+  }
+  EXPECT_EQ(seen,
+            (std::vector<StatementKey>{
+                {"t1", "a"}, {"t1", "b"}, {"t2", "a"}, {"t2", "b"}, {"t3", "a"}, {"t3", "b"}}));
+  EXPECT_THAT(hub_.Known(clock_.Now(), {"t3", "a"}), SizeIs(1));
+}
+
+TEST_F(SuspensionHubTest, TheNextEndIsOfWhatCountsForItsTarget) {
+  Merge("a", Item("t", 1, 10));
+  Merge("b", Item("t", 1, 30));
+  Merge("a", Item("u", 1, 20));
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(20));
+  hub_.Lift("u", clock_.Now());
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(30));
+  Merge("b", Item("t", 2, 5));  // a newer word, an earlier end
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(10));
+}
+
 TEST_F(SuspensionHubTest, IsBoundedAndDropsWhatEndsFirst) {
   SuspensionHubOptions options;
   options.max_statements = 10;

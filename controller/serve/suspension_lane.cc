@@ -4,7 +4,11 @@ namespace rota::serve {
 
 void SuspensionLane::Add(const std::vector<SharedSuspension>& statements) {
   for (const SharedSuspension& statement : statements) {
-    SharedSuspension& pending = pending_[{statement.target, statement.origin}];
+    const StatementKey key{statement.target, statement.origin};
+    if (is_walking_ && (!has_begun_ || key > walked_)) {
+      continue;  // the walk will come by
+    }
+    SharedSuspension& pending = pending_[key];
     if (statement.epoch > pending.epoch || (statement.epoch == pending.epoch && !pending.lifted)) {
       pending = statement;
     }
@@ -16,28 +20,31 @@ void SuspensionLane::Add(const std::vector<SharedSuspension>& statements) {
 
 void SuspensionLane::Restart() {
   pending_.clear();
-  everything_told_ = false;
+  is_walking_ = true;
+  has_begun_ = false;
+  walked_ = {};
 }
 
-rota::sync::v1::SuspensionUpdate SuspensionLane::Next(
-    const std::vector<SharedSuspension>& everything, MonotonicTime now) {
+rota::sync::v1::SuspensionUpdate SuspensionLane::Next(const Everything& everything,
+                                                      MonotonicTime now) {
   rota::sync::v1::SuspensionUpdate update;
-  if (!everything_told_) {
-    everything_told_ = true;
-    update.set_full(true);
-    // What does not fit into this message follows with the next ones.
-    for (const SharedSuspension& statement : everything) {
-      if (update.items_size() < static_cast<int>(kItemsPerMessage)) {
-        *update.add_items() = ToProto(statement, now);
-      } else {
-        pending_.insert_or_assign({statement.target, statement.origin}, statement);
-      }
-    }
-    return update;
-  }
-  while (!pending_.empty() && update.items_size() < static_cast<int>(kItemsPerMessage)) {
+  size_t room = kItemsPerMessage;
+  for (; !pending_.empty() && room > 0; --room) {
     *update.add_items() = ToProto(pending_.begin()->second, now);
     pending_.erase(pending_.begin());
+  }
+  if (!is_walking_ || room == 0) {
+    return update;
+  }
+  update.set_full(!has_begun_);
+  has_begun_ = true;
+  const std::vector<SharedSuspension> next = everything(walked_, room);
+  for (const SharedSuspension& statement : next) {
+    *update.add_items() = ToProto(statement, now);
+  }
+  is_walking_ = next.size() == room;
+  if (is_walking_) {
+    walked_ = {next.back().target, next.back().origin};
   }
   return update;
 }

@@ -2,10 +2,12 @@
 
 // What has still to be told about suspensions on one stream: everything at first, then what has
 // changed. Nothing is queued: the newest statement per (target, origin) waits, and when too many
-// wait everything is told anew.
+// wait everything is told anew. Everything is a walk over what the hub holds, a message at a time,
+// so that a stream costs no copy of it.
 //
 // Thread-compatible (owner: a session, under its connection's mutex).
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -19,21 +21,23 @@ class SuspensionLane {
  public:
   static constexpr size_t kMaxPending = 8192;
   static constexpr size_t kItemsPerMessage = 1024;
+  // The statements of everything that follow `after`, at most `count`.
+  using Everything =
+      std::function<std::vector<SharedSuspension>(const StatementKey& after, size_t count)>;
 
   void Add(const std::vector<SharedSuspension>& statements);
   // Everything will be told, again.
   void Restart();
-  bool has_something() const { return !everything_told_ || !pending_.empty(); }
-  // Whether the next message is the first one and needs `everything`.
-  bool needs_everything() const { return !everything_told_; }
+  bool has_something() const { return is_walking_ || !pending_.empty(); }
 
-  // The next message; `everything` is looked at only when needs_everything().
-  rota::sync::v1::SuspensionUpdate Next(const std::vector<SharedSuspension>& everything,
-                                        MonotonicTime now);
+  // The next message.
+  rota::sync::v1::SuspensionUpdate Next(const Everything& everything, MonotonicTime now);
 
  private:
-  bool everything_told_ = false;
-  std::map<std::pair<std::string, std::string>, SharedSuspension> pending_;  // by target, origin
+  bool is_walking_ = true;  // not everything has been told
+  bool has_begun_ = false;  // the walk
+  StatementKey walked_;     // the last one that the walk has told
+  std::map<StatementKey, SharedSuspension> pending_;
 };
 
 }  // namespace rota::serve

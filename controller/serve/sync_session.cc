@@ -190,8 +190,10 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
     welcomed_ = true;
     message = MakeWelcome();
   } else if (lane_.has_something()) {
-    *message.mutable_suspensions() = lane_.Next(
-        lane_.needs_everything() ? shared_.hub.Shared(now) : std::vector<SharedSuspension>{}, now);
+    *message.mutable_suspensions() =
+        lane_.Next([&](const StatementKey& after,
+                       size_t count) { return shared_.hub.Shared(now, after, count); },
+                   now);
   } else if (drain_.has_value()) {
     message.mutable_drain()->mutable_within()->set_seconds(
         std::chrono::duration_cast<std::chrono::seconds>(*drain_).count());

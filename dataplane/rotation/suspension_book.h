@@ -67,7 +67,7 @@ class SuspensionBook {
  public:
   // More origins per target or unknown targets than these are not remembered.
   static constexpr size_t kMaxOrigins = 64;
-  static constexpr size_t kMaxUnknownTargets = 4096;
+  static constexpr size_t kMaxUnknownTargets = 16'384;
 
   SuspensionBook(std::string node, uint64_t first_epoch);
 
