@@ -9,10 +9,12 @@
 #include "cli/exit_code.h"
 #include "cli/explain.h"
 #include "cli/lift.h"
+#include "cli/probe.h"
 #include "cli/status.h"
 #include "cli/suspensions.h"
 #include "cli/top.h"
 #include "cli/validate.h"
+#include "common/command_line.h"
 #include "common/status_macros.h"
 
 namespace rota::cli {
@@ -45,16 +47,19 @@ struct Commands::State {
   CLI::App* explain = nullptr;
   CLI::App* lift = nullptr;
   CLI::App* top = nullptr;
+  CLI::App* probe = nullptr;
   CLI::App* completion = nullptr;
   SessionOptions session;  // of the one that was parsed
   ExplainQuery explain_query;
   LiftQuery lift_query;
+  ProbeOptions probe_options;
   std::string shell;
 
   void DeclareValidate(CLI::App& app);
   void DeclareLooks(CLI::App& app);
   void DeclareExplain(CLI::App& app);
   void DeclareLift(CLI::App& app);
+  void DeclareProbe(CLI::App& app);
   void DeclareCompletion(CLI::App& app);
 
   int RunValidate(const Console& console, std::istream& in);
@@ -134,6 +139,19 @@ void Commands::State::DeclareLift(CLI::App& app) {
   DeclareSession(*lift, kAllDataPlanes, /*can_watch=*/false, session);
 }
 
+void Commands::State::DeclareProbe(CLI::App& app) {
+  probe = app.add_subcommand(
+      "probe",
+      "Says whether a data plane answers at the URL of its HTTP or HTTPS listener.\n"
+      "Exit code: 0 yes, 1 somebody else does, 2 wrong usage, 3 nobody does.");
+  probe->add_option("URL", probe_options.url, "http://HOST:PORT or https://HOST:PORT")
+      ->required()
+      ->default_str("");
+  AddDuration(*probe, "--timeout", probe_options.timeout, "How long it is tried");
+  probe->add_flag("--insecure", probe_options.insecure,
+                  "Do not ask whom the certificate is for, nor who says so");
+}
+
 void Commands::State::DeclareCompletion(CLI::App& app) {
   completion = app.add_subcommand("completion", "Prints the script for shell completion.");
   completion->add_option("SHELL", shell, "Which shell")
@@ -191,6 +209,7 @@ Commands::Commands(CLI::App& app) : state_(std::make_unique<State>()) {
   state_->DeclareExplain(app);
   state_->DeclareLift(app);
   state_->DeclareValidate(app);
+  state_->DeclareProbe(app);
   state_->DeclareCompletion(app);
 }
 
@@ -206,6 +225,9 @@ std::optional<int> Commands::Run(const Console& console, std::istream& in, Clock
   }
   if (state.top->parsed()) {
     return state.RunTop(console, clock);
+  }
+  if (state.probe->parsed()) {
+    return Probe(state.probe_options, console, clock);
   }
   if (state.status->parsed()) {
     return state.RunOnFleet(kStatusNeeds, console, clock, [](Fleet& fleet) -> Command {

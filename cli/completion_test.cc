@@ -23,8 +23,8 @@ class CompletionTest : public testing::Test {
 };
 
 TEST_F(CompletionTest, CommandsBelowCommands) {
-  EXPECT_THAT(Words({""}),
-              ElementsAre("completion", "explain", "get", "lift", "status", "top", "validate"));
+  EXPECT_THAT(Words({""}), ElementsAre("completion", "explain", "get", "lift", "probe", "status",
+                                       "top", "validate"));
   EXPECT_THAT(Words({"e"}), ElementsAre("explain"));
   EXPECT_THAT(Words({"get", ""}), ElementsAre("suspensions"));
   EXPECT_THAT(Words({"x"}), IsEmpty());

@@ -82,7 +82,8 @@ def test_it_is_small(image):
 
 def test_there_is_nothing_to_log_in_with(image):
     root, _ = image
-    assert {path.name for path in (root / "usr/bin").iterdir()} == PROGRAMS
+    assert {path.name for path in (root / "usr/bin").iterdir()} == PROGRAMS | {"kubectl-rota"}
+    assert (root / "usr/bin/kubectl-rota").readlink() == pathlib.Path("rotactl")
     elf = [path for path in members(root) if not path.is_symlink() and path.read_bytes()[:4] == b"\x7fELF"]
     others = {path.name for path in elf if ".so" not in path.name}
     assert others == PROGRAMS
