@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "dataplane/provider/amazon_event_stream.h"
 #include "dataplane/provider/anthropic.h"
 
 namespace rota::provider {
@@ -62,7 +63,15 @@ const Translator* TranslatorFor(std::string_view provider, std::string_view base
 }
 
 std::unique_ptr<FrameDecoder> NewFrameDecoder(Framing framing) {
-  return framing == Framing::kNdjson ? NewNdjsonDecoder() : NewSseDecoder();
+  switch (framing) {
+    case Framing::kSse:
+      return NewSseDecoder();
+    case Framing::kNdjson:
+      return NewNdjsonDecoder();
+    case Framing::kAmazonEventStream:
+      return std::make_unique<AmazonEventStreamDecoder>();
+  }
+  return nullptr;
 }
 
 }  // namespace rota::provider
