@@ -5,6 +5,7 @@
 
 #include "dataplane/provider/amazon_event_stream.h"
 #include "dataplane/provider/anthropic.h"
+#include "dataplane/provider/bedrock.h"
 
 namespace rota::provider {
 namespace {
@@ -42,7 +43,8 @@ std::string_view OpenAiPath(OpenAiOperation operation) {
 
 absl::Span<const Translator* const> Translators() {
   static const AnthropicTranslator anthropic;
-  static const std::array<const Translator*, 1> all = {&anthropic};
+  static const BedrockTranslator bedrock;
+  static const std::array<const Translator*, 2> all = {&anthropic, &bedrock};
   return all;
 }
 
