@@ -6,6 +6,7 @@
 #include "dataplane/provider/amazon_event_stream.h"
 #include "dataplane/provider/anthropic.h"
 #include "dataplane/provider/bedrock.h"
+#include "dataplane/provider/gemini.h"
 
 namespace rota::provider {
 namespace {
@@ -44,7 +45,8 @@ std::string_view OpenAiPath(OpenAiOperation operation) {
 absl::Span<const Translator* const> Translators() {
   static const AnthropicTranslator anthropic;
   static const BedrockTranslator bedrock;
-  static const std::array<const Translator*, 2> all = {&anthropic, &bedrock};
+  static const GeminiTranslator gemini;
+  static const std::array<const Translator*, 3> all = {&anthropic, &bedrock, &gemini};
   return all;
 }
 
