@@ -7,6 +7,7 @@
 #include "dataplane/provider/anthropic.h"
 #include "dataplane/provider/bedrock.h"
 #include "dataplane/provider/gemini.h"
+#include "dataplane/provider/ollama.h"
 
 namespace rota::provider {
 namespace {
@@ -46,7 +47,8 @@ absl::Span<const Translator* const> Translators() {
   static const AnthropicTranslator anthropic;
   static const BedrockTranslator bedrock;
   static const GeminiTranslator gemini;
-  static const std::array<const Translator*, 3> all = {&anthropic, &bedrock, &gemini};
+  static const OllamaTranslator ollama;
+  static const std::array<const Translator*, 4> all = {&anthropic, &bedrock, &gemini, &ollama};
   return all;
 }
 
