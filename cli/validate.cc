@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <ostream>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "controller/compile/assemble.h"
 #include "controller/compile/compile_api.h"
 #include "controller/resource/decode.h"
+#include "controller/resource/decode_gateway.h"
 #include "controller/resource/document.h"
 #include "controller/source/directory_scan.h"
 #include "nlohmann/json.hpp"
@@ -47,12 +49,18 @@ struct Finding {
 struct CheckedApi {
   std::string file;
   resource::ApiManifest manifest;
-  std::shared_ptr<const compile::CompiledApi> compiled;  // null when it has errors
+  std::shared_ptr<const compile::CompiledApi> compiled = nullptr;  // null: it has errors
+  std::vector<std::string> gateways = {""};  // that it belongs to; "": the default one
 };
 
 struct CheckedSecret {
   std::string file;
   resource::SecretManifest manifest;
+};
+
+struct CheckedGateway {
+  std::string file;
+  resource::GatewayManifest manifest;
 };
 
 class Validator {
@@ -77,11 +85,23 @@ class Validator {
         AddDuplicate("Secret", name, file, line, first->second.file, first->second.manifest.line);
       }
     }
+    for (resource::GatewayManifest& gateway : parsed.gateways) {
+      const ObjectName name = gateway.name;
+      const int line = gateway.line;
+      const auto [first, is_new] =
+          gateways_.try_emplace(name, CheckedGateway{file, std::move(gateway)});
+      if (is_new) {
+        CheckGateway(first->second);
+      } else {
+        AddDuplicate("RotaGateway", name, file, line, first->second.file,
+                     first->second.manifest.line);
+      }
+    }
     for (resource::ApiManifest& api : parsed.apis) {
       const ObjectName name = api.name;
       const int line = api.line;
       const auto [first, is_new] =
-          apis_.try_emplace(name, CheckedApi{file, std::move(api), nullptr});
+          apis_.try_emplace(name, CheckedApi{.file = file, .manifest = std::move(api)});
       if (is_new) {
         CheckApi(first->second);
       } else {
@@ -92,35 +112,18 @@ class Validator {
 
   // What needs all files: two APIs on one path, Secrets.
   void CheckTogether() {
-    const compile::GatewaySettings gateway;
-    compile::Assembler assembler(gateway.name, compile::GatewayBody(gateway));
+    std::set<std::string> gateways;
     for (const auto& [name, api] : apis_) {
-      if (api.compiled != nullptr) {
-        assembler.SetApi({"", name}, {api.compiled, nullptr});
-      }
+      gateways.insert(api.gateways.begin(), api.gateways.end());
     }
-    for (const auto& [name, secret] : secrets_) {
-      compile::SecretVersion version;
-      version.body = compile::SecretBody(name.ToString(), "1", secret.manifest.data);
-      for (const auto& [key, value] : secret.manifest.data) {
-        version.keys.insert(key);
-      }
-      assembler.SetSecret(name, version);
-    }
-    const compile::Assembly assembly = assembler.Build();
-    for (const auto& [name, outcome] : assembly.apis) {
-      const CheckedApi& api = apis_.at(name);
-      AddAll(api, outcome.accepted);
-      for (const resource::Diagnostic& diagnostic : outcome.unresolved) {
-        // The Secret may well be in the cluster already.
-        const bool is_elsewhere = diagnostic.reason == "SecretNotFound";
-        AddOne(api, diagnostic, is_elsewhere ? Level::kNote : Level::kError);
-      }
+    for (const std::string& gateway : gateways) {
+      CheckAtGateway(gateway);
     }
   }
 
   bool found_nothing() const {
-    return apis_.empty() && secrets_.empty() && fragments_ == 0 && findings_.empty();
+    return apis_.empty() && gateways_.empty() && secrets_.empty() && fragments_ == 0 &&
+           findings_.empty();
   }
   size_t Count(Level level) const {
     return static_cast<size_t>(std::count_if(findings_.begin(), findings_.end(),
@@ -141,12 +144,14 @@ class Validator {
       out << finding.message << "\n";
     }
     out << Counted(files_, "file") << ", " << Counted(apis_.size(), "API") << ", "
+        << (gateways_.empty() ? "" : Counted(gateways_.size(), "RotaGateway") + ", ")
         << Counted(secrets_.size(), "Secret") << ", " << Counted(fragments_, "policy fragment")
         << ": " << Counted(Count(Level::kError), "error") << ", "
         << Counted(Count(Level::kWarning), "warning") << "\n";
     if (!passed_over_.empty()) {
       out << Counted(passed_over_.size(), "document")
-          << " passed over (no API, Secret or apk-conf file): " << PassedOverPlaces() << "\n";
+          << " passed over (no API, RotaGateway, Secret or apk-conf file): " << PassedOverPlaces()
+          << "\n";
     }
   }
 
@@ -172,6 +177,7 @@ class Validator {
                                    {"summary",
                                     {{"files", files_},
                                      {"apis", apis_.size()},
+                                     {"gateways", gateways_.size()},
                                      {"secrets", secrets_.size()},
                                      {"fragments", fragments_},
                                      {"passedOver", passed_over_.size()},
@@ -182,9 +188,42 @@ class Validator {
   }
 
  private:
+  void CheckAtGateway(const std::string& gateway) {
+    compile::Assembler assembler(gateway, compile::GatewayBody({}));
+    for (const auto& [name, api] : apis_) {
+      const bool is_here =
+          std::find(api.gateways.begin(), api.gateways.end(), gateway) != api.gateways.end();
+      if (is_here && api.compiled != nullptr) {
+        assembler.SetApi({"", name}, {api.compiled, nullptr});
+      }
+    }
+    for (const auto& [name, secret] : secrets_) {
+      compile::SecretVersion version;
+      version.body = compile::SecretBody(name.ToString(), "1", secret.manifest.data);
+      for (const auto& [key, value] : secret.manifest.data) {
+        version.keys.insert(key);
+      }
+      assembler.SetSecret(name, version);
+    }
+    const compile::Assembly assembly = assembler.Build();
+    for (const auto& [name, outcome] : assembly.apis) {
+      const CheckedApi& api = apis_.at(name);
+      AddAll(api, outcome.accepted);
+      if (gateway != api.gateways.front()) {
+        continue;  // its Secrets are the same everywhere
+      }
+      for (const resource::Diagnostic& diagnostic : outcome.unresolved) {
+        // The Secret may well be in the cluster already.
+        const bool is_elsewhere = diagnostic.reason == "SecretNotFound";
+        AddOne(api, diagnostic, is_elsewhere ? Level::kNote : Level::kError);
+      }
+    }
+  }
+
   void Add(Finding finding) { findings_.push_back(std::move(finding)); }
 
-  void AddOne(const CheckedApi& api, const resource::Diagnostic& diagnostic, Level level) {
+  template <typename Checked>
+  void AddOne(const Checked& api, const resource::Diagnostic& diagnostic, Level level) {
     const int line = diagnostic.line > 0
                          ? diagnostic.line
                          : resource::LineOfField(api.manifest.lines, diagnostic.field);
@@ -192,7 +231,8 @@ class Validator {
          diagnostic.message});
   }
 
-  void AddAll(const CheckedApi& api, const resource::Diagnostics& diagnostics) {
+  template <typename Checked>
+  void AddAll(const Checked& api, const resource::Diagnostics& diagnostics) {
     for (const resource::Diagnostic& diagnostic : diagnostics) {
       AddOne(api, diagnostic,
              diagnostic.severity == resource::Severity::kError ? Level::kError : Level::kWarning);
@@ -201,8 +241,9 @@ class Validator {
 
   // A file that was named and holds nothing of ours is a mistake; among others it is none.
   void TakeForeign(const std::string& file, bool is_named, const resource::ParsedFile& parsed) {
-    const bool is_mistake = is_named && parsed.apis.empty() && parsed.secrets.empty() &&
-                            parsed.fragments.empty() && parsed.problems.empty();
+    const bool is_mistake = is_named && parsed.apis.empty() && parsed.gateways.empty() &&
+                            parsed.secrets.empty() && parsed.fragments.empty() &&
+                            parsed.problems.empty();
     for (const resource::ForeignDocument& document : parsed.foreign) {
       (is_mistake ? findings_ : passed_over_)
           .push_back({file, document.line, Level::kError, "Foreign", "", "", document.message});
@@ -237,12 +278,22 @@ class Validator {
     if (!decoded.api) {
       return;
     }
+    if (!decoded.api->gateways.empty()) {
+      api.gateways = decoded.api->gateways;
+    }
     compile::CompiledApi compiled = compile::CompileApi(
         api.manifest.name, api.manifest.name.ToString(), *decoded.api, options.path_prefix);
     AddAll(api, compiled.diagnostics);
     if (compiled.body != nullptr) {
       api.compiled = std::make_shared<const compile::CompiledApi>(std::move(compiled));
     }
+  }
+
+  void CheckGateway(const CheckedGateway& gateway) {
+    resource::DecodeOptions options;
+    options.lines = &gateway.manifest.lines;
+    options.ns = gateway.manifest.name.ns;
+    AddAll(gateway, resource::DecodeGateway(gateway.manifest.spec, options).diagnostics);
   }
 
   void CheckFragment(const std::string& file, const resource::PolicyFragment& fragment) {
@@ -273,6 +324,7 @@ class Validator {
   size_t files_ = 0;
   size_t fragments_ = 0;
   std::map<ObjectName, CheckedApi> apis_;
+  std::map<ObjectName, CheckedGateway> gateways_;
   std::map<ObjectName, CheckedSecret> secrets_;
   std::vector<Finding> findings_;
   std::vector<Finding> passed_over_;

@@ -124,8 +124,9 @@ TEST_F(ValidateTest, WhatIsNothingOfOursInADirectoryIsPassedOverAndSaid) {
   Write("list.json", "[1, 2]");
   EXPECT_EQ(Run({folder_.string()}), kExitOk);
   EXPECT_THAT(out_, HasSubstr("3 files, 1 API, 0 Secrets, 0 policy fragments: 0 errors"));
-  EXPECT_THAT(out_, HasSubstr("3 documents passed over (no API, Secret or apk-conf file): " +
-                              (folder_ / "api.yaml").string() + ":14, "));
+  EXPECT_THAT(out_,
+              HasSubstr("3 documents passed over (no API, RotaGateway, Secret or apk-conf file): " +
+                        (folder_ / "api.yaml").string() + ":14, "));
   EXPECT_THAT(out_, HasSubstr((folder_ / "package.json").string() + ":1"));
   EXPECT_EQ(Run({folder_.string()}, true), kExitOk);
   const nlohmann::json report = nlohmann::json::parse(out_, nullptr, false);

@@ -11,7 +11,6 @@
 #include "common/ports_file.h"
 #include "common/process.h"
 #include "common/process_metrics.h"
-#include "common/published.h"
 #include "common/status_macros.h"
 #include "common/version.h"
 #include "controller/debug.h"
@@ -34,19 +33,17 @@ namespace {
 
 constexpr Duration kDrain = std::chrono::seconds(2);
 
-serve::ServiceOptions ServiceOptionsOf(const Flags& flags, const serve::AccessRules& access) {
+serve::ServiceOptions MakeServiceOptions(const serve::AccessRules& access) {
   serve::ServiceOptions options;
   options.session.access = access;
-  options.session.gateway = flags.gateway;
   options.session.server = "rota-controller " + std::string(Version());
   return options;
 }
 
-serve::PeerOptions PeerOptionsOf(const Flags& flags, const serve::AccessRules& access) {
+serve::PeerOptions MakePeerOptions(const serve::AccessRules& access) {
   serve::PeerOptions options;
   options.access = access;
   options.replica = RandomHex(16);
-  options.gateway = flags.gateway;
   options.server = "rota-controller " + std::string(Version());
   return options;
 }
@@ -64,9 +61,9 @@ compile::GatewaySettings GatewayOf(const Flags& flags) {
 struct App::State {
   State(const Flags& flags, const serve::AccessRules& access, Clock& the_clock)
       : clock(the_clock),
-        board(flags.gateway, flags.directory().has_value()),
-        service(ServiceOptionsOf(flags, access), snapshots, the_clock),
-        exchange(PeerOptionsOf(flags, access), service, the_clock) {}
+        board(flags.directory().has_value()),
+        service(MakeServiceOptions(access), the_clock),
+        exchange(MakePeerOptions(access), service, the_clock) {}
 
   absl::Status OpenSource(const Flags& flags);
   KubeWritersOptions WritersOptionsOf(const Flags& flags);
@@ -76,7 +73,6 @@ struct App::State {
   std::vector<std::string> NotReady() const;
 
   Clock& clock;
-  Published<compile::Snapshot> snapshots;
   RecentSnapshots recent_snapshots;
   reconcile::StatusBoard board;
   std::unique_ptr<KubeConnection> kube;      // null in directory mode
@@ -117,7 +113,6 @@ absl::Status App::State::OpenSource(const Flags& flags) {
 
 KubeWritersOptions App::State::WritersOptionsOf(const Flags& flags) {
   KubeWritersOptions options;
-  options.gateway = flags.gateway;
   options.namespaces = flags.namespaces;
   options.elects_leader = flags.leader_elect == "on";
   options.lease_namespace =
@@ -125,9 +120,9 @@ KubeWritersOptions App::State::WritersOptionsOf(const Flags& flags) {
   options.lease_name = flags.lease_name;
   options.identity = HostName() + "_" + RandomHex(16);
   options.active_suspensions = [this](MonotonicTime now) {
-    return service.suspensions().Active(now);
+    return service.gateways().ActiveSuspensions(now);
   };
-  options.snapshots = [this] { return publish::Snapshots{snapshots.Get()}; };
+  options.snapshots = [this] { return service.gateways().Snapshots(); };
   return options;
 }
 
@@ -140,21 +135,23 @@ void App::State::StartReconciler(const Flags& flags) {
   reconciler = std::make_unique<reconcile::Reconciler>(reconcile::ReconcilerOptions{
       .gateway = GatewayOf(flags),
       .clock = &clock,
-      .published = &snapshots,
-      .on_published =
-          [this] {
-            recent_snapshots.Add(snapshots.Get());
-            service.Wake();
+      .publish =
+          [this](const std::string& gateway, auto snapshot) {
+            recent_snapshots.Add(gateway, snapshot);
+            service.Publish(gateway, std::move(snapshot));
             if (writers != nullptr) {
               writers->WakeSuspensions();
             }
           },
-      .fleet =
-          [this] {
-            return ToFleetView(service.fleet().Nodes(), exchange.Peers(), recent_snapshots);
+      .withdraw =
+          [this](const std::string& gateway) {
+            service.RemoveGateway(gateway);
+            recent_snapshots.Forget(gateway);
           },
+      .fleet =
+          [this] { return ToFleetViews(service.gateways(), exchange.Peers(), recent_snapshots); },
       .sinks = sinks});
-  service.fleet().AddListener([this] { reconciler->FleetChanged(); });
+  service.gateways().SetFleetListener([this] { reconciler->FleetChanged(); });
   exchange.SetFleetListener([this] { reconciler->FleetChanged(); });
 }
 
@@ -194,7 +191,7 @@ absl::Status App::State::StartServers(const Flags& flags) {
   std::vector<std::shared_ptr<const prometheus::Collectable>> collectables = {
       std::make_shared<ProcessMetrics>(),
       std::make_shared<ControllerMetrics>(*reconciler, service, exchange, *source, writers.get(),
-                                          snapshots, clock)};
+                                          clock)};
   if (identity != nullptr) {
     collectables.push_back(identity);
   }

@@ -30,45 +30,58 @@ nlohmann::json PeersJson(const serve::PeerExchange& exchange) {
   nlohmann::json peers = nlohmann::json::array();
   for (const serve::PeerReport& peer : exchange.Peers()) {
     nlohmann::json snapshots = nlohmann::json::array();
-    for (const auto& acknowledged : peer.status->acknowledged()) {
-      snapshots.push_back({{"snapshot", HexEncode(acknowledged.snapshot_hash())},
-                           {"dataplanes", acknowledged.data_planes()}});
+    for (const auto& gateway : peer.status->gateways()) {
+      for (const auto& acknowledged : gateway.acknowledged()) {
+        snapshots.push_back({{"gateway", gateway.name()},
+                             {"snapshot", HexEncode(acknowledged.snapshot_hash())},
+                             {"dataplanes", acknowledged.data_planes()}});
+      }
     }
     peers.push_back({{"replica", peer.replica},
                      {"server", peer.server},
                      {"address", peer.address},
-                     {"dataplanes", peer.data_planes},
+                     {"dataplanes", peer.data_planes},  // by gateway
                      {"streams", peer.streams},
                      {"snapshots", std::move(snapshots)}});
   }
   return peers;
 }
 
-nlohmann::json FleetJson(const serve::SyncService& service, const serve::Fleet& fleet,
-                         const serve::PeerExchange& exchange, MonotonicTime now) {
+nlohmann::json NodeJson(const serve::NodeReport& node, MonotonicTime now) {
+  return {{"gateway", node.gateway},
+          {"node", node.node},
+          {"build", node.build},
+          {"peer", node.peer},
+          {"connected_seconds", Seconds(now - node.connected_at)},
+          {"snapshot", HexEncode(node.applied_snapshot_hash)},
+          {"apply_seconds", Seconds(node.apply_time)},
+          {"rejected", ProblemsJson(node.rejected)},
+          {"refused", ProblemsJson(node.refused)}};
+}
+
+nlohmann::json FleetJson(const serve::SyncService& service, const serve::PeerExchange& exchange,
+                         MonotonicTime now) {
   nlohmann::json nodes = nlohmann::json::array();
-  for (const serve::NodeReport& node : fleet.Nodes()) {
-    nodes.push_back({{"node", node.node},
-                     {"build", node.build},
-                     {"peer", node.peer},
-                     {"connected_seconds", Seconds(now - node.connected_at)},
-                     {"snapshot", HexEncode(node.applied_snapshot_hash)},
-                     {"apply_seconds", Seconds(node.apply_time)},
-                     {"rejected", ProblemsJson(node.rejected)},
-                     {"refused", ProblemsJson(node.refused)}});
+  for (const serve::GatewayPtr& gateway : service.gateways().All()) {
+    for (const serve::NodeReport& node : gateway->fleet.Nodes()) {
+      nodes.push_back(NodeJson(node, now));
+    }
   }
   return {{"dataplanes", nodes},
           {"peers", PeersJson(exchange)},
           {"streams_accepted", service.stats().streams_accepted}};
 }
 
-nlohmann::json SuspensionsJson(const serve::SuspensionHub& hub, MonotonicTime now) {
+nlohmann::json SuspensionsJson(const serve::GatewayRegistry& gateways, MonotonicTime now) {
   nlohmann::json list = nlohmann::json::array();
-  for (const serve::SharedSuspension& suspension : hub.Active(now)) {
-    list.push_back({{"target", suspension.target},
-                    {"origin", suspension.origin},
-                    {"reason", rota::sync::v1::SuspensionReason_Name(suspension.reason)},
-                    {"remaining_seconds", Seconds(suspension.until - now)}});
+  for (const serve::GatewayPtr& gateway : gateways.All()) {
+    for (const serve::SharedSuspension& suspension : gateway->hub.Active(now)) {
+      list.push_back({{"gateway", gateway->name},
+                      {"target", suspension.target},
+                      {"origin", suspension.origin},
+                      {"reason", rota::sync::v1::SuspensionReason_Name(suspension.reason)},
+                      {"remaining_seconds", Seconds(suspension.until - now)}});
+    }
   }
   return {{"suspensions", list}};
 }
@@ -80,10 +93,10 @@ void AddDebugPages(AdminPages& pages, const reconcile::StatusBoard& board,
                    const Clock& clock, bool is_loopback) {
   pages.Add("GET", "/debug/status", [&board](const AdminRequest&) { return Json(board.ToJson()); });
   pages.Add("GET", "/debug/fleet", [&service, &exchange, &clock](const AdminRequest&) {
-    return Json(FleetJson(service, service.fleet(), exchange, clock.Now()));
+    return Json(FleetJson(service, exchange, clock.Now()));
   });
   pages.Add("GET", "/debug/suspensions", [&service, &clock](const AdminRequest&) {
-    return Json(SuspensionsJson(service.suspensions(), clock.Now()));
+    return Json(SuspensionsJson(service.gateways(), clock.Now()));
   });
   pages.Add(
       "POST", "/debug/lift", [&service, is_loopback](const AdminRequest& request) -> AdminResponse {

@@ -1,5 +1,6 @@
 #include "controller/fleet_view.h"
 
+#include "controller/reconcile/gateway_status.h"
 #include "gtest/gtest.h"
 
 namespace rota::controller {
@@ -8,6 +9,7 @@ namespace {
 namespace v1 = rota::sync::v1;
 
 constexpr char kApi[] = "team/chat";
+constexpr char kGateway[] = "team/edge";
 
 std::shared_ptr<const compile::Snapshot> SnapshotWith(uint64_t api_hash) {
   auto snapshot = std::make_shared<compile::Snapshot>();
@@ -18,19 +20,26 @@ std::shared_ptr<const compile::Snapshot> SnapshotWith(uint64_t api_hash) {
   return snapshot;
 }
 
-serve::PeerReport Peer(const v1::PeerStatus& status) {
+using GatewayStatus = v1::PeerStatus::Gateway;
+
+serve::PeerReport Peer(GatewayStatus gateway) {
+  gateway.set_name(kGateway);
+  v1::PeerStatus status;
+  status.add_gateways()->set_name("team/another");
+  status.mutable_gateways(0)->set_data_planes(5);
+  *status.add_gateways() = std::move(gateway);
   serve::PeerReport peer;
   peer.replica = "other";
-  peer.data_planes = status.data_planes();
-  peer.status = std::make_shared<const v1::PeerStatus>(status);
+  peer.status = std::make_shared<const v1::PeerStatus>(std::move(status));
   return peer;
 }
 
-v1::PeerStatus With(const std::vector<uint64_t>& api_hashes) {
-  v1::PeerStatus status;
+GatewayStatus With(const std::vector<uint64_t>& api_hashes) {
+  GatewayStatus status;
   status.set_data_planes(static_cast<uint32_t>(api_hashes.size()));
   for (const uint64_t hash : api_hashes) {
     status.add_acknowledged()->set_snapshot_hash("hash " + std::to_string(hash));
+    status.mutable_acknowledged(status.acknowledged_size() - 1)->set_data_planes(1);
   }
   return status;
 }
@@ -38,17 +47,18 @@ v1::PeerStatus With(const std::vector<uint64_t>& api_hashes) {
 class FleetViewTest : public ::testing::Test {
  protected:
   // What Programmed says about version 7 of the API when all data planes are at another replica.
-  reconcile::Condition Programmed(const v1::PeerStatus& status) {
+  reconcile::Condition Programmed(const GatewayStatus& status) {
     return reconcile::ComputeProgrammed(
-        reconcile::Summarise(ToFleetView({}, {Peer(status)}, snapshots_), kApi, 7), 1, true);
+        reconcile::Summarise(ToFleetView(kGateway, {}, {Peer(status)}, snapshots_), kApi, 7), 1,
+        true);
   }
 
   RecentSnapshots snapshots_;
 };
 
 TEST_F(FleetViewTest, DataPlanesOfAnotherReplicaConfirmWhatTheyHave) {
-  snapshots_.Add(SnapshotWith(6));
-  snapshots_.Add(SnapshotWith(7));
+  snapshots_.Add(kGateway, SnapshotWith(6));
+  snapshots_.Add(kGateway, SnapshotWith(7));
 
   EXPECT_EQ(Programmed(With({7})).reason, "Programmed");
   EXPECT_EQ(Programmed(With({6, 7})).reason, "Programmed");  // one of them lags behind
@@ -56,18 +66,18 @@ TEST_F(FleetViewTest, DataPlanesOfAnotherReplicaConfirmWhatTheyHave) {
 }
 
 TEST_F(FleetViewTest, OfASnapshotThatIsNotKnownHereNothingIsConcluded) {
-  snapshots_.Add(SnapshotWith(7));
-  v1::PeerStatus of_before;  // a replica that does not say yet what its data planes have
+  snapshots_.Add(kGateway, SnapshotWith(7));
+  GatewayStatus of_before;  // a replica that does not say yet what its data planes have
   of_before.set_data_planes(3);
 
   EXPECT_EQ(Programmed(With({8})).reason, "Pending");
   EXPECT_EQ(Programmed(of_before).reason, "Pending");
-  EXPECT_EQ(Programmed(v1::PeerStatus()).reason, "NoDataPlane");
+  EXPECT_EQ(Programmed(GatewayStatus()).reason, "NoDataPlane");
 }
 
 TEST_F(FleetViewTest, WhatADataPlaneOfAnotherReplicaRejectsIsNotProgrammed) {
-  snapshots_.Add(SnapshotWith(7));
-  v1::PeerStatus status = With({7});
+  snapshots_.Add(kGateway, SnapshotWith(7));
+  GatewayStatus status = With({7});
   v1::PeerFinding& finding = *status.add_findings();
   finding.set_api(kApi);
   finding.set_hash(7);
@@ -84,23 +94,41 @@ TEST_F(FleetViewTest, WhatADataPlaneOfAnotherReplicaRejectsIsNotProgrammed) {
 }
 
 TEST_F(FleetViewTest, WhichDataPlaneOfAReplicaHasWhichSnapshotIsNoNewsAboutDataPlanes) {
-  snapshots_.Add(SnapshotWith(6));
-  snapshots_.Add(SnapshotWith(7));
-  const auto view = [&](const v1::PeerStatus& status) {
-    return ToFleetView({}, {Peer(status)}, snapshots_);
+  snapshots_.Add(kGateway, SnapshotWith(6));
+  snapshots_.Add(kGateway, SnapshotWith(7));
+  const auto views = [&](const GatewayStatus& status) {
+    return reconcile::FleetViews{{kGateway, ToFleetView(kGateway, {}, {Peer(status)}, snapshots_)}};
   };
 
-  EXPECT_FALSE(reconcile::Compare(view(With({6, 7})), view(With({7, 7}))).nodes);
-  EXPECT_TRUE(reconcile::Compare(view(v1::PeerStatus()), view(With({7}))).nodes);
+  EXPECT_FALSE(reconcile::Compare(views(With({6, 7})), views(With({7, 7}))).nodes);
+  EXPECT_TRUE(reconcile::Compare(views(GatewayStatus()), views(With({7}))).nodes);
+}
+
+TEST_F(FleetViewTest, TheStatusOfAGatewayCountsTheDataPlanesOfAllReplicas) {
+  GatewayStatus elsewhere = With({6, 7});  // and one that has not said anything
+  elsewhere.set_data_planes(3);
+  serve::NodeReport here;
+  here.node = "here";
+  here.acknowledged = SnapshotWith(7);
+  reconcile::GatewayStatus status;
+  status.snapshot = "hash 7";
+
+  reconcile::AddFleet(ToFleetView(kGateway, {here}, {Peer(elsewhere)}, snapshots_), status);
+
+  EXPECT_EQ(status.connected, 4u);
+  EXPECT_EQ(status.current, 2u);
+  ASSERT_EQ(status.nodes.size(), 1u);
+  EXPECT_EQ(status.nodes[0].name, "here");
+  EXPECT_EQ(status.programmed.reason, "Programmed");
 }
 
 TEST_F(FleetViewTest, RemembersABoundedNumberOfSnapshots) {
   for (uint64_t hash = 0; hash <= RecentSnapshots::kRemembered; ++hash) {
-    snapshots_.Add(SnapshotWith(hash));
+    snapshots_.Add(kGateway, SnapshotWith(hash));
   }
 
-  EXPECT_EQ(snapshots_.Find("hash 0"), nullptr);
-  EXPECT_NE(snapshots_.Find("hash 1"), nullptr);
+  EXPECT_EQ(snapshots_.Find(kGateway, "hash 0"), nullptr);
+  EXPECT_NE(snapshots_.Find(kGateway, "hash 1"), nullptr);
 }
 
 }  // namespace

@@ -16,6 +16,14 @@ source::KubeStatusOptions StatusOptionsOf(const KubeWritersOptions& options,
   return status;
 }
 
+source::KubeStatusOptions GatewayStatusOptionsOf(const KubeWritersOptions& options,
+                                                 std::function<bool()> may_write) {
+  source::KubeStatusOptions status = StatusOptionsOf(options, std::move(may_write));
+  status.resource = source::GatewayResource();
+  status.writers = 1;  // there are 64 at most
+  return status;
+}
+
 kube::EventRecorderOptions EventOptionsOf(const KubeWritersOptions& options,
                                           std::function<bool()> may_write) {
   kube::EventRecorderOptions events;
@@ -44,8 +52,11 @@ std::unique_ptr<kube::LeaseElector> ElectorOf(const kube::KubeApi& api, Clock& c
 KubeWriters::KubeWriters(const kube::KubeApi& api, Clock& clock, KubeWritersOptions options)
     : elector_(ElectorOf(api, clock, options, [this](bool leads) { OnLeader(leads); })),
       status_writer_(api, clock, StatusOptionsOf(options, [this] { return leads(); })),
+      gateway_status_writer_(api, clock,
+                             GatewayStatusOptionsOf(options, [this] { return leads(); })),
       event_recorder_(api, clock, EventOptionsOf(options, [this] { return leads(); })),
-      publisher_(status_writer_, options.gateway),
+      publisher_(status_writer_),
+      gateway_publisher_(gateway_status_writer_),
       events_(event_recorder_),
       mirror_(clock, MirrorOptionsOf(options)) {}
 
@@ -75,6 +86,7 @@ void KubeWriters::Start() {
 void KubeWriters::Stop() {
   mirror_.Stop();
   event_recorder_.Stop();
+  gateway_status_writer_.Stop();
   status_writer_.Stop();
   if (elector_ != nullptr) {
     elector_->Stop();
@@ -84,15 +96,18 @@ void KubeWriters::Stop() {
 void KubeWriters::OnLeader(bool leads) {
   if (!leads) {
     status_writer_.Retire();
+    gateway_status_writer_.Retire();
     event_recorder_.Retire();
     mirror_.Retire();
     publisher_.ForgetSuspensions();
     return;
   }
   status_writer_.Lead();
+  gateway_status_writer_.Lead();
   event_recorder_.Lead();
   mirror_.Lead();  // before the statuses: what is suspended already is part of them
   publisher_.TellAll();
+  gateway_publisher_.TellAll();
 }
 
 void KubeWriters::AddDebugPage(AdminPages& pages) const {
@@ -127,7 +142,8 @@ void KubeWriters::AddMetrics(MetricFamilies& families) const {
                    "Times that this replica has begun or ceased to lead.", lease.changes);
   families.Counter("rota_controller_lease_failures_total",
                    "Times that the lease could not be read or written.", lease.failures);
-  const source::KubeStatusCounts status = status_writer_.counts();
+  source::KubeStatusCounts status = status_writer_.counts();
+  status += gateway_status_writer_.counts();
   families.Counter("rota_controller_status_writes_total", "Status writes, by result.",
                    status.written, {{"result", "written"}});
   families.Counter("rota_controller_status_writes_total", "", status.unchanged,

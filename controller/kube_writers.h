@@ -16,13 +16,13 @@
 #include "controller/kube/lease_elector.h"
 #include "controller/publish/api_events.h"
 #include "controller/publish/api_status_publisher.h"
+#include "controller/publish/gateway_status_publisher.h"
 #include "controller/publish/suspension_mirror.h"
 #include "controller/source/kube_status.h"
 
 namespace rota::controller {
 
 struct KubeWritersOptions {
-  std::string gateway;                  // "<namespace>/<name>"
   std::vector<std::string> namespaces;  // that are served; empty: all
   bool elects_leader = true;            // false: this replica is the only one
   std::string lease_namespace;
@@ -43,7 +43,9 @@ class KubeWriters {
   // Whether this replica is the one that writes, for others who write to Kubernetes.
   bool leads() const { return elector_ == nullptr || elector_->leads(); }
   // What the reconciler tells.
-  std::vector<reconcile::StatusSink*> sinks() { return {&publisher_, &events_}; }
+  std::vector<reconcile::StatusSink*> sinks() {
+    return {&publisher_, &gateway_publisher_, &events_};
+  }
   // Takes part in the election (or just begins).
   void Start();
   // Ends every write, then hands the lease on.
@@ -63,9 +65,11 @@ class KubeWriters {
 
   // In the order in which they need each other.
   std::unique_ptr<kube::LeaseElector> elector_;  // null: there is nothing to elect
-  source::KubeStatusWriter status_writer_;
+  source::KubeStatusWriter status_writer_;       // of APIs
+  source::KubeStatusWriter gateway_status_writer_;
   kube::EventRecorder event_recorder_;
   publish::ApiStatusPublisher publisher_;
+  publish::GatewayStatusPublisher gateway_publisher_;
   publish::ApiEvents events_;
   publish::SuspensionMirror mirror_;
 };

@@ -31,13 +31,23 @@ void AddReconciler(const reconcile::ReconcilerStats& stats, MetricFamilies& fami
                    stats.removal_holds);
 }
 
-void AddService(serve::SyncService& service, MonotonicTime now, MetricFamilies& families) {
-  const serve::ServiceStats stats = service.stats();
+void AddGateway(const serve::ServedGateway& gateway, MonotonicTime now, MetricFamilies& families) {
+  if (const auto snapshot = gateway.snapshots.Get(); snapshot != nullptr) {
+    families.Gauge(
+        "rota_snapshot_info", "Always 1; the label is the snapshot that is served.", 1,
+        {{"gateway", gateway.name}, {"version", HexEncode(snapshot->hash).substr(0, 16)}});
+    families.Gauge("rota_controller_snapshot_resources", "Resources in the snapshot.",
+                   static_cast<double>(snapshot->resources.size()), {{"gateway", gateway.name}});
+  }
   families.Gauge("rota_controller_dataplanes", "Data planes that are connected.",
-                 static_cast<double>(service.fleet().connected()));
+                 static_cast<double>(gateway.fleet.connected()), {{"gateway", gateway.name}});
   families.Gauge("rota_controller_suspensions",
                  "Targets that are off the rota somewhere in the fleet.",
-                 static_cast<double>(service.suspensions().Active(now).size()));
+                 static_cast<double>(gateway.hub.Active(now).size()), {{"gateway", gateway.name}});
+}
+
+void AddService(serve::SyncService& service, MetricFamilies& families) {
+  const serve::ServiceStats stats = service.stats();
   families.Counter("rota_controller_streams_total",
                    "Streams of data planes, by what became of them.", stats.streams_accepted,
                    {{"result", "accepted"}});
@@ -83,14 +93,12 @@ ControllerMetrics::ControllerMetrics(const reconcile::Reconciler& reconciler,
                                      serve::SyncService& service,
                                      const serve::PeerExchange& exchange,
                                      const source::Source& source, const KubeWriters* writers,
-                                     const Published<compile::Snapshot>& snapshots,
                                      const Clock& clock)
     : reconciler_(reconciler),
       service_(service),
       exchange_(exchange),
       source_(source),
       writers_(writers),
-      snapshots_(snapshots),
       clock_(clock) {}
 
 std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
@@ -100,14 +108,11 @@ std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
                  health.connected ? 1 : 0);
   families.Gauge("rota_source_synced", "1 once everything that existed at the start has been read.",
                  health.synced ? 1 : 0);
-  if (const auto snapshot = snapshots_.Get(); snapshot != nullptr) {
-    families.Gauge("rota_snapshot_info", "Always 1; the label is the snapshot that is served.", 1,
-                   {{"version", HexEncode(snapshot->hash).substr(0, 16)}});
-    families.Gauge("rota_controller_snapshot_resources", "Resources in the snapshot.",
-                   static_cast<double>(snapshot->resources.size()));
+  for (const serve::GatewayPtr& gateway : service_.gateways().All()) {
+    AddGateway(*gateway, clock_.Now(), families);
   }
   AddReconciler(reconciler_.Stats(), families);
-  AddService(service_, clock_.Now(), families);
+  AddService(service_, families);
   AddPeers(exchange_, families);
   if (writers_ != nullptr) {
     writers_->AddMetrics(families);

@@ -19,8 +19,7 @@ class ControllerMetrics final : public prometheus::Collectable {
  public:
   ControllerMetrics(const reconcile::Reconciler& reconciler, serve::SyncService& service,
                     const serve::PeerExchange& exchange, const source::Source& source,
-                    const KubeWriters* writers, const Published<compile::Snapshot>& snapshots,
-                    const Clock& clock);
+                    const KubeWriters* writers, const Clock& clock);
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
@@ -29,7 +28,6 @@ class ControllerMetrics final : public prometheus::Collectable {
   const serve::PeerExchange& exchange_;
   const source::Source& source_;
   const KubeWriters* writers_;
-  const Published<compile::Snapshot>& snapshots_;
   const Clock& clock_;
 };
 

@@ -135,8 +135,14 @@ std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
   return body;
 }
 
-Assembler::Assembler(const std::string& gateway_name, std::shared_ptr<const ResourceBody> gateway) {
-  resources_.Set({ResourceKind::kGateway, gateway_name}, std::move(gateway));
+Assembler::Assembler(const std::string& gateway_name, std::shared_ptr<const ResourceBody> gateway)
+    : gateway_key_(ResourceKind::kGateway, gateway_name) {
+  SetGateway(std::move(gateway));
+}
+
+void Assembler::SetGateway(std::shared_ptr<const ResourceBody> gateway) {
+  resources_.Set(gateway_key_, std::move(gateway));
+  has_changes_ = true;
 }
 
 void Assembler::Forget(const Age& age, Entry& entry) {
@@ -166,6 +172,7 @@ void Assembler::SetApi(const Age& age, const ApiVersions& versions) {
   }
   entry.is_admitted = false;
   dirty_.insert(age);
+  has_changes_ = true;
 }
 
 void Assembler::RemoveApi(const Age& age) {
@@ -176,12 +183,14 @@ void Assembler::RemoveApi(const Age& age) {
   Forget(age, found->second);
   Serve(age, found->second, nullptr);
   apis_.erase(found);
+  has_changes_ = true;
 }
 
 void Assembler::Touch(const ObjectName& secret) {
   const auto users = users_.find(secret);
   if (users != users_.end()) {
     dirty_.insert(users->second.begin(), users->second.end());
+    has_changes_ = true;
   }
 }
 
@@ -244,6 +253,7 @@ resource::Diagnostics Assembler::Unresolved(const CompiledApi& api) const {
 }
 
 Assembly Assembler::Build() {
+  has_changes_ = false;
   // With contention the whole order of age counts; else each API has its paths for itself.
   Paths paths;
   if (std::exchange(is_contended_, false)) {

@@ -80,10 +80,13 @@ class Assembler {
 
   void SetApi(const Age& age, const ApiVersions& versions);
   void RemoveApi(const Age& age);
+  void SetGateway(std::shared_ptr<const ResourceBody> gateway);
   // REQUIRES: the body is set.
   void SetSecret(const resource::ObjectName& name, const SecretVersion& version);
   void RemoveSecret(const resource::ObjectName& name);
 
+  // Build() may give something else than the last time.
+  bool has_changes() const { return has_changes_; }
   Assembly Build();
 
  private:
@@ -100,6 +103,8 @@ class Assembler {
   resource::Diagnostics Unresolved(const CompiledApi& api) const;
   void Touch(const resource::ObjectName& secret);
 
+  const ResourceKey gateway_key_;
+  bool has_changes_ = true;  // since the last Build()
   std::map<Age, Entry> apis_;
   std::set<Age> dirty_;
   bool is_contended_ = false;                          // since the last Build()

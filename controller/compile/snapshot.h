@@ -16,6 +16,9 @@
 
 namespace rota::compile {
 
+// Gateways that one controller serves at most.
+inline constexpr size_t kMaxGateways = 64;
+
 // Mirrors rota.sync.v1.Kind.
 enum class ResourceKind { kGateway = 1, kApi = 2, kSecret = 3 };
 

@@ -24,6 +24,8 @@ class ApiEvents final : public reconcile::StatusSink {
 
   void OnStatus(const reconcile::ApiStatus& status) override;
   void OnApiDeleted(const resource::ObjectName& name) override;
+  void OnGatewayStatus(const reconcile::GatewayStatus&) override {}
+  void OnGatewayDeleted(const std::string&) override {}
   void OnProblems(const std::vector<source::SourceProblem>&) override {}
 
   void OnSuspensions(const SuspensionChanges& changes);

@@ -10,9 +10,6 @@ namespace rota::publish {
 using nlohmann::json;
 using source::StatusCause;
 
-ApiStatusPublisher::ApiStatusPublisher(source::KubeStatusWriter& writer, std::string gateway)
-    : writer_(writer), gateway_(std::move(gateway)) {}
-
 void ApiStatusPublisher::OnStatus(const reconcile::ApiStatus& status) {
   std::lock_guard guard(mutex_);
   Told& told = told_[status.name];
@@ -20,8 +17,7 @@ void ApiStatusPublisher::OnStatus(const reconcile::ApiStatus& status) {
     told = Told();  // a namesake has suspensions of its own
   }
   told.uid = status.uid;
-  told.status =
-      reconcile::ToJson(status, gateway_).dump(-1, ' ', false, json::error_handler_t::replace);
+  told.status = reconcile::ToJson(status).dump(-1, ' ', false, json::error_handler_t::replace);
   Write(status.name, told, StatusCause::kSpec);
 }
 

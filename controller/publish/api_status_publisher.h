@@ -18,11 +18,13 @@ namespace rota::publish {
 
 class ApiStatusPublisher final : public reconcile::StatusSink {
  public:
-  // `writer` outlives the publisher; `gateway` is "<namespace>/<name>".
-  ApiStatusPublisher(source::KubeStatusWriter& writer, std::string gateway);
+  // `writer`, of APIs, outlives the publisher.
+  explicit ApiStatusPublisher(source::KubeStatusWriter& writer) : writer_(writer) {}
 
   void OnStatus(const reconcile::ApiStatus& status) override;
   void OnApiDeleted(const resource::ObjectName& name) override;
+  void OnGatewayStatus(const reconcile::GatewayStatus&) override {}
+  void OnGatewayDeleted(const std::string&) override {}
   // The Kubernetes API has no resource for problems that belong to no object; StatusBoard shows
   // them.
   void OnProblems(const std::vector<source::SourceProblem>&) override {}
@@ -44,7 +46,6 @@ class ApiStatusPublisher final : public reconcile::StatusSink {
   void Write(const resource::ObjectName& name, const Told& told, source::StatusCause cause);
 
   source::KubeStatusWriter& writer_;
-  const std::string gateway_;
   // Held while the writer is told: what is told later is newer.
   std::mutex mutex_;
   std::map<resource::ObjectName, Told> told_;

@@ -18,7 +18,7 @@ class ApiStatusPublisherTest : public ::testing::Test {
     source::KubeStatusOptions options;
     options.leads = false;
     writer_ = std::make_unique<source::KubeStatusWriter>(apis_.api(), clock_, options);
-    publisher_ = std::make_unique<ApiStatusPublisher>(*writer_, "team/edge");
+    publisher_ = std::make_unique<ApiStatusPublisher>(*writer_);
   }
   void Lead() {
     writer_->Lead();

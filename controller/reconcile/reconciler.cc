@@ -17,7 +17,21 @@ namespace {
 constexpr size_t kCheckedPerPass = 50;
 constexpr Duration kFleetPassInterval = std::chrono::milliseconds(50);
 constexpr Duration kFullPassInterval = std::chrono::seconds(1);
+// The statuses of the gateways count all APIs and data planes (1 ms).
+constexpr Duration kGatewayPassInterval = std::chrono::milliseconds(250);
 constexpr Duration kIdle = std::chrono::hours(1);
+
+// What the data planes of a gateway say about an API.
+void AddProgrammed(const FleetView& fleet, const resource::ObjectName& name, int64_t generation,
+                   ApiAtGateway& gateway) {
+  if (gateway.served_hash != 0) {
+    gateway.programmed = ComputeProgrammed(Summarise(fleet, name.ToString(), gateway.served_hash),
+                                           gateway.served_generation,
+                                           gateway.resolved_refs.status == ConditionStatus::kTrue);
+  } else if (gateway.accepted.status == ConditionStatus::kFalse) {
+    gateway.programmed = NotProgrammed(generation);
+  }
+}
 
 }  // namespace
 
@@ -75,6 +89,11 @@ void Reconciler::PushLocked(const source::ObjectKey& key, Event event) {
   }
   has_news_ = true;
   wake_.notify_one();
+}
+
+void Reconciler::OnGateway(source::GatewayObject object) {
+  const source::ObjectKey key{source::ObjectKind::kGateway, object.name};
+  Push(key, std::move(object));
 }
 
 void Reconciler::OnApi(source::ApiObject object) {
@@ -145,6 +164,12 @@ MonotonicTime Reconciler::NextDeadline() const {
   if (secrets_synced_ && nodes_changed_) {
     deadline = std::min(deadline, next_full_pass_);
   }
+  if (!published_hashes_.empty() && gateways_news_) {
+    deadline = std::min(deadline, next_gateway_pass_);
+  }
+  if (const std::optional<MonotonicTime> due = gateway_tracker_.NextDue()) {
+    deadline = std::min(deadline, *due);
+  }
   return deadline;
 }
 
@@ -169,6 +194,7 @@ void Reconciler::Run(std::stop_token stop) {
       RequestSecrets();
     }
     TellFleetNews();
+    TellGateways();
     for (const ApiStatus& status : tracker_.Due(clock_.Now(), clock_.WallNow())) {
       Tell(status);
     }
@@ -237,15 +263,18 @@ void Reconciler::TellProblems() {
 void Reconciler::Apply(Batch& batch) {
   for (auto& [key, events] : batch.events) {
     for (Event& event : events) {
-      if (auto* api = std::get_if<source::ApiObject>(&event)) {
+      auto* object = std::get_if<source::SpecObject>(&event);
+      if (object != nullptr && key.kind == source::ObjectKind::kGateway) {
+        world_.OnGateway(*object);
+      } else if (object != nullptr) {
         brake_.OnPresent(key.name);
-        if (std::optional<ApiStatus> told = FromJson(api->status)) {
+        if (std::optional<ApiStatus> told = FromJson(object->status)) {
           tracker_.Seed(key.name, *std::move(told));
         }
-        world_.OnApi(std::move(*api));
+        world_.OnApi(std::move(*object));
       } else if (auto* secret = std::get_if<source::SecretObject>(&event)) {
         world_.OnSecret(std::move(*secret));
-      } else if (key.kind == source::ObjectKind::kSecret || events.size() > 1) {
+      } else if (key.kind != source::ObjectKind::kApi || events.size() > 1) {
         world_.OnDeleted(key);
       }
     }
@@ -272,21 +301,16 @@ void Reconciler::Build() {
   const MonotonicTime start = clock_.Now();
   BuildResult result = world_.Build(start);
   rebuild_at_ = result.rebuild_at;
-  const bool is_new = result.snapshot->hash != published_hash_;
-  if (is_new) {
-    published_hash_ = result.snapshot->hash;
-    options_.published->Publish(result.snapshot);
-    if (options_.on_published) {
-      options_.on_published();
-    }
-  }
+  const size_t published = Publish(result.snapshots);
+  gateways_news_ = true;
   {
     std::lock_guard guard(mutex_);
     stats_.published = true;
     stats_.apis = world_.api_count();
     stats_.secrets = world_.secret_count();
+    stats_.gateways = result.snapshots.size();
     stats_.builds += 1;
-    stats_.snapshots += is_new ? 1 : 0;
+    stats_.snapshots += published;
     stats_.compiles = world_.compile_count();
     stats_.last_build = clock_.Now() - start;
   }
@@ -300,6 +324,54 @@ void Reconciler::Build() {
   TellStatuses(result.changed);
 }
 
+// Returns how many snapshots were new.
+size_t Reconciler::Publish(const std::map<std::string, SnapshotPtr>& snapshots) {
+  for (auto known = published_hashes_.begin(); known != published_hashes_.end();) {
+    if (snapshots.contains(known->first)) {
+      ++known;
+      continue;
+    }
+    options_.withdraw(known->first);
+    known = published_hashes_.erase(known);
+  }
+  size_t published = 0;
+  for (const auto& [gateway, snapshot] : snapshots) {
+    std::string& hash = published_hashes_[gateway];
+    if (hash != snapshot->hash) {
+      hash = snapshot->hash;
+      options_.publish(gateway, snapshot);
+      ++published;
+    }
+  }
+  return published;
+}
+
+void Reconciler::TellGateways() {
+  const MonotonicTime now = clock_.Now();
+  const std::optional<MonotonicTime> due = gateway_tracker_.NextDue();
+  const bool has_news = gateways_news_ && now >= next_gateway_pass_;
+  if (published_hashes_.empty() || (!has_news && !(due.has_value() && *due <= now))) {
+    return;
+  }
+  gateways_news_ = false;
+  next_gateway_pass_ = now + kGatewayPassInterval;
+  std::vector<GatewayStatus> statuses = world_.GatewayStatuses();
+  FleetViews fleet = Fleet();
+  for (GatewayStatus& status : statuses) {
+    AddFleet(fleet[status.gateway], status);
+    if (gateway_tracker_.Offer(status, now)) {
+      for (StatusSink* sink : options_.sinks) {
+        sink->OnGatewayStatus(status);
+      }
+    }
+  }
+  for (const std::string& gateway : gateway_tracker_.KeepOnly(statuses)) {
+    for (StatusSink* sink : options_.sinks) {
+      sink->OnGatewayDeleted(gateway);
+    }
+  }
+}
+
 void Reconciler::TellFleetNews() {
   const MonotonicTime now = clock_.Now();
   if (!secrets_synced_) {
@@ -309,6 +381,7 @@ void Reconciler::TellFleetNews() {
   if ((fleet_news_ || left_to_check_ > 0) && now >= next_fleet_pass_) {
     next_fleet_pass_ = now + kFleetPassInterval;
     if (std::exchange(fleet_news_, false)) {
+      gateways_news_ = true;
       TakeFleetNews(names);
     }
     const size_t count = std::min(left_to_check_, kCheckedPerPass);
@@ -332,7 +405,7 @@ void Reconciler::TellFleetNews() {
 void Reconciler::TakeFleetNews(std::set<resource::ObjectName>& names) {
   names = unsettled_;
   left_to_check_ = world_.api_count();
-  FleetView fleet = options_.fleet ? options_.fleet() : FleetView{};
+  FleetViews fleet = Fleet();
   const FleetDifference difference = Compare(seen_fleet_, fleet);
   nodes_changed_ = nodes_changed_ || difference.nodes;
   for (const std::string& api : difference.apis) {
@@ -341,9 +414,11 @@ void Reconciler::TakeFleetNews(std::set<resource::ObjectName>& names) {
       names.insert({api.substr(0, slash), api.substr(slash + 1)});
     }
   }
-  for (NodeReport& node : fleet.nodes) {
-    // It would keep an old snapshot.
-    node.applied_hash = nullptr;
+  for (auto& [gateway, view] : fleet) {
+    for (NodeReport& node : view.nodes) {
+      // It would keep an old snapshot.
+      node.applied_hash = nullptr;
+    }
   }
   seen_fleet_ = std::move(fleet);
 }
@@ -352,24 +427,19 @@ void Reconciler::TellStatuses(const std::vector<resource::ObjectName>& names) {
   if (names.empty()) {
     return;
   }
-  const FleetView fleet = options_.fleet ? options_.fleet() : FleetView{};
+  FleetViews fleet = Fleet();
   for (const resource::ObjectName& name : names) {
     std::optional<ApiStatus> status = world_.StatusOf(name);
     if (!status.has_value()) {
       continue;
     }
-    const uint64_t hash = world_.ServedHash(name);
-    if (hash == 0) {
-      const bool is_refused = status->accepted.status == ConditionStatus::kFalse;
-      if (is_refused) {
-        status->programmed = NotProgrammed(status->generation);
-      }
-    } else {
-      status->programmed =
-          ComputeProgrammed(Summarise(fleet, name.ToString(), hash), status->served_generation,
-                            status->resolved_refs.status == ConditionStatus::kTrue);
+    bool is_served = false;
+    for (ApiAtGateway& gateway : status->gateways) {
+      is_served = is_served || gateway.served_hash != 0;
+      AddProgrammed(fleet[gateway.gateway], name, status->generation, gateway);
     }
-    if (hash != 0 && status->programmed.status != ConditionStatus::kTrue) {
+    status->programmed = Aggregate(status->gateways, &ApiAtGateway::programmed);
+    if (is_served && status->programmed.status != ConditionStatus::kTrue) {
       unsettled_.insert(name);
     } else {
       unsettled_.erase(name);

@@ -23,9 +23,9 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
-#include "common/published.h"
 #include "controller/compile/assemble.h"
 #include "controller/compile/snapshot.h"
+#include "controller/reconcile/gateway_status.h"
 #include "controller/reconcile/removal_brake.h"
 #include "controller/reconcile/status_sink.h"
 #include "controller/reconcile/status_tracker.h"
@@ -36,13 +36,14 @@ namespace rota::reconcile {
 
 // Everything must outlive the reconciler.
 struct ReconcilerOptions {
-  compile::GatewaySettings gateway;
+  compile::GatewaySettings gateway;  // that is there without any RotaGateway
   Clock* clock = nullptr;
-  Published<compile::Snapshot>* published = nullptr;
-  // Called on the reconciler's thread after each new snapshot; must not block. May be null.
-  std::function<void()> on_published;
+  // Called on the reconciler's thread; must not block. A gateway's new snapshot, and that a gateway
+  // is gone. Never null.
+  std::function<void(const std::string& gateway, SnapshotPtr)> publish;
+  std::function<void(const std::string& gateway)> withdraw;
   // What the data planes say now; see FleetChanged(). May be null: no data plane ever.
-  std::function<FleetView()> fleet;
+  std::function<FleetViews()> fleet;
   std::vector<StatusSink*> sinks;
 };
 
@@ -50,9 +51,10 @@ struct ReconcilerOptions {
 struct ReconcilerStats {
   bool published = false;  // the first snapshot is out
   size_t apis = 0;
+  size_t gateways = 0;  // that are served
   size_t secrets = 0;
   uint64_t builds = 0;
-  uint64_t snapshots = 0;  // builds that gave something new
+  uint64_t snapshots = 0;  // that were new, of all gateways
   uint64_t compiles = 0;   // APIs that were decoded and compiled
   Duration last_build{};
   size_t held_removals = 0;    // APIs that are gone and still served
@@ -75,6 +77,7 @@ class Reconciler final : public source::ObjectSink {
   void FleetChanged();
   ReconcilerStats Stats() const;
 
+  void OnGateway(source::GatewayObject object) override;
   void OnApi(source::ApiObject object) override;
   void OnSecret(source::SecretObject object) override;
   void OnDeleted(const source::ObjectKey& key) override;
@@ -85,7 +88,7 @@ class Reconciler final : public source::ObjectSink {
 
  private:
   struct Deleted {};
-  using Event = std::variant<Deleted, source::ApiObject, source::SecretObject>;
+  using Event = std::variant<Deleted, source::SpecObject, source::SecretObject>;
 
   // What the thread takes out in one go.
   struct Batch {
@@ -107,9 +110,12 @@ class Reconciler final : public source::ObjectSink {
   void TellProblems();
   void RequestSecrets();
   void Build();
+  size_t Publish(const std::map<std::string, SnapshotPtr>& snapshots);
+  void TellGateways();
   void TellFleetNews();
   void TakeFleetNews(std::set<resource::ObjectName>& names);
   void TellStatuses(const std::vector<resource::ObjectName>& names);
+  FleetViews Fleet() const { return options_.fleet ? options_.fleet() : FleetViews{}; }
   void Tell(const ApiStatus& status);
   MonotonicTime NextDeadline() const;
 
@@ -133,15 +139,18 @@ class Reconciler final : public source::ObjectSink {
   bool secrets_synced_ = false;
   std::optional<uint64_t> requested_version_;
   std::optional<MonotonicTime> rebuild_at_;
-  std::string published_hash_;
+  std::map<std::string, std::string> published_hashes_;  // by gateway
+  GatewayTracker gateway_tracker_;
+  bool gateways_news_ = true;                 // since the gateways' statuses were looked at
   std::set<resource::ObjectName> unsettled_;  // not confirmed by the fleet
   bool fleet_news_ = false;                   // since the last pass over the unsettled ones
   bool nodes_changed_ = false;                // since the last pass over all APIs
-  FleetView seen_fleet_;                      // by the last pass, without what is applied
+  FleetViews seen_fleet_;                     // by the last pass, without what is applied
   size_t left_to_check_ = 0;                  // APIs that the slow round has still to look at
   resource::ObjectName last_checked_;         // by the slow round
   MonotonicTime next_fleet_pass_{};
   MonotonicTime next_full_pass_{};
+  MonotonicTime next_gateway_pass_{};
 
   std::jthread thread_;
 };

@@ -3,9 +3,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <utility>
 
+#include "common/published.h"
 #include "controller/reconcile/status_board.h"
 #include "controller/reconcile/test_objects.h"
 #include "gtest/gtest.h"
@@ -85,6 +87,20 @@ class RecordingSink final : public StatusSink {
     }
     signal_.Notify();
   }
+  void OnGatewayStatus(const GatewayStatus& status) override {
+    {
+      std::lock_guard guard(mutex_);
+      gateways_[status.gateway] = status;
+    }
+    signal_.Notify();
+  }
+  void OnGatewayDeleted(const std::string& gateway) override {
+    {
+      std::lock_guard guard(mutex_);
+      gateways_.erase(gateway);
+    }
+    signal_.Notify();
+  }
   void OnProblems(const std::vector<source::SourceProblem>& problems) override {
     {
       std::lock_guard guard(mutex_);
@@ -96,6 +112,10 @@ class RecordingSink final : public StatusSink {
   std::vector<ApiStatus> statuses() const {
     std::lock_guard guard(mutex_);
     return statuses_;
+  }
+  std::map<std::string, GatewayStatus> gateways() const {
+    std::lock_guard guard(mutex_);
+    return gateways_;
   }
   std::vector<ObjectName> deleted() const {
     std::lock_guard guard(mutex_);
@@ -110,6 +130,7 @@ class RecordingSink final : public StatusSink {
   Signal& signal_;
   mutable std::mutex mutex_;
   std::vector<ApiStatus> statuses_;
+  std::map<std::string, GatewayStatus> gateways_;
   std::vector<ObjectName> deleted_;
   size_t problems_ = 0;
 };
@@ -119,9 +140,15 @@ class ReconcilerTest : public testing::Test {
   ReconcilerTest() : source_(signal_), sink_(signal_) {
     ReconcilerOptions options;
     options.clock = &clock_;
-    options.published = &published_;
-    options.on_published = [this] { signal_.Notify(); };
-    options.fleet = [this] { return Fleet(); };
+    options.publish = [this](const std::string& gateway, SnapshotPtr snapshot) {
+      (gateway == kGateway ? published_ : published_elsewhere_).Publish(std::move(snapshot));
+      signal_.Notify();
+    };
+    options.withdraw = [this](const std::string&) {
+      ++withdrawn_;
+      signal_.Notify();
+    };
+    options.fleet = [this] { return FleetViews{{kGateway, Fleet()}}; };
     options.sinks = {&sink_};
     reconciler_ = std::make_unique<Reconciler>(std::move(options));
   }
@@ -184,6 +211,8 @@ class ReconcilerTest : public testing::Test {
   FakeClock clock_;
   Signal signal_;
   Published<compile::Snapshot> published_;
+  Published<compile::Snapshot> published_elsewhere_;  // of another gateway
+  std::atomic<int> withdrawn_ = 0;
   FakeSource source_;
   RecordingSink sink_;
   std::mutex fleet_mutex_;
@@ -463,6 +492,24 @@ TEST_F(ReconcilerTest, CoalescesABurstAndEndsWithTheNewestState) {
   EXPECT_LE(reconciler_->Stats().builds, 502U);
 }
 
+TEST_F(ReconcilerTest, ServesAGatewayWhileItsObjectIsThereAndTellsItsStatus) {
+  Start();
+  reconciler_->OnGateway(Gateway("edge", 3, nlohmann::json::object()));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return published_elsewhere_.Get() != nullptr; }));
+  ASSERT_TRUE(signal_.Await([&] { return sink_.gateways().contains("team/edge"); }));
+  const GatewayStatus status = sink_.gateways().at("team/edge");
+  EXPECT_EQ(status.generation, 3);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.programmed.reason, "NoDataPlane");
+  EXPECT_EQ(status.snapshot, published_elsewhere_.Get()->hash);
+
+  reconciler_->OnDeleted({source::ObjectKind::kGateway, {"team", "edge"}});
+
+  EXPECT_TRUE(signal_.Await([&] { return withdrawn_ == 1; }));
+  EXPECT_TRUE(AwaitPasses([&] { return !sink_.gateways().contains("team/edge"); }));
+}
+
 TEST_F(ReconcilerTest, ReportsThatTheSourceCannotStart) {
   source_.start_status = absl::NotFoundError("no such directory");
 
@@ -470,7 +517,7 @@ TEST_F(ReconcilerTest, ReportsThatTheSourceCannotStart) {
 }
 
 TEST(StatusBoardTest, ShowsStatusesAndProblemsAndForgetsWhatIsGone) {
-  StatusBoard board("default/default");
+  StatusBoard board;
   ApiStatus status;
   status.name = kChat;
   status.file = "/etc/rota/chat.yaml";

@@ -87,27 +87,68 @@ bool SaysTheSame(const Condition& a, const Condition& b) {
          a.message == b.message && a.observed_generation == b.observed_generation;
 }
 
+bool SaysTheSame(const ApiAtGateway& a, const ApiAtGateway& b) {
+  return a.gateway == b.gateway && SaysTheSame(a.accepted, b.accepted) &&
+         SaysTheSame(a.resolved_refs, b.resolved_refs) && SaysTheSame(a.programmed, b.programmed);
+}
+
+Condition Aggregate(const std::vector<ApiAtGateway>& gateways, Condition ApiAtGateway::*condition) {
+  const auto badness = [](ConditionStatus status) {
+    return status == ConditionStatus::kFalse ? 2 : status == ConditionStatus::kUnknown ? 1 : 0;
+  };
+  const Condition* worst = &(gateways.front().*condition);
+  for (const ApiAtGateway& gateway : gateways) {
+    if (badness((gateway.*condition).status) > badness(worst->status)) {
+      worst = &(gateway.*condition);
+    }
+  }
+  Condition all = *worst;
+  const bool all_agree = std::all_of(
+      gateways.begin(), gateways.end(),
+      [&](const ApiAtGateway& gateway) { return SaysTheSame(gateway.*condition, *worst); });
+  if (all_agree) {
+    return all;
+  }
+  all.message.clear();
+  for (const ApiAtGateway& gateway : gateways) {
+    const Condition& one = gateway.*condition;
+    if (one.status == worst->status &&
+        !Append(all.message, absl::StrCat("gateway ", gateway.gateway, ": ", one.message))) {
+      break;
+    }
+  }
+  return all;
+}
+
+bool SaysTheSame(const std::vector<ApiAtGateway>& a, const std::vector<ApiAtGateway>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const ApiAtGateway& x, const ApiAtGateway& y) { return SaysTheSame(x, y); });
+}
+
 bool SaysTheSame(const ApiStatus& a, const ApiStatus& b) {
   return a.uid == b.uid && a.generation == b.generation && SaysTheSame(a.accepted, b.accepted) &&
          SaysTheSame(a.resolved_refs, b.resolved_refs) && SaysTheSame(a.programmed, b.programmed) &&
-         a.models == b.models;
+         a.models == b.models && SaysTheSame(a.gateways, b.gateways);
 }
 
-FleetDifference Compare(const FleetView& before, const FleetView& after) {
+FleetDifference Compare(const FleetViews& before, const FleetViews& after) {
   using Key = std::pair<std::string, NodeFinding>;  // of a data plane
   FleetDifference difference;
-  const auto take = [](const FleetView& view, std::set<std::string>& nodes,
+  const auto take = [](const FleetViews& views, std::set<std::string>& nodes,
                        std::set<Key>& findings) {
-    for (const NodeReport& node : view.nodes) {
-      if (!node.connected) {
-        continue;
-      }
-      nodes.insert(node.node);
-      for (const NodeFinding& finding : node.rejected) {
-        findings.emplace("rejected " + node.node, finding);
-      }
-      for (const NodeFinding& finding : node.refused) {
-        findings.emplace("refused " + node.node, finding);
+    for (const auto& [gateway, view] : views) {
+      for (const NodeReport& node : view.nodes) {
+        if (!node.connected) {
+          continue;
+        }
+        const std::string name = absl::StrCat(gateway, " ", node.node);
+        nodes.insert(name);
+        for (const NodeFinding& finding : node.rejected) {
+          findings.emplace("rejected " + name, finding);
+        }
+        for (const NodeFinding& finding : node.refused) {
+          findings.emplace("refused " + name, finding);
+        }
       }
     }
   };

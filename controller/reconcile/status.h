@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,7 +33,23 @@ struct Condition {
 // True when both say the same; the time of the last transition does not count.
 bool SaysTheSame(const Condition& a, const Condition& b);
 
-// The status of one API. `programmed` is of the one gateway that this controller serves.
+// An API at one of its gateways.
+struct ApiAtGateway {
+  std::string gateway;  // "<namespace>/<name>"
+  Condition accepted;
+  Condition resolved_refs;
+  Condition programmed;
+  uint64_t served_hash = 0;       // of the version that is served; 0: nothing is
+  int64_t served_generation = 0;  // 0: nothing is served
+};
+bool SaysTheSame(const ApiAtGateway& a, const ApiAtGateway& b);
+bool SaysTheSame(const std::vector<ApiAtGateway>& a, const std::vector<ApiAtGateway>& b);
+
+// What all gateways say together: the worst, False before Unknown before True. The message says
+// which gateways when they differ. REQUIRES: there is one.
+Condition Aggregate(const std::vector<ApiAtGateway>& gateways, Condition ApiAtGateway::*condition);
+
+// The status of one API. The conditions are the aggregate over its gateways.
 struct ApiStatus {
   resource::ObjectName name;
   std::string uid;
@@ -41,9 +58,10 @@ struct ApiStatus {
   Condition accepted;
   Condition resolved_refs;
   Condition programmed;
-  std::vector<std::string> models;  // of the served version
-  resource::Diagnostics warnings;   // of the newest version
-  std::string file;                 // "" for objects of the Kubernetes API
+  std::vector<ApiAtGateway> gateways;  // sorted by name
+  std::vector<std::string> models;     // of the served version
+  resource::Diagnostics warnings;      // of the newest version
+  std::string file;                    // "" for objects of the Kubernetes API
   // Whether the condition says something else than what was told, or stood in the resource, before.
   // Set when it is told; not part of SaysTheSame().
   bool accepted_is_news = true;
@@ -65,22 +83,27 @@ struct NodeFinding {
 struct NodeReport {
   std::string node;
   bool connected = false;
+  std::string snapshot;  // hash of the one that it has acknowledged last; "": none yet
   // "<namespace>/<name>" of an API -> hash of the version in use; 0: none.
   std::function<uint64_t(const std::string&)> applied_hash;
   std::vector<NodeFinding> rejected;  // not in use
   std::vector<NodeFinding> refused;   // in use, but not served as asked
+  // Data planes of another replica that have the same snapshot: how many, and no names.
+  bool is_group = false;
+  size_t data_planes = 1;
 };
 
 struct FleetView {
   std::vector<NodeReport> nodes;
 };
+using FleetViews = std::map<std::string, FleetView>;  // by gateway
 
 // What is new in a view besides acknowledgements.
 struct FleetDifference {
   bool nodes = false;          // a data plane has come or gone: it concerns every API
   std::set<std::string> apis;  // with findings that have come or gone
 };
-FleetDifference Compare(const FleetView& before, const FleetView& after);
+FleetDifference Compare(const FleetViews& before, const FleetViews& after);
 
 // What the fleet says about one version of one API.
 struct FleetSummary {

@@ -20,26 +20,21 @@ bool Contains(const std::vector<source::SourceProblem>& all, const source::Sourc
                      [&](const source::SourceProblem& problem) { return IsSame(problem, one); });
 }
 
-void LogCondition(const ApiStatus& status, const Condition& condition) {
-  nlohmann::json fields = {{"kind", "API"},
-                           {"namespace", status.name.ns},
-                           {"name", status.name.name},
-                           {"condition", condition.type},
-                           {"status", ToString(condition.status)},
-                           {"reason", condition.reason},
-                           {"detail", condition.message}};
-  if (!status.file.empty()) {
-    fields["file"] = status.file;
+void LogCondition(const std::string& message, nlohmann::json fields, const std::string& file,
+                  const Condition& condition) {
+  fields["condition"] = condition.type;
+  fields["status"] = ToString(condition.status);
+  fields["reason"] = condition.reason;
+  fields["detail"] = condition.message;
+  if (!file.empty()) {
+    fields["file"] = file;
   }
   const auto level =
       condition.status == ConditionStatus::kFalse ? log::Level::kWarn : log::Level::kInfo;
-  log::Write(level, kComponent, "the condition of an API has changed", fields);
+  log::Write(level, kComponent, message, fields);
 }
 
 }  // namespace
-
-StatusBoard::StatusBoard(std::string gateway, bool logs_statuses)
-    : gateway_(std::move(gateway)), logs_statuses_(logs_statuses) {}
 
 void StatusBoard::OnStatus(const ApiStatus& status) {
   ApiStatus before;
@@ -56,7 +51,9 @@ void StatusBoard::OnStatus(const ApiStatus& status) {
       {&before.programmed, &status.programmed}};
   for (const auto& [old_condition, condition] : pairs) {
     if (!SaysTheSame(*old_condition, *condition)) {
-      LogCondition(status, *condition);
+      LogCondition("the condition of an API has changed",
+                   {{"kind", "API"}, {"namespace", status.name.ns}, {"name", status.name.name}},
+                   status.file, *condition);
     }
   }
 }
@@ -70,6 +67,29 @@ void StatusBoard::OnApiDeleted(const resource::ObjectName& name) {
     log::Info(kComponent, "an API is gone",
               {{"kind", "API"}, {"namespace", name.ns}, {"name", name.name}});
   }
+}
+
+void StatusBoard::OnGatewayStatus(const GatewayStatus& status) {
+  GatewayStatus before;
+  {
+    std::lock_guard guard(mutex_);
+    before = std::exchange(gateways_[status.gateway], status);
+  }
+  // That data planes come and go is in their own logs.
+  if (logs_statuses_ && status.is_object && !SaysTheSame(before.accepted, status.accepted)) {
+    LogCondition("the condition of a gateway has changed",
+                 {{"kind", "RotaGateway"}, {"gateway", status.gateway}}, status.file,
+                 status.accepted);
+  }
+}
+
+void StatusBoard::OnGatewayDeleted(const std::string& gateway) {
+  {
+    std::lock_guard guard(mutex_);
+    gateways_.erase(gateway);
+  }
+  log::Info(kComponent, "a gateway is gone; its data planes keep what they have",
+            {{"kind", "RotaGateway"}, {"gateway", gateway}});
 }
 
 void StatusBoard::OnProblems(const std::vector<source::SourceProblem>& problems) {
@@ -119,15 +139,25 @@ nlohmann::json StatusBoard::ToJson() const {
                     {"name", status.name.name},
                     {"file", status.file},
                     {"generation", status.generation},
-                    {"status", reconcile::ToJson(status, gateway_)},
+                    {"status", reconcile::ToJson(status)},
                     {"warnings", std::move(warnings)}});
+  }
+  nlohmann::json gateways = nlohmann::json::array();
+  {
+    std::lock_guard guard(mutex_);
+    for (const auto& [name, status] : gateways_) {
+      gateways.push_back(
+          {{"name", name}, {"file", status.file}, {"status", reconcile::ToJson(status)}});
+    }
   }
   nlohmann::json problems = nlohmann::json::array();
   for (const source::SourceProblem& problem : Problems()) {
     problems.push_back(
         {{"file", problem.file}, {"line", problem.line}, {"message", problem.message}});
   }
-  return {{"apis", std::move(apis)}, {"problems", std::move(problems)}};
+  return {{"apis", std::move(apis)},
+          {"gateways", std::move(gateways)},
+          {"problems", std::move(problems)}};
 }
 
 }  // namespace rota::reconcile

@@ -15,24 +15,26 @@ namespace rota::reconcile {
 
 class StatusBoard final : public StatusSink {
  public:
-  // `gateway` is "<namespace>/<name>". `logs_statuses` false: only problems of the source are
-  // logged.
-  explicit StatusBoard(std::string gateway, bool logs_statuses = true);
+  // `logs_statuses` false: only problems of the source are logged.
+  explicit StatusBoard(bool logs_statuses = true) : logs_statuses_(logs_statuses) {}
 
   void OnStatus(const ApiStatus& status) override;
   void OnApiDeleted(const resource::ObjectName& name) override;
+  void OnGatewayStatus(const GatewayStatus& status) override;
+  void OnGatewayDeleted(const std::string& gateway) override;
   void OnProblems(const std::vector<source::SourceProblem>& problems) override;
 
   std::vector<ApiStatus> Statuses() const;
   std::vector<source::SourceProblem> Problems() const;
-  // {"apis":[{"namespace","name","file","generation","status":{...},"warnings":[...]}],"problems":[...]}
+  // {"apis":[{"namespace","name","file","generation","status":{...},"warnings":[...]}],
+  // "gateways":[{"name","file","status":{...}}],"problems":[...]}
   nlohmann::json ToJson() const;
 
  private:
-  const std::string gateway_;
   const bool logs_statuses_;
   mutable std::mutex mutex_;
   std::map<resource::ObjectName, ApiStatus> statuses_;
+  std::map<std::string, GatewayStatus> gateways_;
   std::vector<source::SourceProblem> problems_;
 };
 

@@ -1,9 +1,15 @@
 #include "controller/reconcile/status_json.h"
 
 #include "absl/time/time.h"
+#include "common/hash.h"
 
 namespace rota::reconcile {
 namespace {
+
+constexpr size_t kShownHashDigits = 16;
+
+std::string NamespaceOf(const std::string& gateway) { return gateway.substr(0, gateway.find('/')); }
+std::string NameOf(const std::string& gateway) { return gateway.substr(gateway.find('/') + 1); }
 
 nlohmann::json ToJson(const Condition& condition) {
   return {{"type", condition.type},
@@ -39,44 +45,83 @@ Condition ConditionOf(const nlohmann::json& json) {
   return condition;
 }
 
-}  // namespace
-
-nlohmann::json ToJson(const ApiStatus& status, const std::string& gateway) {
-  const size_t slash = gateway.find('/');
-  nlohmann::json models = nlohmann::json::array();
-  for (const std::string& model : status.models) {
-    models.push_back(model);
+// The three conditions of an API as a whole or at one gateway; false: there are none.
+template <typename Status>
+bool ReadConditions(const nlohmann::json& object, Status& status) {
+  const auto conditions = object.find("conditions");
+  if (conditions == object.end() || !conditions->is_array() || conditions->empty()) {
+    return false;
   }
-  return {{"observedGeneration", status.generation},
-          {"conditions",
-           {ToJson(status.accepted), ToJson(status.resolved_refs), ToJson(status.programmed)}},
-          {"gateways",
-           {{{"namespace", gateway.substr(0, slash)},
-             {"name", slash == std::string::npos ? gateway : gateway.substr(slash + 1)},
-             {"conditions", {ToJson(status.programmed)}}}}},
-          {"models", std::move(models)}};
-}
-
-std::optional<ApiStatus> FromJson(const nlohmann::json& status) {
-  if (!status.is_object()) {
-    return std::nullopt;
-  }
-  const auto conditions = status.find("conditions");
-  if (conditions == status.end() || !conditions->is_array() || conditions->empty()) {
-    return std::nullopt;
-  }
-  ApiStatus result;
   for (const nlohmann::json& json : *conditions) {
     if (!json.is_object()) {
       continue;
     }
     Condition condition = ConditionOf(json);
     if (condition.type == "Accepted") {
-      result.accepted = std::move(condition);
+      status.accepted = std::move(condition);
     } else if (condition.type == "ResolvedRefs") {
-      result.resolved_refs = std::move(condition);
+      status.resolved_refs = std::move(condition);
     } else if (condition.type == "Programmed") {
-      result.programmed = std::move(condition);
+      status.programmed = std::move(condition);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+nlohmann::json ToJson(const ApiStatus& status) {
+  nlohmann::json models = nlohmann::json::array();
+  for (const std::string& model : status.models) {
+    models.push_back(model);
+  }
+  nlohmann::json gateways = nlohmann::json::array();
+  for (const ApiAtGateway& gateway : status.gateways) {
+    gateways.push_back(
+        {{"namespace", NamespaceOf(gateway.gateway)},
+         {"name", NameOf(gateway.gateway)},
+         {"conditions",
+          {ToJson(gateway.accepted), ToJson(gateway.resolved_refs), ToJson(gateway.programmed)}}});
+  }
+  return {{"observedGeneration", status.generation},
+          {"conditions",
+           {ToJson(status.accepted), ToJson(status.resolved_refs), ToJson(status.programmed)}},
+          {"gateways", std::move(gateways)},
+          {"models", std::move(models)}};
+}
+
+nlohmann::json ToJson(const GatewayStatus& status) {
+  nlohmann::json nodes = nlohmann::json::array();
+  for (const GatewayNode& node : status.nodes) {
+    nodes.push_back({{"name", node.name},
+                     {"snapshot", HexEncode(node.snapshot).substr(0, kShownHashDigits)},
+                     {"current", node.is_current}});
+  }
+  return {{"observedGeneration", status.generation},
+          {"conditions", {ToJson(status.accepted), ToJson(status.programmed)}},
+          {"default", status.is_default},
+          {"attachedAPIs", status.attached_apis},
+          {"snapshot", HexEncode(status.snapshot).substr(0, kShownHashDigits)},
+          {"dataPlanes",
+           {{"connected", status.connected},
+            {"current", status.current},
+            {"nodes", std::move(nodes)},
+            {"omitted", status.connected - status.nodes.size()}}}};
+}
+
+std::optional<ApiStatus> FromJson(const nlohmann::json& status) {
+  ApiStatus result;
+  if (!status.is_object() || !ReadConditions(status, result)) {
+    return std::nullopt;
+  }
+  const auto gateways = status.find("gateways");
+  if (gateways != status.end() && gateways->is_array()) {
+    for (const nlohmann::json& json : *gateways) {
+      ApiAtGateway gateway;
+      if (json.is_object() && ReadConditions(json, gateway)) {
+        gateway.gateway = TextOf(json, "namespace") + "/" + TextOf(json, "name");
+        result.gateways.push_back(std::move(gateway));
+      }
     }
   }
   const auto models = status.find("models");

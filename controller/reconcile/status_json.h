@@ -7,14 +7,16 @@
 #include <string>
 
 #include "common/clock.h"
+#include "controller/reconcile/gateway_status.h"
 #include "controller/reconcile/status.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::reconcile {
 
-// The content of .status: conditions, gateways[], observedGeneration, models. `gateway` is
-// "<namespace>/<name>".
-nlohmann::json ToJson(const ApiStatus& status, const std::string& gateway);
+// The content of .status: conditions, gateways[], observedGeneration, models.
+nlohmann::json ToJson(const ApiStatus& status);
+// The content of a RotaGateway's .status.
+nlohmann::json ToJson(const GatewayStatus& status);
 
 // The conditions in a .status that was read (uid and generation stay unset); nullopt when it has
 // none.

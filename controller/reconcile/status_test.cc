@@ -166,7 +166,7 @@ TEST_F(StatusTrackerTest, TellsOnceAfterARestartWhatTheObjectSaysAlreadyAndThatI
   StatusTracker restarted;
   wall_ += std::chrono::hours(1);
 
-  restarted.Seed(before.name, *FromJson(ToJson(before, "default/default")));
+  restarted.Seed(before.name, *FromJson(ToJson(before)));
   const std::optional<ApiStatus> told = restarted.Offer(done_, now_, wall_);
 
   ASSERT_TRUE(told.has_value());
@@ -201,8 +201,12 @@ TEST(StatusJsonTest, HasTheShapeOfTheResource) {
   ApiStatus status = Status(ConditionStatus::kTrue, ConditionStatus::kTrue, "Programmed");
   status.models = {"gpt-4o"};
   status.accepted.message.clear();
+  status.gateways = {{.gateway = "team/edge",
+                      .accepted = status.accepted,
+                      .resolved_refs = status.resolved_refs,
+                      .programmed = status.programmed}};
 
-  const nlohmann::json json = ToJson(status, "team/edge");
+  const nlohmann::json json = ToJson(status);
 
   EXPECT_EQ(json["observedGeneration"], 1);
   EXPECT_EQ(json["conditions"].size(), 3U);
@@ -213,7 +217,9 @@ TEST(StatusJsonTest, HasTheShapeOfTheResource) {
   EXPECT_EQ(json["gateways"].size(), 1U);
   EXPECT_EQ(json["gateways"][0]["namespace"], "team");
   EXPECT_EQ(json["gateways"][0]["name"], "edge");
-  EXPECT_EQ(json["gateways"][0]["conditions"][0]["type"], "Programmed");
+  EXPECT_EQ(json["gateways"][0]["conditions"][0]["type"], "Accepted");
+  EXPECT_EQ(json["gateways"][0]["conditions"][2]["type"], "Programmed");
+  EXPECT_TRUE(SaysTheSame(FromJson(json)->gateways[0].programmed, status.programmed));
   EXPECT_EQ(json["models"], nlohmann::json::array({"gpt-4o"}));
 }
 
@@ -223,33 +229,95 @@ TEST(StatusJsonTest, ReadsNothingFromAStatusOfAnotherShape) {
   EXPECT_TRUE(FromJson({{"conditions", {1, {{"type", 5}}}}}).has_value());
 }
 
+Condition At(ConditionStatus status, const std::string& reason) {
+  return {"Accepted", status, reason, "message of " + reason, 1, ""};
+}
+
+TEST(AggregateTest, IsTheWorstAndNamesTheGatewaysWhenTheyDiffer) {
+  std::vector<ApiAtGateway> gateways(3);
+  gateways[0].gateway = "a/a";
+  gateways[0].accepted = At(ConditionStatus::kTrue, "Accepted");
+  gateways[1].gateway = "b/b";
+  gateways[1].accepted = At(ConditionStatus::kFalse, "PathConflict");
+  gateways[2].gateway = "c/c";
+  gateways[2].accepted = At(ConditionStatus::kUnknown, "Pending");
+
+  const Condition all = Aggregate(gateways, &ApiAtGateway::accepted);
+
+  EXPECT_EQ(all.status, ConditionStatus::kFalse);
+  EXPECT_EQ(all.reason, "PathConflict");
+  EXPECT_EQ(all.message, "gateway b/b: message of PathConflict");
+  gateways[0].accepted = gateways[2].accepted = gateways[1].accepted;
+  EXPECT_EQ(Aggregate(gateways, &ApiAtGateway::accepted).message, "message of PathConflict");
+}
+
+GatewayStatus Edge(size_t nodes, const std::string& applied) {
+  GatewayStatus status;
+  status.gateway = "team/edge";
+  status.snapshot = "new";
+  FleetView fleet;
+  for (size_t i = 0; i < nodes; ++i) {
+    fleet.nodes.push_back(Node("node-" + std::to_string(100 + i), 1));
+    fleet.nodes.back().snapshot = applied;
+  }
+  AddFleet(fleet, status);
+  return status;
+}
+
+TEST(GatewayStatusTest, CountsAllDataPlanesAndListsSome) {
+  const GatewayStatus status = Edge(60, "new");
+
+  EXPECT_EQ(status.programmed.status, ConditionStatus::kTrue);
+  const nlohmann::json json = ToJson(status);
+  EXPECT_EQ(json["dataPlanes"]["connected"], 60);
+  EXPECT_EQ(json["dataPlanes"]["current"], 60);
+  EXPECT_EQ(json["dataPlanes"]["omitted"], 10);
+  EXPECT_EQ(json["dataPlanes"]["nodes"].size(), kMaxListedNodes);
+  EXPECT_EQ(Edge(2, "old").current, 0U);
+  EXPECT_EQ(Edge(2, "").programmed.status, ConditionStatus::kUnknown);
+  EXPECT_EQ(Edge(0, "").programmed.reason, "NoDataPlane");
+}
+
+TEST(GatewayTrackerTest, TellsConditionsAtOnceAndCountsNowAndThen) {
+  GatewayTracker tracker;
+  MonotonicTime now{std::chrono::hours(1)};
+  EXPECT_TRUE(tracker.Offer(Edge(0, ""), now));
+  EXPECT_TRUE(tracker.Offer(Edge(1, "new"), now)) << "Programmed has changed";
+  EXPECT_FALSE(tracker.Offer(Edge(1, "new"), now));
+  EXPECT_FALSE(tracker.NextDue().has_value());
+
+  EXPECT_FALSE(tracker.Offer(Edge(2, "new"), now));
+  EXPECT_EQ(tracker.NextDue(), now + kGatewayStatusInterval);
+  now += kGatewayStatusInterval;
+  EXPECT_TRUE(tracker.Offer(Edge(2, "new"), now));
+
+  EXPECT_EQ(tracker.KeepOnly({}), std::vector<std::string>{"team/edge"});
+}
+
 TEST(FleetDifferenceTest, NamesTheApisOfNewAndOfSettledFindings) {
   const NodeFinding old_finding{"default/a", 1, "INVALID", "x", "no"};
   const NodeFinding new_finding{"default/b", 1, "INVALID", "x", "no"};
   const NodeFinding kept_finding{"default/c", 1, "INVALID", "x", "no"};
-  const FleetView before{{{.node = "n",
-                           .connected = true,
-                           .applied_hash = nullptr,
-                           .rejected = {old_finding, kept_finding},
-                           .refused = {}}}};
+  FleetView before{{Node("n", 1)}};
+  before.nodes[0].rejected = {old_finding, kept_finding};
   FleetView after = before;
   after.nodes[0].rejected = {kept_finding};
   after.nodes[0].refused = {new_finding};
 
-  const FleetDifference difference = Compare(before, after);
+  const FleetDifference difference = Compare({{"g", before}}, {{"g", after}});
 
   EXPECT_FALSE(difference.nodes);
   EXPECT_EQ(difference.apis, (std::set<std::string>{"default/a", "default/b"}));
-  EXPECT_TRUE(Compare(after, after).apis.empty());
+  EXPECT_TRUE(Compare({{"g", after}}, {{"g", after}}).apis.empty());
 }
 
 TEST(FleetDifferenceTest, SeesThatADataPlaneHasComeOrGone) {
-  const NodeReport node{
-      .node = "n", .connected = true, .applied_hash = nullptr, .rejected = {}, .refused = {}};
+  const FleetView view{{Node("n", 1)}};
 
-  EXPECT_TRUE(Compare({}, {{node}}).nodes);
-  EXPECT_TRUE(Compare({{node}}, {}).nodes);
-  EXPECT_FALSE(Compare({{node}}, {{node}}).nodes);
+  EXPECT_TRUE(Compare({}, {{"g", view}}).nodes);
+  EXPECT_TRUE(Compare({{"g", view}}, {}).nodes);
+  EXPECT_TRUE(Compare({{"g", view}}, {{"h", view}}).nodes);
+  EXPECT_FALSE(Compare({{"g", view}}, {{"g", view}}).nodes);
 }
 
 }  // namespace

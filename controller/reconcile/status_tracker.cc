@@ -21,7 +21,46 @@ void SetTime(const Condition* before, WallTime now, Condition& condition) {
 
 // What the user reads is the same but for Programmed.
 bool IsSameButProgrammed(const ApiStatus& a, const ApiStatus& b) {
-  return SaysTheSame(a.accepted, b.accepted) && SaysTheSame(a.resolved_refs, b.resolved_refs);
+  return SaysTheSame(a.accepted, b.accepted) && SaysTheSame(a.resolved_refs, b.resolved_refs) &&
+         std::equal(a.gateways.begin(), a.gateways.end(), b.gateways.begin(), b.gateways.end(),
+                    [](const ApiAtGateway& x, const ApiAtGateway& y) {
+                      return x.gateway == y.gateway && SaysTheSame(x.accepted, y.accepted) &&
+                             SaysTheSame(x.resolved_refs, y.resolved_refs);
+                    });
+}
+
+const ApiAtGateway* FindGateway(const ApiStatus* status, const std::string& gateway) {
+  if (status == nullptr) {
+    return nullptr;
+  }
+  const auto found = std::find_if(status->gateways.begin(), status->gateways.end(),
+                                  [&](const auto& known) { return known.gateway == gateway; });
+  return found == status->gateways.end() ? nullptr : &*found;
+}
+
+void SetTimes(const ApiStatus* before, WallTime now, ApiStatus& status) {
+  SetTime(before == nullptr ? nullptr : &before->accepted, now, status.accepted);
+  SetTime(before == nullptr ? nullptr : &before->resolved_refs, now, status.resolved_refs);
+  SetTime(before == nullptr ? nullptr : &before->programmed, now, status.programmed);
+  for (ApiAtGateway& gateway : status.gateways) {
+    const ApiAtGateway* old = FindGateway(before, gateway.gateway);
+    SetTime(old == nullptr ? nullptr : &old->accepted, now, gateway.accepted);
+    SetTime(old == nullptr ? nullptr : &old->resolved_refs, now, gateway.resolved_refs);
+    SetTime(old == nullptr ? nullptr : &old->programmed, now, gateway.programmed);
+  }
+}
+
+// Programmed as it was told before; not confirmed when nothing was.
+void KeepProgrammed(const Condition* told, Condition& programmed) {
+  if (told != nullptr && !told->type.empty()) {
+    programmed = *told;
+    return;
+  }
+  const int64_t generation = programmed.observed_generation;
+  programmed = Condition{};
+  programmed.type = "Programmed";
+  programmed.message = "the data planes have not confirmed it yet";
+  programmed.observed_generation = generation;
 }
 
 // A first success waits for the data planes; a finding does not.
@@ -42,9 +81,7 @@ void StatusTracker::Seed(const resource::ObjectName& name, ApiStatus status) {
 ApiStatus StatusTracker::Tell(ApiStatus status, WallTime wall_now) {
   const auto before = told_.find(status.name);
   const ApiStatus* old = before == told_.end() ? nullptr : &before->second;
-  SetTime(old == nullptr ? nullptr : &old->accepted, wall_now, status.accepted);
-  SetTime(old == nullptr ? nullptr : &old->resolved_refs, wall_now, status.resolved_refs);
-  SetTime(old == nullptr ? nullptr : &old->programmed, wall_now, status.programmed);
+  SetTimes(old, wall_now, status);
   status.accepted_is_news = old == nullptr || !SaysTheSame(old->accepted, status.accepted);
   status.resolved_refs_is_news =
       old == nullptr || !SaysTheSame(old->resolved_refs, status.resolved_refs);
@@ -59,7 +96,8 @@ std::optional<ApiStatus> StatusTracker::Offer(ApiStatus status, MonotonicTime no
   const auto told = told_.find(status.name);
   const bool is_known = told != told_.end() && told->second.models == status.models;
   const bool is_same = is_known && IsSameButProgrammed(told->second, status);
-  if (is_same && SaysTheSame(told->second.programmed, status.programmed)) {
+  if (is_same && SaysTheSame(told->second.programmed, status.programmed) &&
+      SaysTheSame(told->second.gateways, status.gateways)) {
     waiting_.erase(status.name);
     return seeded_.contains(status.name) ? std::optional(Tell(std::move(status), wall_now))
                                          : std::nullopt;
@@ -77,13 +115,13 @@ std::optional<ApiStatus> StatusTracker::Offer(ApiStatus status, MonotonicTime no
     // settled.
     const MonotonicTime until = entry->second.until;
     ApiStatus early = status;
-    if (told != told_.end() && !told->second.programmed.type.empty()) {
-      early.programmed = told->second.programmed;
-    } else {
-      early.programmed = Condition{};
-      early.programmed.type = "Programmed";
-      early.programmed.message = "the data planes have not confirmed it yet";
-      early.programmed.observed_generation = status.programmed.observed_generation;
+    const ApiStatus* before = told == told_.end() ? nullptr : &told->second;
+    KeepProgrammed(before == nullptr ? nullptr : &before->programmed, early.programmed);
+    for (ApiAtGateway& gateway : early.gateways) {
+      if (IsTransient(gateway.programmed)) {
+        const ApiAtGateway* old = FindGateway(before, gateway.gateway);
+        KeepProgrammed(old == nullptr ? nullptr : &old->programmed, gateway.programmed);
+      }
     }
     early = Tell(std::move(early), wall_now);
     if (!SaysTheSame(early.programmed, status.programmed)) {

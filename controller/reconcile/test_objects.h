@@ -17,6 +17,8 @@ using resource::ObjectName;
 
 // What Api("chat", ...) and Secret("keys", ...) are called, and their resources in a snapshot.
 inline const ObjectName kChat{"default", "chat"};
+// The gateway of the command line.
+inline constexpr char kGateway[] = "default/default";
 inline const ResourceKey kChatKey{ResourceKind::kApi, "default/chat"};
 inline const ResourceKey kKeysKey{ResourceKind::kSecret, "default/keys"};
 
@@ -60,6 +62,14 @@ inline source::ApiObject Api(const std::string& name, int64_t generation, nlohma
   object.metadata.generation = generation;
   object.metadata.creation_timestamp = created;
   object.spec = std::move(spec);
+  return object;
+}
+
+// One of namespace `team`.
+inline source::GatewayObject Gateway(const std::string& name, int64_t generation,
+                                     nlohmann::json spec, const std::string& created = "") {
+  source::GatewayObject object = Api(name, generation, std::move(spec), created);
+  object.name.ns = "team";
   return object;
 }
 

@@ -36,13 +36,103 @@ bool IsSame(const ApiOutcome& a, const ApiOutcome& b) {
 
 }  // namespace
 
-World::World(compile::GatewaySettings gateway)
-    : gateway_(std::move(gateway)),
-      gateway_body_(compile::GatewayBody(gateway_)),
-      assembler_(gateway_.name, gateway_body_) {}
+World::World(compile::GatewaySettings command_line) : gateways_(command_line) { ServeGateways(); }
 
 compile::Age World::AgeOf(const ObjectName& name, const ApiEntry& entry) const {
   return {entry.metadata.creation_timestamp, name};
+}
+
+void World::OnGateway(const source::GatewayObject& object) {
+  has_changes_ = true;  // its status may be another one in any case
+  if (gateways_.OnGateway(object)) {
+    ServeGateways();
+  }
+}
+
+// Makes served_ and the places of all APIs what the book says. Gateways change rarely.
+void World::ServeGateways() {
+  for (const auto& [name, entry] : gateways_.entries()) {
+    if (!entry.in_force.has_value()) {
+      continue;
+    }
+    const auto body = compile::GatewayBody(gateways_.SettingsOf(name));
+    const auto known = served_.find(name);
+    if (known == served_.end()) {
+      Served served{compile::Assembler(name, body), body->hash, nullptr};
+      for (const auto& [secret, content] : secrets_) {
+        if (content.exists) {
+          served.assembler.SetSecret(secret, content.version);
+        }
+      }
+      served_.emplace(name, std::move(served));
+    } else if (std::exchange(known->second.settings_hash, body->hash) != body->hash) {
+      known->second.assembler.SetGateway(body);
+    }
+  }
+  std::erase_if(served_, [this](const auto& served) {
+    const auto entry = gateways_.entries().find(served.first);
+    return entry == gateways_.entries().end() || !entry->second.in_force.has_value();
+  });
+  for (auto& [name, entry] : apis_) {
+    Place(name, entry);
+  }
+  has_changes_ = true;
+}
+
+// Puts an API where it belongs, and takes it from everywhere else.
+void World::Place(const ObjectName& name, ApiEntry& entry) {
+  const std::vector<std::string> wanted = gateways_.GatewaysOf(entry.gateways);
+  for (auto placement = entry.placements.begin(); placement != entry.placements.end();) {
+    if (std::find(wanted.begin(), wanted.end(), placement->first) != wanted.end()) {
+      ++placement;
+      continue;
+    }
+    Withdraw(name, entry, placement->first, placement->second);
+    placement = entry.placements.erase(placement);
+    touched_.insert(name);
+  }
+  for (const std::string& gateway : wanted) {
+    const auto [position, is_new] = entry.placements.try_emplace(gateway);
+    Placement& placement = position->second;
+    std::optional<resource::Diagnostic> refusal =
+        gateways_.Refusal(gateway, name, entry.field_prefix + "gateways");
+    if (refusal.has_value()) {
+      Withdraw(name, entry, gateway, placement);
+      placement.outcome = {};
+      placement.outcome.accepted = {*refusal};
+    }
+    if (is_new || placement.refusal != refusal) {
+      touched_.insert(name);
+    }
+    placement.refusal = std::move(refusal);
+  }
+  SetVersions(name, entry);
+}
+
+// Tells the assemblers which versions of an API there are.
+void World::SetVersions(const ObjectName& name, ApiEntry& entry) {
+  for (const auto& [gateway, placement] : entry.placements) {
+    if (!placement.refusal.has_value()) {
+      served_.at(gateway).assembler.SetApi(
+          AgeOf(name, entry), {entry.is_held ? nullptr : entry.current, placement.last_good});
+    }
+  }
+}
+
+// An API is no longer served at a gateway, which may be gone.
+void World::Withdraw(const ObjectName& name, const ApiEntry& entry, const std::string& gateway,
+                     Placement& placement) {
+  if (const auto served = served_.find(gateway); served != served_.end()) {
+    served->second.assembler.RemoveApi(AgeOf(name, entry));
+  }
+  Release(std::exchange(placement.last_good, nullptr));
+  placement.last_good_generation = 0;
+}
+
+void World::WithdrawAll(const ObjectName& name, ApiEntry& entry) {
+  for (auto& [gateway, placement] : entry.placements) {
+    Withdraw(name, entry, gateway, placement);
+  }
 }
 
 void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
@@ -53,6 +143,7 @@ void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
   options.ns = object.name.ns;
   resource::DecodedApi decoded = resource::DecodeApi(object.spec, options);
   entry.diagnostics = std::move(decoded.diagnostics);
+  entry.field_prefix = options.path_prefix;
   entry.current = nullptr;
   if (!decoded.api.has_value()) {
     return;
@@ -64,6 +155,12 @@ void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
       diagnostic.line = resource::LineOfField(object.lines, diagnostic.field);
     }
     entry.diagnostics.push_back(diagnostic);
+  }
+  const bool is_served =
+      std::any_of(entry.placements.begin(), entry.placements.end(),
+                  [](const auto& placement) { return placement.second.last_good != nullptr; });
+  if (compiled->body != nullptr || !is_served) {
+    entry.gateways = decoded.api->gateways;  // else the last good version stays where it is
   }
   if (compiled->body != nullptr) {
     entry.current = std::move(compiled);
@@ -91,8 +188,10 @@ void World::OnApi(source::ApiObject object) {
     }
     entry.metadata = std::move(object.metadata);
     entry.file = std::move(object.file);
-    if (entry.last_good != nullptr && entry.last_good == entry.current) {
-      entry.last_good_generation = entry.metadata.generation;
+    for (auto& [gateway, placement] : entry.placements) {
+      if (placement.last_good != nullptr && placement.last_good == entry.current) {
+        placement.last_good_generation = entry.metadata.generation;
+      }
     }
     touched_.insert(object.name);
     has_changes_ = true;
@@ -100,11 +199,16 @@ void World::OnApi(source::ApiObject object) {
   }
   const CompiledPtr before = entry.current;
   if (entry.metadata.creation_timestamp != object.metadata.creation_timestamp) {
-    assembler_.RemoveApi(AgeOf(object.name, entry));
+    for (auto& [gateway, placement] : entry.placements) {
+      if (!placement.refusal.has_value()) {
+        served_.at(gateway).assembler.RemoveApi(AgeOf(object.name, entry));
+      }
+    }
   }
   entry.metadata = object.metadata;
   entry.file = object.file;
   entry.content_hash = content_hash;
+  entry.is_held = false;
   Compile(object, entry);
   Want(entry.current);
   Release(before);
@@ -113,7 +217,7 @@ void World::OnApi(source::ApiObject object) {
   if (entry.current != nullptr && !entry.current->secrets.empty()) {
     waiting_.insert(object.name);
   }
-  assembler_.SetApi(AgeOf(object.name, entry), {entry.current, entry.last_good});
+  Place(object.name, entry);
   has_changes_ = true;
 }
 
@@ -139,17 +243,25 @@ void World::OnSecret(source::SecretObject object) {
   entry.exists = true;
   entry.uid = object.metadata.uid;
   entry.resource_version = object.metadata.resource_version;
-  compile::SecretVersion version;
+  entry.version = {};
   for (const auto& [key, value] : data) {
-    version.keys.insert(key);
+    entry.version.keys.insert(key);
   }
-  version.body = compile::SecretBody(entry.uid, entry.resource_version, data);
+  entry.version.body = compile::SecretBody(entry.uid, entry.resource_version, data);
   entry.data = std::move(data);
-  assembler_.SetSecret(object.name, version);
+  for (auto& [gateway, served] : served_) {
+    served.assembler.SetSecret(object.name, entry.version);
+  }
   has_changes_ = true;
 }
 
 void World::OnDeleted(const source::ObjectKey& key) {
+  if (key.kind == source::ObjectKind::kGateway) {
+    if (gateways_.OnDeleted(key.name)) {
+      ServeGateways();
+    }
+    return;
+  }
   if (key.kind == source::ObjectKind::kSecret) {
     const auto found = secrets_.find(key.name);
     if (found != secrets_.end()) {
@@ -157,7 +269,10 @@ void World::OnDeleted(const source::ObjectKey& key) {
       entry.is_answered = true;
       entry.exists = false;
       entry.data.clear();
-      assembler_.RemoveSecret(key.name);
+      entry.version = {};
+      for (auto& [gateway, served] : served_) {
+        served.assembler.RemoveSecret(key.name);
+      }
       has_changes_ = true;
     }
     return;
@@ -167,8 +282,7 @@ void World::OnDeleted(const source::ObjectKey& key) {
     return;
   }
   Release(found->second.current);
-  Release(found->second.last_good);
-  assembler_.RemoveApi(AgeOf(key.name, found->second));
+  WithdrawAll(key.name, found->second);
   waiting_.erase(key.name);
   touched_.erase(key.name);
   apis_.erase(found);
@@ -202,7 +316,9 @@ void World::Release(const CompiledPtr& api) {
     found->second.wanted.erase(key);
     ++references_version_;
     if (found->second.wanted.empty()) {
-      assembler_.RemoveSecret(use.secret);
+      for (auto& [gateway, served] : served_) {
+        served.assembler.RemoveSecret(use.secret);
+      }
       secrets_.erase(found);
     }
   }
@@ -217,7 +333,11 @@ bool World::IsWaiting(const CompiledApi& api) const {
 }
 
 bool World::Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime>& rebuild_at) {
-  if (entry.current == nullptr || entry.current == entry.last_good || !IsWaiting(*entry.current)) {
+  const bool is_served =
+      std::all_of(entry.placements.begin(), entry.placements.end(), [&](const auto& placement) {
+        return placement.second.refusal.has_value() || placement.second.last_good == entry.current;
+      });
+  if (entry.current == nullptr || is_served || !IsWaiting(*entry.current)) {
     return false;
   }
   if (!entry.held_until.has_value()) {
@@ -230,20 +350,23 @@ bool World::Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime
   return true;
 }
 
-void World::Accept(const ObjectName& name, ApiEntry& entry, ApiOutcome outcome) {
-  if (!IsSame(entry.outcome, outcome)) {
+void World::Accept(const ObjectName& name, ApiEntry& entry, const std::string& gateway,
+                   ApiOutcome outcome) {
+  Placement& placement = entry.placements.at(gateway);
+  if (!IsSame(placement.outcome, outcome)) {
     touched_.insert(name);
   }
-  entry.outcome = std::move(outcome);
-  if (entry.outcome.served == nullptr || entry.outcome.served == entry.last_good) {
+  placement.outcome = std::move(outcome);
+  const CompiledPtr served = placement.outcome.served;
+  if (served == nullptr || served == placement.last_good) {
     return;
   }
   // What is served now is what an invalid version will fall back to.
-  Want(entry.outcome.served);
-  Release(entry.last_good);
-  entry.last_good = entry.outcome.served;
-  entry.last_good_generation = entry.metadata.generation;
-  assembler_.SetApi(AgeOf(name, entry), {entry.current, entry.last_good});
+  Want(served);
+  Release(placement.last_good);
+  placement.last_good = served;
+  placement.last_good_generation = entry.metadata.generation;
+  served_.at(gateway).assembler.SetApi(AgeOf(name, entry), {entry.current, placement.last_good});
 }
 
 BuildResult World::Build(MonotonicTime now) {
@@ -254,21 +377,25 @@ BuildResult World::Build(MonotonicTime now) {
     if (std::exchange(entry.is_held, is_held) != is_held) {
       touched_.insert(*name);
     }
-    assembler_.SetApi(AgeOf(*name, entry), {is_held ? nullptr : entry.current, entry.last_good});
+    SetVersions(*name, entry);
     name = is_held ? std::next(name) : waiting_.erase(name);
   }
-  compile::Assembly assembly = assembler_.Build();
-  for (auto& [name, outcome] : assembly.apis) {
-    Accept(name, apis_.at(name), std::move(outcome));
+  for (auto& [gateway, served] : served_) {
+    if (served.assembler.has_changes()) {
+      compile::Assembly assembly = served.assembler.Build();
+      for (auto& [name, outcome] : assembly.apis) {
+        Accept(name, apis_.at(name), gateway, std::move(outcome));
+      }
+      if (served.snapshot == nullptr || served.snapshot->hash != assembly.snapshot->hash) {
+        assembly.snapshot->sequence = ++sequence_;
+        assembly.snapshot->built_from = seen_;
+        served.snapshot = std::move(assembly.snapshot);
+      }
+    }
+    result.snapshots.emplace(gateway, served.snapshot);
   }
   result.changed.assign(touched_.begin(), touched_.end());
   touched_.clear();
-  if (snapshot_ == nullptr || snapshot_->hash != assembly.snapshot->hash) {
-    assembly.snapshot->sequence = ++sequence_;
-    assembly.snapshot->built_from = seen_;
-    snapshot_ = std::move(assembly.snapshot);
-  }
-  result.snapshot = snapshot_;
   result.deleted = std::exchange(deleted_, {});
   has_changes_ = false;
   return result;
@@ -291,27 +418,48 @@ std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {
     return std::nullopt;
   }
   const ApiEntry& entry = found->second;
-  WorldFacts facts;
-  facts.generation = entry.metadata.generation;
-  facts.diagnostics = &entry.diagnostics;
-  facts.outcome = &entry.outcome;
-  facts.is_held = entry.is_held;
-  facts.is_current_served =
-      entry.outcome.served != nullptr && entry.outcome.served == entry.current;
-  facts.last_good_generation = entry.last_good_generation;
-  ApiStatus status = DescribeWorld(facts);
+  ApiStatus status;
+  for (const auto& [gateway, placement] : entry.placements) {
+    WorldFacts facts;
+    facts.generation = entry.metadata.generation;
+    facts.diagnostics = &entry.diagnostics;
+    facts.outcome = &placement.outcome;
+    facts.is_held = entry.is_held;
+    facts.is_current_served =
+        placement.outcome.served != nullptr && placement.outcome.served == entry.current;
+    facts.last_good_generation = placement.last_good_generation;
+    AddGateway(gateway, DescribeWorld(facts),
+               placement.outcome.served == nullptr ? 0 : placement.outcome.served->body->hash,
+               status);
+  }
+  status.accepted = Aggregate(status.gateways, &ApiAtGateway::accepted);
+  status.resolved_refs = Aggregate(status.gateways, &ApiAtGateway::resolved_refs);
+  status.programmed = Aggregate(status.gateways, &ApiAtGateway::programmed);
   status.name = name;
   status.uid = entry.metadata.uid;
   status.file = entry.file;
   return status;
 }
 
-uint64_t World::ServedHash(const ObjectName& name) const {
-  const auto found = apis_.find(name);
-  if (found == apis_.end() || found->second.outcome.served == nullptr) {
-    return 0;
+std::vector<GatewayStatus> World::GatewayStatuses() const {
+  std::map<std::string, size_t> attached;
+  for (const auto& [name, entry] : apis_) {
+    for (const auto& [gateway, placement] : entry.placements) {
+      attached[gateway] += placement.refusal.has_value() ? 0 : 1;
+    }
   }
-  return found->second.outcome.served->body->hash;
+  std::vector<GatewayStatus> statuses;
+  for (const auto& [name, entry] : gateways_.entries()) {
+    GatewayStatus status = DescribeGateway(name, entry);
+    status.attached_apis = attached[name];
+    status.is_default = name == gateways_.default_gateway();
+    if (const auto served = served_.find(name);
+        served != served_.end() && served->second.snapshot != nullptr) {
+      status.snapshot = served->second.snapshot->hash;
+    }
+    statuses.push_back(std::move(status));
+  }
+  return statuses;
 }
 
 std::vector<ObjectName> World::Names() const {

@@ -1,10 +1,10 @@
 #pragma once
 
 // All objects that the controller knows, and what is made of them. Objects go in as they come from
-// a source; Build() gives the snapshot. Each object is decoded and compiled once per content. An
-// API whose newest version is invalid is served in its last good one; a version that needs a Secret
-// which has been asked for and not yet been answered is held back for up to kSecretGrace, so that
-// no request meets a missing credential in between.
+// a source; Build() gives one snapshot per gateway. Each object is decoded and compiled once per
+// content, however many gateways serve it. An API whose newest version is invalid is served in its
+// last good one; a version that needs a Secret which has been asked for and not yet been answered
+// is held back for up to kSecretGrace, so that no request meets a missing credential in between.
 //
 // Pure (time is an argument), single-thread. Bounded by the objects that exist.
 
@@ -19,6 +19,8 @@
 
 #include "common/clock.h"
 #include "controller/compile/assemble.h"
+#include "controller/reconcile/gateway_book.h"
+#include "controller/reconcile/gateway_status.h"
 #include "controller/reconcile/status.h"
 #include "controller/source/object.h"
 #include "controller/source/source.h"
@@ -27,18 +29,22 @@ namespace rota::reconcile {
 
 inline constexpr Duration kSecretGrace = std::chrono::seconds(2);
 
+using SnapshotPtr = std::shared_ptr<const compile::Snapshot>;
+
 struct BuildResult {
-  std::shared_ptr<const compile::Snapshot> snapshot;
-  std::vector<resource::ObjectName> changed;  // APIs whose StatusOf() may differ from before
-  std::vector<resource::ObjectName> deleted;  // APIs that are gone since the last Build()
+  std::map<std::string, SnapshotPtr> snapshots;  // of every gateway, by name
+  std::vector<resource::ObjectName> changed;     // APIs whose StatusOf() may differ from before
+  std::vector<resource::ObjectName> deleted;     // APIs that are gone since the last Build()
   // When Build() would give something else without any new object.
   std::optional<MonotonicTime> rebuild_at;
 };
 
 class World {
  public:
-  explicit World(compile::GatewaySettings gateway);
+  // `command_line`: the gateway that is there without any RotaGateway.
+  explicit World(compile::GatewaySettings command_line);
 
+  void OnGateway(const source::GatewayObject& object);
   void OnApi(source::ApiObject object);
   // Secrets that nobody references are not kept.
   void OnSecret(source::SecretObject object);
@@ -52,11 +58,11 @@ class World {
   source::SecretReferences References() const;
   uint64_t references_version() const { return references_version_; }
 
-  // Accepted and ResolvedRefs as of the last Build(); Programmed is left Unknown. nullopt: no such
-  // API.
+  // Accepted and ResolvedRefs as of the last Build(), for each gateway and all together; Programmed
+  // is left Unknown. nullopt: no such API.
   std::optional<ApiStatus> StatusOf(const resource::ObjectName& name) const;
-  // Hash of the version that is served; 0: none.
-  uint64_t ServedHash(const resource::ObjectName& name) const;
+  // The same for every RotaGateway, what the fleet says left out.
+  std::vector<GatewayStatus> GatewayStatuses() const;
   std::vector<resource::ObjectName> Names() const;
   // At most `count` APIs, those that follow `name`; the first follows the last.
   std::vector<resource::ObjectName> NamesAfter(const resource::ObjectName& name,
@@ -69,17 +75,32 @@ class World {
  private:
   using CompiledPtr = std::shared_ptr<const compile::CompiledApi>;
 
+  // An API at one of its gateways.
+  struct Placement {
+    std::optional<resource::Diagnostic> refusal;  // it is not served there, and why
+    CompiledPtr last_good;
+    int64_t last_good_generation = 0;
+    compile::ApiOutcome outcome;  // of the last Build()
+  };
+
   struct ApiEntry {
     source::Metadata metadata;
     std::string file;
     uint64_t content_hash = 0;
     resource::Diagnostics diagnostics;  // of the newest version
+    std::string field_prefix;           // of the diagnostics' fields
     CompiledPtr current;                // null: it does not decode or compile
-    CompiledPtr last_good;
-    int64_t last_good_generation = 0;
+    std::vector<std::string> gateways;  // that it names, as of the newest version that compiles
     std::optional<MonotonicTime> held_until;  // while `current` waits for a Secret
     bool is_held = false;
-    compile::ApiOutcome outcome;  // of the last Build()
+    std::map<std::string, Placement> placements;  // by gateway; never empty
+  };
+
+  // What is made for one gateway.
+  struct Served {
+    compile::Assembler assembler;
+    uint64_t settings_hash = 0;
+    SnapshotPtr snapshot;  // null until the first Build()
   };
 
   struct SecretEntry {
@@ -89,25 +110,31 @@ class World {
     std::string uid;
     std::string resource_version;
     compile::SecretData data;
+    compile::SecretVersion version;  // for the assemblers, while it exists
   };
 
   compile::Age AgeOf(const resource::ObjectName& name, const ApiEntry& entry) const;
   void Compile(const source::ApiObject& object, ApiEntry& entry);
   void Want(const CompiledPtr& api);
   void Release(const CompiledPtr& api);
+  void ServeGateways();
+  void Place(const resource::ObjectName& name, ApiEntry& entry);
+  void SetVersions(const resource::ObjectName& name, ApiEntry& entry);
+  void Withdraw(const resource::ObjectName& name, const ApiEntry& entry, const std::string& gateway,
+                Placement& placement);
+  void WithdrawAll(const resource::ObjectName& name, ApiEntry& entry);
   bool IsWaiting(const compile::CompiledApi& api) const;
   bool Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime>& rebuild_at);
-  void Accept(const resource::ObjectName& name, ApiEntry& entry, compile::ApiOutcome outcome);
+  void Accept(const resource::ObjectName& name, ApiEntry& entry, const std::string& gateway,
+              compile::ApiOutcome outcome);
 
-  const compile::GatewaySettings gateway_;
-  const std::shared_ptr<const compile::ResourceBody> gateway_body_;
+  GatewayBook gateways_;
+  std::map<std::string, Served> served_;  // the gateways in force
   std::map<resource::ObjectName, ApiEntry> apis_;
-  compile::Assembler assembler_;
   std::set<resource::ObjectName> waiting_;               // may have to be held back
   std::set<resource::ObjectName> touched_;               // for BuildResult::changed
   std::map<resource::ObjectName, SecretEntry> secrets_;  // the referenced ones
   std::vector<resource::ObjectName> deleted_;
-  std::shared_ptr<const compile::Snapshot> snapshot_;
   compile::Watermarks seen_;  // of the objects that came from the Kubernetes API
   uint64_t references_version_ = 0;
   uint64_t sequence_ = 0;

@@ -1,5 +1,8 @@
 #include "controller/reconcile/world_status.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace rota::reconcile {
@@ -92,6 +95,22 @@ ApiStatus DescribeWorld(const WorldFacts& facts) {
     status.models = facts.outcome->served->models;
   }
   return status;
+}
+
+void AddGateway(const std::string& gateway, ApiStatus at_gateway, uint64_t served_hash,
+                ApiStatus& all) {
+  all.generation = at_gateway.generation;
+  all.warnings = std::move(at_gateway.warnings);
+  if (at_gateway.served_generation >= all.served_generation && !at_gateway.models.empty()) {
+    all.models = std::move(at_gateway.models);
+  }
+  all.served_generation = std::max(all.served_generation, at_gateway.served_generation);
+  all.gateways.push_back({.gateway = gateway,
+                          .accepted = std::move(at_gateway.accepted),
+                          .resolved_refs = std::move(at_gateway.resolved_refs),
+                          .programmed = std::move(at_gateway.programmed),
+                          .served_hash = served_hash,
+                          .served_generation = at_gateway.served_generation});
 }
 
 }  // namespace rota::reconcile

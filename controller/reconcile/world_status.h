@@ -22,4 +22,8 @@ struct WorldFacts {
 // Programmed is Unknown. REQUIRES: the pointers are set.
 ApiStatus DescribeWorld(const WorldFacts& facts);
 
+// Adds to `all` what holds at one of the API's gateways. `served_hash` 0: nothing is served there.
+void AddGateway(const std::string& gateway, ApiStatus at_gateway, uint64_t served_hash,
+                ApiStatus& all);
+
 }  // namespace rota::reconcile

@@ -11,7 +11,17 @@ using namespace testing_objects;  // NOLINT: test helpers
 class WorldTest : public testing::Test {
  protected:
   BuildResult Build() { return world_.Build(now_); }
-  bool Serves(const ResourceKey& key) { return Build().snapshot->resources.contains(key); }
+  bool Serves(const ResourceKey& key, const std::string& gateway = kGateway) {
+    const BuildResult result = Build();
+    const auto snapshot = result.snapshots.find(gateway);
+    return snapshot != result.snapshots.end() && snapshot->second->resources.contains(key);
+  }
+  // An API with the list `gateways`.
+  static source::ApiObject ApiAt(const std::vector<std::string>& gateways, int64_t generation = 1) {
+    nlohmann::json spec = Spec("/chat");
+    spec["gateways"] = gateways;
+    return Api("chat", generation, std::move(spec));
+  }
 
   World world_{compile::GatewaySettings{}};
   MonotonicTime now_{std::chrono::hours(1)};
@@ -38,7 +48,7 @@ TEST_F(WorldTest, CompilesOncePerContent) {
   const BuildResult after = Build();
 
   EXPECT_EQ(world_.compile_count(), 1U);
-  EXPECT_EQ(before.snapshot, after.snapshot);
+  EXPECT_EQ(before.snapshots.at(kGateway), after.snapshots.at(kGateway));
   EXPECT_EQ(world_.StatusOf(kChat)->accepted.observed_generation, 2);
 }
 
@@ -58,7 +68,7 @@ TEST_F(WorldTest, KeepsServingTheLastGoodVersionOfAnApiThatBecameInvalid) {
   world_.OnApi(Api("chat", 4, BrokenSpec("/chat")));
   const BuildResult broken = Build();
 
-  EXPECT_EQ(broken.snapshot->hash, good.snapshot->hash);
+  EXPECT_EQ(broken.snapshots.at(kGateway)->hash, good.snapshots.at(kGateway)->hash);
   EXPECT_EQ(broken.changed, std::vector<ObjectName>{kChat});
   const ApiStatus status = *world_.StatusOf(kChat);
   EXPECT_EQ(status.accepted.status, ConditionStatus::kFalse);
@@ -75,7 +85,7 @@ TEST_F(WorldTest, SaysThatNothingIsServedOfAnApiThatWasNeverValid) {
   EXPECT_FALSE(Serves(kChatKey));
   EXPECT_NE(world_.StatusOf(kChat)->accepted.message.find("nothing of this API is served"),
             std::string::npos);
-  EXPECT_EQ(world_.ServedHash(kChat), 0U);
+  EXPECT_EQ(world_.StatusOf(kChat)->gateways.at(0).served_hash, 0U);
 }
 
 TEST_F(WorldTest, NeverServesTheVersionOfADeletedObjectForItsNamesake) {
@@ -98,7 +108,7 @@ TEST_F(WorldTest, GivesAPathToTheNextApiWhenItsOwnerIsDeleted) {
   world_.OnDeleted(ApiKey("older"));
   const BuildResult result = Build();
 
-  EXPECT_TRUE(result.snapshot->resources.contains(kChatKey));
+  EXPECT_TRUE(result.snapshots.at(kGateway)->resources.contains(kChatKey));
   EXPECT_EQ(result.deleted, (std::vector<ObjectName>{{"default", "older"}}));
   EXPECT_EQ(result.changed, std::vector<ObjectName>{kChat});
 }
@@ -124,7 +134,7 @@ TEST_F(WorldTest, KeepsOfASecretOnlyTheReferencedKeys) {
 
   const BuildResult result = Build();
 
-  const std::string& bytes = result.snapshot->resources.Find(kKeysKey)->second->bytes;
+  const std::string& bytes = result.snapshots.at(kGateway)->resources.Find(kKeysKey)->second->bytes;
   EXPECT_EQ(bytes.find("do-not-keep"), std::string::npos);
   EXPECT_NE(bytes.find("value"), std::string::npos);
 }
@@ -133,13 +143,13 @@ TEST_F(WorldTest, HoldsANewVersionBackUntilItsSecretIsKnown) {
   world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
 
   const BuildResult held = Build();
-  EXPECT_FALSE(held.snapshot->resources.contains(kChatKey));
+  EXPECT_FALSE(held.snapshots.at(kGateway)->resources.contains(kChatKey));
   EXPECT_EQ(held.rebuild_at, now_ + kSecretGrace);
   EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kUnknown);
   world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
   const BuildResult ready = Build();
 
-  EXPECT_TRUE(ready.snapshot->resources.contains(kChatKey));
+  EXPECT_TRUE(ready.snapshots.at(kGateway)->resources.contains(kChatKey));
   EXPECT_FALSE(ready.rebuild_at.has_value());
   EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kTrue);
 }
@@ -150,13 +160,14 @@ TEST_F(WorldTest, ServesTheOldVersionWhileTheNewOnesSecretIsBeingRead) {
   const BuildResult before = Build();
 
   world_.OnApi(Api("chat", 2, Spec("/chat", "new-keys")));
-  EXPECT_EQ(Build().snapshot->hash, before.snapshot->hash);
+  EXPECT_EQ(Build().snapshots.at(kGateway)->hash, before.snapshots.at(kGateway)->hash);
   EXPECT_EQ(world_.References().size(), 2U);
   world_.OnSecret(Secret("new-keys", "7", {{"apiKey", "value"}}));
   const BuildResult after = Build();
 
-  EXPECT_FALSE(after.snapshot->resources.contains(kKeysKey));
-  EXPECT_TRUE(after.snapshot->resources.contains({ResourceKind::kSecret, "default/new-keys"}));
+  EXPECT_FALSE(after.snapshots.at(kGateway)->resources.contains(kKeysKey));
+  EXPECT_TRUE(after.snapshots.at(kGateway)->resources.contains(
+      {ResourceKind::kSecret, "default/new-keys"}));
   EXPECT_EQ(world_.References().size(), 1U);
 }
 
@@ -203,11 +214,11 @@ TEST_F(WorldTest, SharesTheBodyOfASecretThatIsToldAgain) {
   world_.OnSecret(Secret("keys", "2", {{"apiKey", "new value"}}));
   const BuildResult after = Build();
 
-  EXPECT_NE(before.snapshot->resources.Find(kKeysKey)->second,
-            after.snapshot->resources.Find(kKeysKey)->second);
-  EXPECT_NE(before.snapshot->hash, after.snapshot->hash);
-  EXPECT_EQ(before.snapshot->resources.Find(kChatKey)->second,
-            after.snapshot->resources.Find(kChatKey)->second);
+  EXPECT_NE(before.snapshots.at(kGateway)->resources.Find(kKeysKey)->second,
+            after.snapshots.at(kGateway)->resources.Find(kKeysKey)->second);
+  EXPECT_NE(before.snapshots.at(kGateway)->hash, after.snapshots.at(kGateway)->hash);
+  EXPECT_EQ(before.snapshots.at(kGateway)->resources.Find(kChatKey)->second,
+            after.snapshots.at(kGateway)->resources.Find(kChatKey)->second);
 }
 
 TEST_F(WorldTest, NeverPutsASecretIntoAStatus) {
@@ -246,6 +257,150 @@ TEST_F(WorldTest, GivesLinesToTheFindingsOfTheCompiler) {
   ASSERT_EQ(status.warnings.size(), 1U);
   EXPECT_EQ(status.warnings[0].line, 9);
   EXPECT_EQ(status.warnings[0].reason, "UnlistedEndpoint");
+}
+
+constexpr char kEdge[] = "team/edge";
+
+TEST_F(WorldTest, EveryGatewayHasASnapshotOfItsOwn) {
+  world_.OnGateway(Gateway("edge", 1, {{"sandboxHosts", {"*.dev.example.com"}}}));
+  world_.OnApi(ApiAt({kEdge}));
+  world_.OnApi(Api("other", 1, Spec("/other")));
+
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  EXPECT_FALSE(Serves(kChatKey));
+  EXPECT_TRUE(Serves({ResourceKind::kApi, "default/other"}));
+  EXPECT_FALSE(Serves({ResourceKind::kApi, "default/other"}, kEdge));
+  EXPECT_TRUE(Serves({ResourceKind::kGateway, kEdge}, kEdge));
+  const ApiStatus status = *world_.StatusOf(kChat);
+  ASSERT_EQ(status.gateways.size(), 1U);
+  EXPECT_EQ(status.gateways[0].gateway, kEdge);
+  EXPECT_NE(status.gateways[0].served_hash, 0U);
+}
+
+TEST_F(WorldTest, AnApiOfTwoGatewaysIsCompiledOnceAndItsSecretGoesToBoth) {
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  source::ApiObject api = ApiAt({kEdge, kGateway});
+  api.spec = Spec("/chat", "keys");
+  api.spec["gateways"] = {kEdge, kGateway};
+  world_.OnApi(api);
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+
+  EXPECT_TRUE(Serves(kKeysKey, kEdge));
+  EXPECT_TRUE(Serves(kKeysKey));
+  EXPECT_EQ(world_.compile_count(), 1U);
+
+  api.spec["gateways"] = {kEdge};
+  api.metadata.generation = 2;
+  world_.OnApi(api);
+  EXPECT_TRUE(Serves(kKeysKey, kEdge));
+  EXPECT_FALSE(Serves(kKeysKey));
+  world_.OnDeleted(ApiKey("chat"));
+  EXPECT_FALSE(Serves(kKeysKey, kEdge));
+  EXPECT_EQ(world_.secret_count(), 0U);
+}
+
+TEST_F(WorldTest, SaysThatAGatewayIsMissingAndServesTheApiOnceItComes) {
+  world_.OnApi(ApiAt({kEdge, kGateway}));
+  EXPECT_TRUE(Serves(kChatKey));
+  ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(status.accepted.reason, "GatewayNotFound");
+  EXPECT_NE(status.accepted.message.find("gateway team/edge: spec.gateways: "), std::string::npos)
+      << status.accepted.message;
+  EXPECT_EQ(status.gateways[0].accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(status.gateways[1].accepted.status, ConditionStatus::kFalse);
+
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  const BuildResult result = Build();
+
+  EXPECT_EQ(result.changed, std::vector<ObjectName>{kChat});
+  EXPECT_TRUE(result.snapshots.at(kEdge)->resources.contains(kChatKey));
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.status, ConditionStatus::kTrue);
+}
+
+TEST_F(WorldTest, AGatewayThatIsDeletedHasNoSnapshotAndItsApisSaySo) {
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+
+  world_.OnDeleted({source::ObjectKind::kGateway, {"team", "edge"}});
+  const BuildResult result = Build();
+
+  EXPECT_EQ(result.snapshots.count(kEdge), 0U);
+  EXPECT_EQ(result.changed, std::vector<ObjectName>{kChat});
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.reason, "GatewayNotFound");
+  EXPECT_EQ(world_.StatusOf(kChat)->served_generation, 0);
+}
+
+TEST_F(WorldTest, ARotaGatewayTakesThePlaceOfTheCommandLinesWhileItIsThere) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  const BuildResult before = Build();
+  source::GatewayObject object = Gateway("default", 1, {{"sandboxHosts", {"a.example.com"}}});
+  object.name = {"default", "default"};
+
+  world_.OnGateway(object);
+
+  const BuildResult with_object = Build();
+  EXPECT_NE(with_object.snapshots.at(kGateway)->hash, before.snapshots.at(kGateway)->hash);
+  EXPECT_TRUE(with_object.snapshots.at(kGateway)->resources.contains(kChatKey));
+  EXPECT_TRUE(world_.GatewayStatuses().at(0).is_object);
+  world_.OnDeleted({source::ObjectKind::kGateway, object.name});
+  EXPECT_EQ(Build().snapshots.at(kGateway)->hash, before.snapshots.at(kGateway)->hash);
+}
+
+TEST_F(WorldTest, AVersionThatIsRefusedDoesNotMoveTheApi) {
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  source::ApiObject wrong = ApiAt({kGateway}, 2);
+  wrong.spec["apiPolicies"]["request"][0]["parameters"]["productionModels"][0]["weight"] = 0;
+
+  world_.OnApi(wrong);
+
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  EXPECT_FALSE(Serves(kChatKey));
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.status, ConditionStatus::kFalse);
+}
+
+TEST_F(WorldTest, AGatewayMayTakeApisOfItsOwnNamespaceOnly) {
+  world_.OnGateway(Gateway("edge", 1, {{"allowedNamespaces", {{"from", "Same"}}}}));
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.reason, "NamespaceNotAllowed");
+
+  world_.OnGateway(Gateway("edge", 2, {{"allowedNamespaces", {{"from", "All"}}}}));
+
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+}
+
+TEST_F(WorldTest, AnInvalidGatewayGoesOnAsItWas) {
+  world_.OnGateway(Gateway("edge", 1, {{"sandboxHosts", {"a.example.com"}}}));
+  world_.OnApi(ApiAt({kEdge}));
+  const BuildResult before = Build();
+
+  world_.OnGateway(Gateway("edge", 2, {{"sandboxHosts", {"A.example.com"}}}));
+
+  EXPECT_EQ(Build().snapshots.at(kEdge)->hash, before.snapshots.at(kEdge)->hash);
+  const std::vector<GatewayStatus> statuses = world_.GatewayStatuses();
+  ASSERT_EQ(statuses.size(), 2U);
+  EXPECT_EQ(statuses[0].gateway, kGateway);
+  EXPECT_FALSE(statuses[0].is_object);
+  EXPECT_TRUE(statuses[0].is_default);
+  EXPECT_EQ(statuses[1].accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(statuses[1].attached_apis, 1U);
+  EXPECT_NE(statuses[1].accepted.message.find("spec.sandboxHosts[0]"), std::string::npos);
+}
+
+TEST_F(WorldTest, TwoApisOfOnePathMeetOnlyWhereBothAre) {
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  world_.OnApi(Api("a", 1, Spec("/chat")));
+  world_.OnApi(ApiAt({kEdge, kGateway}));
+
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  EXPECT_FALSE(Serves(kChatKey));
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.reason, "PathConflict");
+  EXPECT_EQ(status.gateways[1].accepted.status, ConditionStatus::kTrue);
 }
 
 }  // namespace

@@ -130,6 +130,7 @@ struct Api {
   std::vector<Operation> operations;
   std::optional<ModelBasedRoundRobin> round_robin;  // from apiPolicies
   std::string definition_path = "/api-definition";
+  std::vector<std::string> gateways;  // "<namespace>/<name>", each once; empty: the default one
 };
 
 }  // namespace rota::resource

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "controller/resource/decode.h"
+#include "controller/resource/decode_gateway.h"
 #include "controller/resource/testdata_test.h"
 #include "controller/resource/tree.h"
 #include "tests/support/paths.h"
@@ -97,17 +98,18 @@ void Collect(const Json& schema, const std::string& path, std::map<std::string, 
   }
 }
 
-Json Schema() {
-  const std::string file = test::SourceDir() + "/crds/gateway.rota.dev_apis.yaml";
+Json Schema(const std::string& plural = "apis") {
+  const std::string file = test::SourceDir() + "/crds/gateway.rota.dev_" + plural + ".yaml";
   Trees trees = ParseTrees(ReadWhole(file), {});
   EXPECT_TRUE(trees.problems.empty());
   return trees.trees.at(0).root.at("spec").at("versions").at(0).at("schema").at("openAPIV3Schema");
 }
 
 // Field path -> {type, default} of the rows "| `spec.name` | text 1..128 | required | ... |".
-std::map<std::string, std::pair<std::string, std::string>> DocumentedRows() {
+std::map<std::string, std::pair<std::string, std::string>> DocumentedRows(
+    const std::string& document) {
   std::map<std::string, std::pair<std::string, std::string>> rows;
-  const std::string text = ReadWhole(test::SourceDir() + "/docs/reference/api.md");
+  const std::string text = ReadWhole(test::SourceDir() + "/docs/reference/" + document);
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<std::string> cells = absl::StrSplit(line, " | ");
     if (cells.size() == 4 &&
@@ -119,19 +121,19 @@ std::map<std::string, std::pair<std::string, std::string>> DocumentedRows() {
   return rows;
 }
 
-TEST(CrdTest, DocumentDescribesEveryFieldAsTheSchemaHasIt) {
+void ExpectDocumented(const std::string& plural, const std::string& document, size_t least) {
   std::map<std::string, Field> fields;
-  Collect(Schema(), "", fields);
+  Collect(Schema(plural), "", fields);
   for (const char* const root : {"apiVersion", "kind", "metadata", "spec", "status"}) {
     ASSERT_EQ(fields.erase(root), 1U) << root;
   }
-  const auto rows = DocumentedRows();
-  EXPECT_GT(rows.size(), 100U);
+  const auto rows = DocumentedRows(document);
+  EXPECT_GT(rows.size(), least);
   for (const auto& [path, field] : fields) {
     const auto row = rows.find(path);
     if (row == rows.end()) {
-      ADD_FAILURE() << "docs/reference/api.md lacks the row | `" << path << "` | " << field.type
-                    << " |";
+      ADD_FAILURE() << "docs/reference/" << document << " lacks the row | `" << path << "` | "
+                    << field.type << " |";
       continue;
     }
     const auto& [type, default_value] = row->second;
@@ -142,13 +144,22 @@ TEST(CrdTest, DocumentDescribesEveryFieldAsTheSchemaHasIt) {
     }
   }
   for (const auto& [path, row] : rows) {
-    EXPECT_TRUE(fields.contains(path))
-        << "docs/reference/api.md describes " << path << ", which the schema does not have";
+    EXPECT_TRUE(fields.contains(path)) << "docs/reference/" << document << " describes " << path
+                                       << ", which the schema does not have";
   }
 }
 
+TEST(CrdTest, DocumentDescribesEveryFieldAsTheSchemaHasIt) {
+  ExpectDocumented("apis", "api.md", 100);
+  ExpectDocumented("rotagateways", "gateway.md", 15);
+}
+
 TEST(CrdTest, BoundsOfListsAreThoseOfTheDecoder) {
+  const Json gateway = Schema("rotagateways").at("properties").at("spec").at("properties");
+  EXPECT_EQ(gateway.at("productionHosts").at("maxItems"), kMaxHosts);
+  EXPECT_EQ(gateway.at("sandboxHosts").at("maxItems"), kMaxHosts);
   const Json spec = Schema().at("properties").at("spec").at("properties");
+  EXPECT_EQ(spec.at("gateways").at("maxItems"), kMaxGatewaysOfApi);
   EXPECT_EQ(spec.at("operations").at("maxItems"), kMaxOperations);
   EXPECT_EQ(spec.at("endpointConfigurations").at("properties").at("production").at("maxItems"),
             kMaxEndpoints);
@@ -203,6 +214,14 @@ TEST(CrdTest, DecoderKnowsEveryFieldOfTheSchema) {
     }
   }
   EXPECT_THAT(unknown, testing::IsEmpty());
+}
+
+TEST(CrdTest, DecoderKnowsEveryFieldOfTheSchemaOfGateways) {
+  const Json sample = SampleOf(Schema("rotagateways").at("properties").at("spec"));
+
+  for (const Diagnostic& diagnostic : DecodeGateway(sample).diagnostics) {
+    EXPECT_NE(diagnostic.reason, "UnknownField") << diagnostic.field;
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "controller/resource/decode_endpoints.h"
+#include "controller/resource/decode_gateway.h"
 #include "controller/resource/decode_policies.h"
 #include "controller/resource/names.h"
 #include "controller/resource/reader.h"
@@ -161,6 +162,7 @@ class ApiDecoder {
       return {};
     }
     DecodeIdentity(reader);
+    api_.gateways = DecodeGatewayNames(reader, options_.ns);
     if (const Json* const endpoints = reader.Find("endpointConfigurations")) {
       api_.endpoint_configurations =
           DecodeEndpoints(*endpoints, reader.At("endpointConfigurations"), options_.ns, reporter_);

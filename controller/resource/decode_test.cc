@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <random>
 
+#include "controller/resource/decode_gateway.h"
 #include "controller/resource/document.h"
 #include "controller/resource/testdata_test.h"
 #include "tests/support/paths.h"
@@ -364,12 +365,30 @@ TEST(FragmentTest, PolicyIsCheckedWithoutAnApi) {
   EXPECT_EQ(diagnostics[0].field, "apiPolicies.request[0].parameters.productionModels[0].weight");
 }
 
+struct Verdict {
+  bool is_accepted = false;
+  Diagnostics diagnostics;
+};
+
+// Of a file that holds one API or one RotaGateway.
+Verdict VerdictOf(const std::string& text) {
+  const ParsedFile file = ParseFile(text);
+  if (file.gateways.size() == 1 && file.apis.empty()) {
+    DecodeOptions options;
+    options.lines = &file.gateways[0].lines;
+    DecodedGateway decoded = DecodeGateway(file.gateways[0].spec, options);
+    return {decoded.gateway.has_value(), std::move(decoded.diagnostics)};
+  }
+  DecodedApi decoded = DecodeText(text);
+  return {decoded.api.has_value(), std::move(decoded.diagnostics)};
+}
+
 TEST(TestdataTest, ValidFilesAreAccepted) {
   const auto files = TestdataFiles("valid");
   ASSERT_FALSE(files.empty());
   for (const auto& path : files) {
-    const DecodedApi decoded = DecodeText(ReadWhole(path));
-    EXPECT_TRUE(decoded.api) << path << "\n" << ToText(decoded.diagnostics);
+    const Verdict verdict = VerdictOf(ReadWhole(path));
+    EXPECT_TRUE(verdict.is_accepted) << path << "\n" << ToText(verdict.diagnostics);
   }
 }
 
@@ -381,13 +400,13 @@ TEST(TestdataTest, InvalidFilesAreRefusedForTheReasonTheyGive) {
       const std::string text = ReadWhole(path);
       const std::string expected = ExpectationOf(text);
       EXPECT_NE(expected, "") << path << " lacks its `# expect:` line";
-      const DecodedApi decoded = DecodeText(text);
-      EXPECT_FALSE(decoded.api) << path;
-      const std::string findings = ToText(decoded.diagnostics);
+      const Verdict verdict = VerdictOf(text);
+      EXPECT_FALSE(verdict.is_accepted) << path;
+      const std::string findings = ToText(verdict.diagnostics);
       EXPECT_THAT(findings, HasSubstr("error ")) << path;
       EXPECT_THAT(findings, HasSubstr(expected)) << path;
       EXPECT_THAT(findings, testing::Not(HasSubstr("hunter2"))) << path;
-      for (const Diagnostic& diagnostic : decoded.diagnostics) {
+      for (const Diagnostic& diagnostic : verdict.diagnostics) {
         EXPECT_GT(diagnostic.line, 0) << path;
       }
     }

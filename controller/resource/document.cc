@@ -75,19 +75,21 @@ class FileReader {
     const std::string api_version = TextOf(value, "apiVersion");
     const std::string kind = TextOf(value, "kind");
     if (kind == "API" && api_version == kApiVersion) {
-      TakeApi(value, lines, pointer);
+      TakeSpec(value, lines, pointer, file_.apis);
+    } else if (kind == "RotaGateway" && api_version == kApiVersion) {
+      TakeSpec(value, lines, pointer, file_.gateways);
     } else if (kind == "Secret" && api_version == "v1") {
       TakeSecret(value, lines, pointer);
       WipeText(value);
     } else if ((kind == "List" || kind == "SecretList") && api_version == "v1") {
       TakeList(value, lines, pointer);
-    } else if (kind == "APIList" && api_version == kApiVersion) {
+    } else if ((kind == "APIList" || kind == "RotaGatewayList") && api_version == kApiVersion) {
       TakeList(value, lines, pointer);
     } else {
       std::string message =
           absl::StrCat("apiVersion '", Printable(api_version), "', kind '", Printable(kind),
-                       "' is not known here; an API has apiVersion ", std::string(kApiVersion),
-                       ", a Secret has v1, an apk-conf file has neither");
+                       "' is not known here; an API and a RotaGateway have apiVersion ",
+                       std::string(kApiVersion), ", a Secret has v1, an apk-conf file has neither");
       if (IsMeantAsOurs(api_version, kind)) {
         Problem(lines, pointer, std::move(message));
       } else {
@@ -99,7 +101,8 @@ class FileReader {
   // A misspelt or outdated header of one of our kinds.
   static bool IsMeantAsOurs(const std::string& api_version, const std::string& kind) {
     return api_version.empty() || kind.empty() || kind == "API" || kind == "APIList" ||
-           kind == "Secret" || api_version.starts_with("gateway.rota.dev/");
+           kind == "RotaGateway" || kind == "Secret" ||
+           api_version.starts_with("gateway.rota.dev/");
   }
 
   void TakeList(Json& value, LineMap& lines, const std::string& pointer) {
@@ -169,27 +172,28 @@ class FileReader {
       if (std::find(known.begin(), known.end(), key) == known.end()) {
         Problem(lines, absl::StrCat(pointer, "/", EscapePointer(key)),
                 absl::StrCat("unknown field '", Printable(key), "' beside `metadata`; remove it",
-                             TextOf(value, "kind") == "API" ? " or move it under `spec`" : ""));
+                             TextOf(value, "kind") != "Secret" ? " or move it under `spec`" : ""));
         good = false;
       }
     }
     return good;
   }
 
-  void TakeApi(Json& value, LineMap& lines, const std::string& pointer) {
+  void TakeSpec(Json& value, LineMap& lines, const std::string& pointer,
+                std::vector<SpecManifest>& list) {
     std::optional<ObjectName> name = TakeName(value, lines, pointer);
     const bool good =
         HasOnly(value, {"apiVersion", "kind", "metadata", "spec", "status"}, lines, pointer);
     if (!name || !good) {
       return;
     }
-    ApiManifest api;
-    api.name = *std::move(name);
+    SpecManifest manifest;
+    manifest.name = *std::move(name);
     const auto spec = value.find("spec");
-    api.spec = spec == value.end() ? Json::object() : std::move(*spec);
-    api.line = LineOf(lines, pointer);
-    api.lines = Below(lines, pointer);
-    file_.apis.push_back(std::move(api));
+    manifest.spec = spec == value.end() ? Json::object() : std::move(*spec);
+    manifest.line = LineOf(lines, pointer);
+    manifest.lines = Below(lines, pointer);
+    list.push_back(std::move(manifest));
   }
 
   void TakeApkConf(Json& value, LineMap& lines, const std::string& pointer) {

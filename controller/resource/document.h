@@ -41,8 +41,9 @@ int LineOf(const LineMap& lines, std::string pointer);
 // The line of a diagnostic's field: "spec.operations[0].verb" is at "/spec/operations/0/verb".
 int LineOfField(const LineMap& lines, std::string_view field);
 
-// An `API` manifest or a bare apk-conf file. Not yet decoded: see decode.h.
-struct ApiManifest {
+// An `API` or `RotaGateway` manifest, or a bare apk-conf file. Not yet decoded: see decode.h and
+// decode_gateway.h.
+struct SpecManifest {
   // Namespace `default` when the file names none. A bare apk-conf file is called after its name,
   // basePath and version: "chat-service-1f0c29ab".
   ObjectName name;
@@ -51,6 +52,8 @@ struct ApiManifest {
   LineMap lines;  // pointers from the document's root
   int line = 0;   // where the object starts
 };
+using ApiManifest = SpecManifest;
+using GatewayManifest = SpecManifest;
 
 // A `Secret` manifest: data decoded, stringData on top of it.
 struct SecretManifest {
@@ -82,6 +85,7 @@ struct ForeignDocument {
 
 struct ParsedFile {
   std::vector<ApiManifest> apis;
+  std::vector<GatewayManifest> gateways;
   std::vector<SecretManifest> secrets;
   std::vector<PolicyFragment> fragments;
   std::vector<ForeignDocument> foreign;

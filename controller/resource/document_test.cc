@@ -253,6 +253,24 @@ TEST(DocumentTest, BareApkConfIsAnApiOfNamespaceDefaultWithAStableName) {
   EXPECT_EQ(first.apis[0].lines.at("/version"), 3);
 }
 
+TEST(DocumentTest, GatewaysAreKeptApartFromApis) {
+  const ParsedFile file = ParseFile(
+      "apiVersion: gateway.rota.dev/v1alpha1\n"
+      "kind: RotaGatewayList\n"
+      "items:\n"
+      "  - apiVersion: gateway.rota.dev/v1alpha1\n"
+      "    kind: RotaGateway\n"
+      "    metadata: {name: edge, namespace: team}\n"
+      "    spec: {allowLocalUpstreams: true}\n");
+
+  EXPECT_TRUE(file.problems.empty());
+  EXPECT_TRUE(file.apis.empty());
+  ASSERT_EQ(file.gateways.size(), 1U);
+  EXPECT_EQ(file.gateways[0].name, (ObjectName{"team", "edge"}));
+  EXPECT_EQ(file.gateways[0].spec.at("allowLocalUpstreams"), true);
+  EXPECT_EQ(file.gateways[0].lines.at("/spec/allowLocalUpstreams"), 7);
+}
+
 TEST(DocumentTest, SecretsAreDecodedAndStringDataWins) {
   const ParsedFile file = ParseFile(
       "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ntype: Opaque\n"

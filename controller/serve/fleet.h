@@ -29,6 +29,7 @@ using ResourceProblems = std::map<compile::ResourceKey, ResourceProblem>;
 
 // One connected data plane, as a plain value.
 struct NodeReport {
+  std::string gateway;
   std::string node;
   std::string build;
   std::string peer;  // network address, for people

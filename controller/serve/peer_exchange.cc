@@ -34,9 +34,13 @@ PeerExchange::PeerExchange(PeerOptions options, SyncService& service, Clock& clo
       update_at_(clock.Now()),
       describe_at_(clock.Now()) {
   service_.SetPeerHooks(
-      {.told = [this](const std::vector<SharedSuspension>& statements) { Tell(statements, ""); },
-       .connected = [this](size_t data_planes) { OnConnected(data_planes); },
+      {.told =
+           [this](const std::string& gateway, const std::vector<SharedSuspension>& statements) {
+             Tell(gateway, statements, "");
+           },
+       .connected = [this] { OnConnected(); },
        .acknowledged = [this] { OnAcknowledged(); }});
+  OnConnected();  // gateways that are there already
   thread_ = std::jthread([this](std::stop_token stop) { Run(stop); });
 }
 
@@ -101,24 +105,27 @@ std::vector<std::shared_ptr<PeerExchange::Connection>> PeerExchange::Connections
   return connections;
 }
 
-void PeerExchange::Tell(const std::vector<SharedSuspension>& statements,
+void PeerExchange::Tell(const std::string& gateway, const std::vector<SharedSuspension>& statements,
                         const std::string& except_replica) {
   for (const auto& connection : Connections()) {
-    connection->Add(statements, except_replica);
+    connection->Add(gateway, statements, except_replica);
   }
 }
 
 // The number at once: it decides about suspensions. What they have follows.
-void PeerExchange::OnConnected(size_t data_planes) {
+void PeerExchange::OnConnected() {
   OnAcknowledged();
+  bool is_news = false;
   {
     std::lock_guard guard(status_mutex_);
-    if (status_.data_planes() == data_planes) {
-      return;
-    }
-    status_.set_data_planes(static_cast<uint32_t>(data_planes));
+    v1::PeerStatus status = WithCounts(service_.gateways(), status_);
+    is_news = !IsSame(status, status_);
+    status_ = std::move(status);
   }
-  TellStatus();
+  if (is_news) {
+    TellStatus();
+  }
+  CountElsewhere();  // a gateway may be new
 }
 
 void PeerExchange::OnAcknowledged() {
@@ -145,7 +152,7 @@ void PeerExchange::DescribeIfDue(MonotonicTime now) {
   }
   describe_at_ = now + kDescribeInterval;
   is_description_due_ = false;
-  v1::PeerStatus status = DescribeFleet(service_.fleet().Nodes());
+  v1::PeerStatus status = DescribeGateways(service_.gateways());
   {
     std::lock_guard guard(status_mutex_);
     status_ = std::move(status);
@@ -163,20 +170,29 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
   }
   for (const PeerEffects::Dated& dated : effects.dated) {
     statements_received_ += static_cast<uint64_t>(dated.statements.size());
-    const std::vector<SharedSuspension> news = service_.MergeFromPeer(dated.statements, dated.sent);
+    const std::vector<SharedSuspension> news =
+        service_.MergeFromPeer(dated.gateway, dated.statements, dated.sent);
     statements_new_ += news.size();
     if (!news.empty()) {
-      Tell(news, from.Report().replica);
+      Tell(dated.gateway, news, from.Report().replica);
     }
   }
 }
 
-void PeerExchange::OnPeerStatus() {
-  size_t data_planes = 0;
+void PeerExchange::CountElsewhere() {
+  DataPlaneCounts elsewhere;
   for (const PeerReport& peer : Peers()) {
-    data_planes += peer.data_planes;
+    for (const auto& [gateway, data_planes] : peer.data_planes) {
+      elsewhere[gateway] += data_planes;
+    }
   }
-  service_.SetConnectedElsewhere(data_planes);
+  for (const GatewayPtr& gateway : service_.gateways().All()) {
+    gateway->hub.set_connected_elsewhere(elsewhere[gateway->name]);
+  }
+}
+
+void PeerExchange::OnPeerStatus() {
+  CountElsewhere();
   std::function<void()> listener;
   {
     std::lock_guard guard(mutex_);
@@ -388,11 +404,12 @@ void PeerExchange::Connection::OnDone(const absl::Status& status) {
   exchange_.Remove(*this, is_self);
 }
 
-void PeerExchange::Connection::Add(const std::vector<SharedSuspension>& statements,
+void PeerExchange::Connection::Add(const std::string& gateway,
+                                   const std::vector<SharedSuspension>& statements,
                                    const std::string& except_replica) {
   Change([&](MonotonicTime) {
     if (session_.replica() != except_replica) {
-      session_.Add(statements);
+      session_.Add(gateway, statements);
     }
   });
 }
@@ -410,14 +427,13 @@ PeerReport PeerExchange::Connection::Report() const {
   return {.replica = session_.replica(),
           .server = session_.server(),
           .address = peer_address_,
-          .data_planes = session_.peer_status()->data_planes(),
+          .data_planes = session_.data_planes(),
           .streams = 1,
           .status = session_.peer_status()};
 }
 
 std::optional<v1::PeerMessage> PeerExchange::Connection::NextMessage(MonotonicTime now) {
-  std::optional<v1::PeerMessage> message =
-      session_.NextMessage(exchange_.service_.suspensions(), now);
+  std::optional<v1::PeerMessage> message = session_.NextMessage(exchange_.service_.gateways(), now);
   if (message.has_value()) {
     exchange_.statements_sent_ += static_cast<uint64_t>(message->suspensions().items_size());
   }

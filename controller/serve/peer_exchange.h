@@ -3,7 +3,7 @@
 // The replicas of one controller tell each other what their data planes say about suspensions and
 // what these have applied, so that it does not matter which replica a data plane has chosen. Every
 // replica opens a stream to every other one whose address it is given; a stream carries both ways,
-// whoever opened it.
+// whoever opened it, and the suspensions of all gateways that both replicas serve.
 //
 // No loops and no storms: what was news here is passed on once, to everybody but the replica that
 // told it, and what is known already goes no further. On a new stream both ends tell everything.
@@ -49,7 +49,7 @@ struct PeerReport {
   std::string replica;
   std::string server;
   std::string address;
-  size_t data_planes = 0;
+  DataPlaneCounts data_planes;
   size_t streams = 0;
   // What its data planes have; null for a stream that has not been introduced.
   std::shared_ptr<const rota::sync::v1::PeerStatus> status;
@@ -103,13 +103,15 @@ class PeerExchange {
   };
 
   std::shared_ptr<Connection> MakeConnection(const PeerAddress* address, PeerIdentity peer);
-  void Tell(const std::vector<SharedSuspension>& statements, const std::string& except_replica);
-  void OnConnected(size_t data_planes);
+  void Tell(const std::string& gateway, const std::vector<SharedSuspension>& statements,
+            const std::string& except_replica);
+  void OnConnected();
   void OnAcknowledged();
   // What is told about this replica's own data planes.
   rota::sync::v1::PeerStatus status() const;
   void TellStatus();
   void DescribeIfDue(MonotonicTime now);
+  void CountElsewhere();
   void OnEffects(Connection& from, const PeerEffects& effects);
   void OnPeerStatus();
   bool IsTwin(const Connection& connection, const std::string& replica) const;
@@ -129,7 +131,7 @@ class PeerExchange {
   std::atomic<uint64_t> streams_opened_{0};
   std::atomic<uint64_t> streams_failed_{0};
   std::atomic<bool> is_description_due_{false};  // of this replica's data planes
-  mutable std::mutex status_mutex_;              // is taken last
+  mutable std::mutex status_mutex_;              // after all others but those of the gateways
   rota::sync::v1::PeerStatus status_;            // guarded by status_mutex_
 
   mutable std::mutex mutex_;
@@ -175,7 +177,8 @@ class PeerExchange::Connection : public PacedConnection<rota::sync::v1::PeerMess
 
  private:
   friend class PeerExchange;
-  void Add(const std::vector<SharedSuspension>& statements, const std::string& except_replica);
+  void Add(const std::string& gateway, const std::vector<SharedSuspension>& statements,
+           const std::string& except_replica);
   void UpdateStatus();
   PeerReport Report() const;
 

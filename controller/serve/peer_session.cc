@@ -32,8 +32,8 @@ absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTim
   const Duration age = FromProto(message.sent_at());
   if (message.has_sent_at()) {
     sent = peer_clock_.Received(age, now);
-    early_statements_.DateAnew(peer_clock_, age, [&](const auto& statements, MonotonicTime when) {
-      effects.dated.push_back({statements, when});
+    early_statements_.DateAnew(peer_clock_, age, [&](const auto& update, MonotonicTime when) {
+      effects.dated.push_back({update.gateway(), update.items(), when});
     });
   }
   if (introduced() == message.has_hello()) {
@@ -44,17 +44,7 @@ absl::Status PeerSession::OnMessage(const v1::PeerMessage& message, MonotonicTim
     case v1::PeerMessage::kHello:
       return OnHello(message.hello(), effects);
     case v1::PeerMessage::kSuspensions:
-      if (static_cast<size_t>(message.suspensions().items_size()) > options_.max_items) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat("a message has ", message.suspensions().items_size(),
-                         " statements, the limit is ", options_.max_items));
-      }
-      effects.dated.push_back({message.suspensions().items(), sent});
-      if (message.has_sent_at()) {
-        early_statements_.Remember(peer_clock_, age, message.suspensions().items(),
-                                   message.suspensions().items_size());
-      }
-      return absl::OkStatus();
+      return OnSuspensions(message, sent, effects);
     case v1::PeerMessage::kStatus:
       TakeStatus(message.status(), effects);
       return absl::OkStatus();
@@ -73,11 +63,6 @@ absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effec
     return absl::InvalidArgumentError(
         absl::StrCat("PeerHello.replica must have 1 to ", kMaxNameBytes, " bytes"));
   }
-  if (hello.gateway() != options_.gateway) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this controller serves gateway '", options_.gateway, "', not '",
-        hello.gateway().substr(0, kMaxNameBytes), "': --peers must name replicas of one gateway"));
-  }
   RETURN_IF_ERROR(CheckReplica(options_.access, peer_));
   replica_ = hello.replica();
   server_ = hello.server().substr(0, kMaxNameBytes);
@@ -89,28 +74,68 @@ absl::Status PeerSession::OnHello(const v1::PeerHello& hello, PeerEffects& effec
 
 void PeerSession::TakeStatus(const v1::PeerStatus& status, PeerEffects& effects) {
   v1::PeerStatus bounded = Bounded(status);
-  if (!IsSame(bounded, *peer_status_)) {
-    peer_status_ = std::make_shared<const v1::PeerStatus>(std::move(bounded));
-    effects.status_changed = true;
+  if (IsSame(bounded, *peer_status_)) {
+    return;
   }
+  effects.status_changed = true;
+  peer_data_planes_.clear();
+  for (const v1::PeerStatus::Gateway& gateway : bounded.gateways()) {
+    peer_data_planes_[gateway.name()] = gateway.data_planes();
+  }
+  peer_status_ = std::make_shared<const v1::PeerStatus>(std::move(bounded));
 }
 
-std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub,
+absl::Status PeerSession::OnSuspensions(const v1::PeerMessage& message, MonotonicTime sent,
+                                        PeerEffects& effects) {
+  const v1::SuspensionUpdate& update = message.suspensions();
+  if (static_cast<size_t>(update.items_size()) > options_.max_items) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a message has ", update.items_size(), " statements, the limit is ", options_.max_items));
+  }
+  effects.dated.push_back({update.gateway(), update.items(), sent});
+  if (message.has_sent_at()) {
+    early_statements_.Remember(peer_clock_, FromProto(message.sent_at()), update,
+                               update.items_size());
+  }
+  return absl::OkStatus();
+}
+
+bool PeerSession::SaySuspensions(const GatewayRegistry& gateways, MonotonicTime now,
+                                 v1::PeerMessage& message) {
+  std::erase_if(lanes_, [&](const auto& lane) { return !peer_data_planes_.contains(lane.first); });
+  for (const auto& [name, data_planes] : peer_data_planes_) {
+    const GatewayPtr gateway = gateways.Find(name);
+    if (gateway == nullptr) {
+      lanes_.erase(name);
+      continue;
+    }
+    SuspensionLane& lane = lanes_[name];
+    if (lane.has_something()) {
+      *message.mutable_suspensions() =
+          lane.Next([&](const StatementKey& after,
+                        size_t count) { return gateway->hub.Known(now, after, count); },
+                    now);
+      message.mutable_suspensions()->set_gateway(name);
+      return true;
+    }
+  }
+  return false;
+}
+
+std::optional<v1::PeerMessage> PeerSession::NextMessage(const GatewayRegistry& gateways,
                                                         MonotonicTime now) {
   v1::PeerMessage message;
   if (!hello_said_ && (opened_here_ || introduced())) {
     hello_said_ = true;
     v1::PeerHello& hello = *message.mutable_hello();
     hello.set_replica(options_.replica);
-    hello.set_gateway(options_.gateway);
     hello.set_server(options_.server);
     *hello.mutable_status() = status_;
     status_said_ = true;
   } else if (!introduced()) {
     return std::nullopt;
-  } else if (lane_.has_something()) {
-    *message.mutable_suspensions() = lane_.Next(
-        [&](const StatementKey& after, size_t count) { return hub.Known(now, after, count); }, now);
+  } else if (SaySuspensions(gateways, now, message)) {
+    // Before anything else.
   } else if (!status_said_ || now - last_written_ >= options_.heartbeat_interval) {
     *message.mutable_status() = status_;
     status_said_ = true;
@@ -122,9 +147,9 @@ std::optional<v1::PeerMessage> PeerSession::NextMessage(const SuspensionHub& hub
   return message;
 }
 
-void PeerSession::Add(const std::vector<SharedSuspension>& statements) {
-  if (introduced()) {  // else everything follows
-    lane_.Add(statements);
+void PeerSession::Add(const std::string& gateway, const std::vector<SharedSuspension>& statements) {
+  if (const auto lane = lanes_.find(gateway); lane != lanes_.end()) {  // else everything follows
+    lane->second.Add(statements);
   }
 }
 

@@ -2,10 +2,12 @@
 
 // One stream between two controller replicas, without a transport: messages go in, the next message
 // to write comes out. Both ends do the same, but for who says Hello first: the one that has opened
-// the stream. Nothing else is said before the other's Hello is found good.
+// the stream. Nothing else is said before the other's Hello is found good. One stream carries the
+// suspensions of every gateway that both ends serve.
 //
 // Thread-compatible (owner: PeerExchange::Connection, under its mutex).
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include "common/clock.h"
 #include "common/remote_clock.h"
 #include "controller/serve/access.h"
+#include "controller/serve/gateway_registry.h"
 #include "controller/serve/suspension_hub.h"
 #include "controller/serve/suspension_lane.h"
 #include "rota/sync/v1/sync.pb.h"
@@ -23,8 +26,7 @@
 namespace rota::serve {
 
 struct PeerOptions {
-  std::string replica;  // another one for every process
-  std::string gateway = "default/rota";
+  std::string replica;                     // another one for every process
   std::string server = "rota-controller";  // for people
   Duration heartbeat_interval = std::chrono::seconds(5);
   Duration silence_timeout = std::chrono::seconds(15);
@@ -48,11 +50,15 @@ struct PeerEffects {
   // Statements, and when they were sent by the local clock: those of the message, and earlier ones
   // that turn out to have been sent before what was thought.
   struct Dated {
+    std::string gateway;
     SuspensionHub::Items statements;
     MonotonicTime sent;
   };
   std::vector<Dated> dated;
 };
+
+// Data planes that are connected, by gateway.
+using DataPlaneCounts = std::map<std::string, size_t>;
 
 class PeerSession {
  public:
@@ -64,12 +70,12 @@ class PeerSession {
   // An error ends the stream with that status.
   absl::Status OnMessage(const rota::sync::v1::PeerMessage& message, MonotonicTime now,
                          PeerEffects& effects);
-  // What to write now; nothing when there is nothing to say. `hub` is asked for everything at
-  // first.
-  std::optional<rota::sync::v1::PeerMessage> NextMessage(const SuspensionHub& hub,
+  // What to write now; nothing when there is nothing to say. The hub of a gateway is asked for
+  // everything at first.
+  std::optional<rota::sync::v1::PeerMessage> NextMessage(const GatewayRegistry& gateways,
                                                          MonotonicTime now);
-  void Add(const std::vector<SharedSuspension>& statements);
-  // What the data planes of this replica have, from now on.
+  void Add(const std::string& gateway, const std::vector<SharedSuspension>& statements);
+  // The gateways of this replica, and what their data planes have, from now on.
   void SetStatus(rota::sync::v1::PeerStatus status);
 
   // DEADLINE_EXCEEDED when the peer is silent.
@@ -85,10 +91,15 @@ class PeerSession {
   const std::shared_ptr<const rota::sync::v1::PeerStatus>& peer_status() const {
     return peer_status_;
   }
+  const DataPlaneCounts& data_planes() const { return peer_data_planes_; }  // of the other end
 
  private:
   absl::Status OnHello(const rota::sync::v1::PeerHello& hello, PeerEffects& effects);
   void TakeStatus(const rota::sync::v1::PeerStatus& status, PeerEffects& effects);
+  absl::Status OnSuspensions(const rota::sync::v1::PeerMessage& message, MonotonicTime sent,
+                             PeerEffects& effects);
+  bool SaySuspensions(const GatewayRegistry& gateways, MonotonicTime now,
+                      rota::sync::v1::PeerMessage& message);
 
   const PeerOptions& options_;
   const bool opened_here_;
@@ -97,13 +108,14 @@ class PeerSession {
   std::string server_;
   std::shared_ptr<const rota::sync::v1::PeerStatus> peer_status_ =
       std::make_shared<const rota::sync::v1::PeerStatus>();
+  DataPlaneCounts peer_data_planes_;
   rota::sync::v1::PeerStatus status_;
 
   bool hello_said_ = false;
-  bool status_said_ = true;  // Hello says it
-  SuspensionLane lane_;
+  bool status_said_ = true;                      // Hello says it
+  std::map<std::string, SuspensionLane> lanes_;  // of the gateways that both ends serve
   RemoteClock peer_clock_;
-  EarlyMessages<SuspensionHub::Items> early_statements_;
+  EarlyMessages<rota::sync::v1::SuspensionUpdate> early_statements_;
   MonotonicTime opened_;
   MonotonicTime last_received_;
   MonotonicTime last_written_;

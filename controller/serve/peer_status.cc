@@ -32,9 +32,29 @@ void Cut(std::string& text) {
   }
 }
 
+void Bound(v1::PeerStatus::Gateway& gateway) {
+  Cut(*gateway.mutable_name());
+  if (gateway.acknowledged_size() > kMaxAcknowledgedSnapshots) {
+    gateway.mutable_acknowledged()->DeleteSubrange(
+        kMaxAcknowledgedSnapshots, gateway.acknowledged_size() - kMaxAcknowledgedSnapshots);
+  }
+  if (gateway.findings_size() > kMaxPeerFindings) {
+    gateway.mutable_findings()->DeleteSubrange(kMaxPeerFindings,
+                                               gateway.findings_size() - kMaxPeerFindings);
+  }
+  for (v1::AcknowledgedSnapshot& snapshot : *gateway.mutable_acknowledged()) {
+    Cut(*snapshot.mutable_snapshot_hash());
+  }
+  for (v1::PeerFinding& finding : *gateway.mutable_findings()) {
+    Cut(*finding.mutable_api());
+    Cut(*finding.mutable_field());
+    Cut(*finding.mutable_message());
+  }
+}
+
 }  // namespace
 
-v1::PeerStatus DescribeFleet(const std::vector<NodeReport>& nodes) {
+v1::PeerStatus::Gateway DescribeFleet(const std::vector<NodeReport>& nodes) {
   std::map<std::string, uint32_t> snapshots;
   std::set<Finding> findings;
   for (const NodeReport& node : nodes) {
@@ -47,7 +67,7 @@ v1::PeerStatus DescribeFleet(const std::vector<NodeReport>& nodes) {
   std::vector<std::pair<std::string, uint32_t>> by_count(snapshots.begin(), snapshots.end());
   std::stable_sort(by_count.begin(), by_count.end(),
                    [](const auto& a, const auto& b) { return a.second > b.second; });
-  v1::PeerStatus status;
+  v1::PeerStatus::Gateway status;
   status.set_data_planes(static_cast<uint32_t>(nodes.size()));
   for (const auto& [hash, data_planes] : by_count) {
     if (status.acknowledged_size() == kMaxAcknowledgedSnapshots) {
@@ -72,22 +92,39 @@ v1::PeerStatus DescribeFleet(const std::vector<NodeReport>& nodes) {
   return status;
 }
 
+v1::PeerStatus DescribeGateways(const GatewayRegistry& gateways) {
+  v1::PeerStatus status;
+  for (const GatewayPtr& gateway : gateways.All()) {
+    v1::PeerStatus::Gateway& described = *status.add_gateways();
+    described = DescribeFleet(gateway->fleet.Nodes());
+    described.set_name(gateway->name);
+  }
+  return status;
+}
+
+v1::PeerStatus WithCounts(const GatewayRegistry& gateways, const v1::PeerStatus& before) {
+  v1::PeerStatus status;
+  for (const GatewayPtr& gateway : gateways.All()) {
+    v1::PeerStatus::Gateway& counted = *status.add_gateways();
+    const auto known =
+        std::find_if(before.gateways().begin(), before.gateways().end(),
+                     [&](const auto& described) { return described.name() == gateway->name; });
+    if (known != before.gateways().end()) {
+      counted = *known;
+    }
+    counted.set_name(gateway->name);
+    counted.set_data_planes(static_cast<uint32_t>(gateway->fleet.connected()));
+  }
+  return status;
+}
+
 v1::PeerStatus Bounded(v1::PeerStatus status) {
-  if (status.acknowledged_size() > kMaxAcknowledgedSnapshots) {
-    status.mutable_acknowledged()->DeleteSubrange(
-        kMaxAcknowledgedSnapshots, status.acknowledged_size() - kMaxAcknowledgedSnapshots);
+  constexpr int kMaxGateways = static_cast<int>(compile::kMaxGateways);
+  if (status.gateways_size() > kMaxGateways) {
+    status.mutable_gateways()->DeleteSubrange(kMaxGateways, status.gateways_size() - kMaxGateways);
   }
-  if (status.findings_size() > kMaxPeerFindings) {
-    status.mutable_findings()->DeleteSubrange(kMaxPeerFindings,
-                                              status.findings_size() - kMaxPeerFindings);
-  }
-  for (v1::AcknowledgedSnapshot& snapshot : *status.mutable_acknowledged()) {
-    Cut(*snapshot.mutable_snapshot_hash());
-  }
-  for (v1::PeerFinding& finding : *status.mutable_findings()) {
-    Cut(*finding.mutable_api());
-    Cut(*finding.mutable_field());
-    Cut(*finding.mutable_message());
+  for (v1::PeerStatus::Gateway& gateway : *status.mutable_gateways()) {
+    Bound(gateway);
   }
   return status;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "controller/serve/fleet.h"
+#include "controller/serve/gateway_registry.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::serve {
@@ -13,7 +14,14 @@ namespace rota::serve {
 inline constexpr int kMaxAcknowledgedSnapshots = 16;
 inline constexpr int kMaxPeerFindings = 100;
 
-rota::sync::v1::PeerStatus DescribeFleet(const std::vector<NodeReport>& nodes);
+// Of one gateway; its name is left to the caller.
+rota::sync::v1::PeerStatus::Gateway DescribeFleet(const std::vector<NodeReport>& nodes);
+// Of all gateways, sorted by name.
+rota::sync::v1::PeerStatus DescribeGateways(const GatewayRegistry& gateways);
+// The gateways that there are and how many data planes they have now; what these have is left as it
+// was described in `before`.
+rota::sync::v1::PeerStatus WithCounts(const GatewayRegistry& gateways,
+                                      const rota::sync::v1::PeerStatus& before);
 
 // Cuts what another replica says to the bounds.
 rota::sync::v1::PeerStatus Bounded(rota::sync::v1::PeerStatus status);

@@ -36,7 +36,7 @@ ResourceProblem Problem(uint64_t hash, const std::string& message) {
 }
 
 TEST(PeerStatusTest, TellsWhichSnapshotsTheDataPlanesHaveTheMostFrequentFirst) {
-  const v1::PeerStatus status =
+  const v1::PeerStatus::Gateway status =
       DescribeFleet({Node("a", "old"), Node("b", "zz-new"), Node("c", "zz-new"), Node("d", "")});
 
   EXPECT_EQ(status.data_planes(), 4u);
@@ -54,7 +54,7 @@ TEST(PeerStatusTest, TellsOnceWhatManyDataPlanesObjectTo) {
   NodeReport second = first;
   second.node = "b";
 
-  const v1::PeerStatus status = DescribeFleet({first, second});
+  const v1::PeerStatus::Gateway status = DescribeFleet({first, second});
 
   ASSERT_THAT(status.findings(), SizeIs(2));
   EXPECT_TRUE(status.findings(0).is_in_use());  // of the older version
@@ -71,25 +71,50 @@ TEST(PeerStatusTest, TellsOnceWhatManyDataPlanesObjectTo) {
 TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
   std::vector<NodeReport> nodes;
   v1::PeerStatus strange;
+  v1::PeerStatus::Gateway& gateway = *strange.add_gateways();
   for (int i = 0; i < 1000; ++i) {
     nodes.push_back(Node("n" + std::to_string(i), "h" + std::to_string(i)));
     nodes.back().rejected[{compile::ResourceKind::kApi, "team/a" + std::to_string(i)}] =
         Problem(1, "no");
-    strange.add_acknowledged()->set_snapshot_hash(std::string(10'000, 'x'));
-    strange.add_findings()->set_message(std::string(10'000, 'x'));
+    gateway.add_acknowledged()->set_snapshot_hash(std::string(10'000, 'x'));
+    gateway.add_findings()->set_message(std::string(10'000, 'x'));
   }
 
-  const v1::PeerStatus own = DescribeFleet(nodes);
-  const v1::PeerStatus cut = Bounded(strange);
+  v1::PeerStatus own;
+  *own.add_gateways() = DescribeFleet(nodes);
+  v1::PeerStatus cut = Bounded(strange);
 
-  EXPECT_EQ(own.data_planes(), 1000u);
+  EXPECT_EQ(own.gateways(0).data_planes(), 1000u);
   for (const v1::PeerStatus* status : {&own, &cut}) {
-    EXPECT_THAT(status->acknowledged(), SizeIs(kMaxAcknowledgedSnapshots));
-    EXPECT_THAT(status->findings(), SizeIs(kMaxPeerFindings));
+    EXPECT_THAT(status->gateways(0).acknowledged(), SizeIs(kMaxAcknowledgedSnapshots));
+    EXPECT_THAT(status->gateways(0).findings(), SizeIs(kMaxPeerFindings));
     EXPECT_LT(status->ByteSizeLong(), 400'000u);
   }
   EXPECT_TRUE(IsSame(Bounded(own), own));
   EXPECT_FALSE(IsSame(own, cut));
+
+  for (int i = 0; i < 1000; ++i) {
+    strange.add_gateways()->set_name("team/gateway-" + std::to_string(i));
+  }
+  EXPECT_THAT(Bounded(strange).gateways(), SizeIs(compile::kMaxGateways));
+}
+
+TEST(PeerStatusTest, AGatewayThatIsNewIsCountedAtOnceAndDescribedLater) {
+  GatewayRegistry gateways;
+  gateways.Obtain("team/a");
+  v1::PeerStatus before = WithCounts(gateways, {});
+  ASSERT_THAT(before.gateways(), SizeIs(1));
+  before.mutable_gateways(0)->add_acknowledged()->set_snapshot_hash("h");
+  gateways.Obtain("team/b");
+
+  const v1::PeerStatus both = WithCounts(gateways, before);
+
+  ASSERT_THAT(both.gateways(), SizeIs(2));
+  EXPECT_EQ(both.gateways(0).acknowledged(0).snapshot_hash(), "h");
+  EXPECT_EQ(both.gateways(1).name(), "team/b");
+  EXPECT_THAT(DescribeGateways(gateways).gateways(), SizeIs(2));
+  gateways.Remove("team/a");
+  EXPECT_EQ(WithCounts(gateways, both).gateways(0).name(), "team/b");
 }
 
 }  // namespace

@@ -15,14 +15,18 @@ namespace v1 = rota::sync::v1;
 constexpr Duration kShortestTick = std::chrono::milliseconds(500);
 constexpr Duration kLongestTick = std::chrono::seconds(30);
 
+absl::Status GatewayIsGone(const std::string& name) {
+  return absl::NotFoundError(absl::StrCat(
+      "gateway '", name,
+      "' is no longer served by this controller; its data planes keep what they have"));
+}
+
 }  // namespace
 
-SyncService::SyncService(ServiceOptions options, const Published<compile::Snapshot>& snapshots,
-                         Clock& clock)
+SyncService::SyncService(ServiceOptions options, Clock& clock)
     : options_(std::move(options)),
-      snapshots_(snapshots),
       clock_(clock),
-      hub_(options_.hub),
+      gateways_(options_.hub),
       gate_(options_.transfers, options_.transfer_patience,
             [this](uint64_t stream) {
               std::lock_guard guard(mutex_);
@@ -42,7 +46,7 @@ absl::StatusOr<std::shared_ptr<SyncService::Connection>> SyncService::Accept(Ser
   absl::Status refusal;
   if (draining_) {
     refusal = absl::UnavailableError("this controller is shutting down");
-  } else if (snapshots_.Get() == nullptr) {
+  } else if (!HasSnapshot()) {
     refusal = absl::UnavailableError("this controller has no configuration yet");
   } else if (connections_.size() >= options_.max_streams) {
     refusal = absl::ResourceExhaustedError(
@@ -85,10 +89,38 @@ std::vector<std::shared_ptr<SyncService::Connection>> SyncService::Connections()
   return connections;
 }
 
-void SyncService::Wake() {
-  for (const auto& connection : Connections()) {
-    connection->Pump();
+bool SyncService::HasSnapshot() const {
+  const std::vector<GatewayPtr> all = gateways_.All();
+  return std::any_of(all.begin(), all.end(),
+                     [](const GatewayPtr& gateway) { return gateway->snapshots.Get() != nullptr; });
+}
+
+bool SyncService::Publish(const std::string& gateway, SnapshotPtr snapshot) {
+  const GatewayPtr served = gateways_.Obtain(gateway);
+  if (served == nullptr) {
+    return false;
   }
+  const bool is_new = served->snapshots.Get() == nullptr;
+  served->snapshots.Publish(std::move(snapshot));
+  for (const auto& connection : Connections()) {
+    connection->PumpFor(*served);
+  }
+  if (is_new) {
+    OnConnected(*served);
+  }
+  return true;
+}
+
+void SyncService::RemoveGateway(const std::string& gateway) {
+  const GatewayPtr gone = gateways_.Remove(gateway);
+  if (gone == nullptr) {
+    return;
+  }
+  for (const auto& connection : Connections()) {
+    connection->CloseFor(*gone, GatewayIsGone(gateway));
+  }
+  OnConnected(*gone);
+  NotifyListener();
 }
 
 void SyncService::Drain(Duration within) {
@@ -102,7 +134,9 @@ void SyncService::Drain(Duration within) {
 }
 
 void SyncService::LiftSuspensions(const std::string& target) {
-  Tell(hub_.Lift(target, clock_.Now()), nullptr);
+  for (const GatewayPtr& gateway : gateways_.All()) {
+    Tell(*gateway, gateway->hub.Lift(target, clock_.Now()), nullptr);
+  }
 }
 
 void SyncService::SetSuspensionListener(std::function<void()> listener) {
@@ -120,19 +154,23 @@ SyncService::PeerHooks SyncService::peer_hooks() const {
   return peer_hooks_;
 }
 
-void SyncService::OnConnected() {
-  const size_t connected = fleet_.connected();
-  hub_.set_connected(connected);
+void SyncService::OnConnected(ServedGateway& gateway) {
+  gateway.hub.set_connected(gateway.fleet.connected());
   if (const PeerHooks hooks = peer_hooks(); hooks.connected) {
-    hooks.connected(connected);
+    hooks.connected();
   }
 }
 
-std::vector<SharedSuspension> SyncService::MergeFromPeer(const SuspensionHub::Items& items,
+std::vector<SharedSuspension> SyncService::MergeFromPeer(const std::string& gateway,
+                                                         const SuspensionHub::Items& items,
                                                          MonotonicTime sent) {
-  HubChanges changes = hub_.MergeFromPeer(items, sent, clock_.Now());
+  const GatewayPtr served = gateways_.Find(gateway);
+  if (served == nullptr) {
+    return {};
+  }
+  HubChanges changes = served->hub.MergeFromPeer(items, sent, clock_.Now());
   if (!changes.shared.empty()) {
-    Broadcast(changes.shared, nullptr);
+    Broadcast(*served, changes.shared, nullptr);
   }
   return std::move(changes.news);
 }
@@ -146,31 +184,39 @@ ServiceStats SyncService::stats() const {
   stats.acknowledgements = acknowledgements_;
   stats.rejections = rejections_;
   stats.stale_serves = stale_serves_;
-  stats.suspension_statements_dropped = hub_.dropped();
+  for (const GatewayPtr& gateway : gateways_.All()) {
+    stats.suspension_statements_dropped += gateway->hub.dropped();
+  }
   return stats;
 }
 
-void SyncService::Tell(const HubChanges& changes, const Connection* from) {
+void SyncService::Tell(const ServedGateway& gateway, const HubChanges& changes,
+                       const Connection* from) {
   // Other replicas first: it is further to their data planes.
   if (!changes.news.empty()) {
     if (const PeerHooks hooks = peer_hooks(); hooks.told) {
-      hooks.told(changes.news);
+      hooks.told(gateway.name, changes.news);
     }
   }
   if (!changes.shared.empty()) {
-    Broadcast(changes.shared, from);
+    Broadcast(gateway, changes.shared, from);
   }
 }
 
-void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
+void SyncService::Broadcast(const ServedGateway& gateway,
+                            const std::vector<SharedSuspension>& suspensions,
                             const Connection* from) {
   for (const auto& connection : Connections()) {
     // Who has said one thing knows it; who has said more may have made something known that it has
     // not heard of: the second witness of AUTH the first one.
     if (connection.get() != from || suspensions.size() > 1) {
-      connection->AddSuspensions(suspensions);
+      connection->AddSuspensions(gateway, suspensions);
     }
   }
+  NotifyListener();
+}
+
+void SyncService::NotifyListener() {
   std::function<void()> listener;
   {
     std::lock_guard guard(mutex_);
@@ -183,11 +229,15 @@ void SyncService::Broadcast(const std::vector<SharedSuspension>& suspensions,
   }
 }
 
-void SyncService::OnEffects(const Connection& from, const SessionEffects& effects) {
+void SyncService::OnEffects(Connection& from, const GatewayPtr& gateway,
+                            const SessionEffects& effects) {
   if (effects.registered) {
-    OnConnected();
+    OnConnected(*gateway);
+    if (gateways_.Find(gateway->name) != gateway) {
+      from.Close(GatewayIsGone(gateway->name));  // it went while Hello was looked at
+    }
   }
-  Tell(effects.suspensions, &from);
+  Tell(*gateway, effects.suspensions, &from);
 }
 
 void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
@@ -196,8 +246,10 @@ void SyncService::Remove(const std::shared_ptr<Connection>& connection) {
     connections_.erase(connection->id_);
   }
   gate_.Leave(connection->id_, clock_.Now());
-  fleet_.Remove(connection->id_);
-  OnConnected();
+  if (const GatewayPtr gateway = connection->Gateway()) {
+    gateway->fleet.Remove(connection->id_);
+    OnConnected(*gateway);
+  }
 }
 
 // On the timer's thread: who leaves the gate holds its own connection's lock.
@@ -237,9 +289,12 @@ void SyncService::RunTimer(std::stop_token stop) {
       wake = std::min(wake, connection->Tick(now));
     }
     if (next_end <= now) {
-      Broadcast({}, nullptr);  // a suspension has ended: whoever shows them looks again
+      NotifyListener();  // a suspension has ended: whoever shows them looks again
     }
-    next_end = hub_.NextEnd(now);
+    next_end = MonotonicTime::max();
+    for (const GatewayPtr& gateway : gateways_.All()) {
+      next_end = std::min(next_end, gateway->hub.NextEnd(now));
+    }
     next_tick = std::max(std::min(wake, next_end), now + kShortestTick);
   }
 }
@@ -249,9 +304,7 @@ SyncService::Connection::Connection(uint64_t id, SyncService& service, ServerStr
     : PacedConnection(service.clock_, service.options_.finish_timeout),
       id_(id),
       service_(service),
-      session_(id, std::move(peer),
-               {service.options_.session, service.snapshots_, service.deltas_, service.hub_,
-                service.places_, service.gate_},
+      session_(id, std::move(peer), {service.options_.session, service.gateways_, service.gate_},
                now) {
   stream_.Open(stream);
 }
@@ -260,6 +313,7 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
   const MonotonicTime now = clock_.Now();
   SessionEffects effects;
   NodeReport report;
+  GatewayPtr gateway;
   {
     std::lock_guard guard(mutex_);
     if (stream_.closing()) {
@@ -275,6 +329,7 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
     if (effects.fleet_changed) {
       report = session_.report();
     }
+    gateway = session_.gateway();
   }
   // Others first: a suspension must not wait for this stream's own work.
   if (effects.fleet_changed) {
@@ -282,12 +337,12 @@ void SyncService::Connection::OnMessage(const v1::ClientMessage& message) {
       ++service_.acknowledgements_;
       service_.rejections_ += static_cast<uint64_t>(message.ack().rejected_size());
     }
-    service_.fleet_.Update(id_, std::move(report));
+    gateway->fleet.Update(id_, std::move(report));
     if (const PeerHooks hooks = service_.peer_hooks(); hooks.acknowledged) {
       hooks.acknowledged();
     }
   }
-  service_.OnEffects(*this, effects);
+  service_.OnEffects(*this, gateway, effects);
   Pump();
 }
 
@@ -299,8 +354,30 @@ void SyncService::Connection::OnDone() {
   service_.Remove(shared_from_this());
 }
 
-void SyncService::Connection::AddSuspensions(const std::vector<SharedSuspension>& suspensions) {
-  Change([&](MonotonicTime) { session_.AddSuspensions(suspensions); });
+void SyncService::Connection::AddSuspensions(const ServedGateway& gateway,
+                                             const std::vector<SharedSuspension>& suspensions) {
+  Change([&](MonotonicTime) {
+    if (session_.gateway().get() == &gateway) {
+      session_.AddSuspensions(suspensions);
+    }
+  });
+}
+
+void SyncService::Connection::PumpFor(const ServedGateway& gateway) {
+  if (Gateway().get() == &gateway) {
+    Pump();
+  }
+}
+
+void SyncService::Connection::CloseFor(const ServedGateway& gateway, const absl::Status& status) {
+  if (Gateway().get() == &gateway) {
+    Close(status);
+  }
+}
+
+GatewayPtr SyncService::Connection::Gateway() const {
+  std::lock_guard guard(mutex_);
+  return session_.gateway();
 }
 
 void SyncService::Connection::Drain(Duration within) {

@@ -1,8 +1,8 @@
 #pragma once
 
-// All streams of one controller: accepts them, moves every data plane to the newest snapshot,
-// passes suspensions on, keeps time. The transport (gRPC, or in-process in tests) sits behind
-// ServerStream.
+// All streams of one controller: accepts them, moves every data plane to the newest snapshot of its
+// gateway, passes suspensions on within a gateway, keeps time. The transport (gRPC, or in-process
+// in tests) sits behind ServerStream. Limits hold for all gateways together.
 //
 // Thread-safe. One thread of its own for time-outs, heartbeats and the end of suspensions;
 // everything else happens on the caller's thread, so that nothing waits for a poll.
@@ -20,10 +20,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/clock.h"
-#include "common/published.h"
-#include "controller/serve/fleet.h"
+#include "controller/serve/gateway_registry.h"
 #include "controller/serve/paced_connection.h"
-#include "controller/serve/suspension_hub.h"
 #include "controller/serve/sync_session.h"
 
 namespace rota::serve {
@@ -62,8 +60,8 @@ class SyncService {
  public:
   class Connection;
 
-  // `snapshots` and `clock` outlive the service.
-  SyncService(ServiceOptions options, const Published<compile::Snapshot>& snapshots, Clock& clock);
+  // `clock` outlives the service.
+  SyncService(ServiceOptions options, Clock& clock);
   // REQUIRES: every connection has seen OnDone (the transport is shut down first).
   ~SyncService();
 
@@ -71,42 +69,47 @@ class SyncService {
   // `stream` stays valid until Connection::OnDone.
   absl::StatusOr<std::shared_ptr<Connection>> Accept(ServerStream& stream, PeerIdentity peer);
 
-  // The published snapshot has changed.
-  void Wake();
+  // From now on `gateway` is served with that snapshot. False: there are too many gateways.
+  bool Publish(const std::string& gateway, SnapshotPtr snapshot);
+  // The gateway is no longer served: its streams end and say so. Data planes keep what they have.
+  void RemoveGateway(const std::string& gateway);
   // "Reconnect elsewhere within that time"; new streams are refused from now on.
   void Drain(Duration within);
   // A person ends every suspension of a target, on all data planes.
   void LiftSuspensions(const std::string& target);
 
-  Fleet& fleet() { return fleet_; }
-  const SuspensionHub& suspensions() const { return hub_; }
+  GatewayRegistry& gateways() { return gateways_; }
+  const GatewayRegistry& gateways() const { return gateways_; }
   // Called (from any thread, without a lock) when the set of active suspensions may have changed.
   void SetSuspensionListener(std::function<void()> listener);
 
   // For the exchange with other replicas; called from any thread, without a lock.
   struct PeerHooks {
     // What data planes of this replica, or a person, have said.
-    std::function<void(const std::vector<SharedSuspension>&)> told;
-    // The number of data planes that are connected to this replica may have changed.
-    std::function<void(size_t)> connected;
+    std::function<void(const std::string& gateway, const std::vector<SharedSuspension>&)> told;
+    // Gateways, or the number of data planes that are connected here, may have changed.
+    std::function<void()> connected;
     // What the data planes of this replica have may have changed.
     std::function<void()> acknowledged;
   };
   // REQUIRES: no stream is open, or the hooks are the first ones.
   void SetPeerHooks(PeerHooks hooks);
-  // Tells this replica's data planes what another one knows; returns what was new here.
-  std::vector<SharedSuspension> MergeFromPeer(const SuspensionHub::Items& items,
+  // Tells this replica's data planes what another one knows; returns what was new here. A gateway
+  // that is not served here has no news.
+  std::vector<SharedSuspension> MergeFromPeer(const std::string& gateway,
+                                              const SuspensionHub::Items& items,
                                               MonotonicTime sent);
-  // Data planes that are connected to other replicas.
-  void SetConnectedElsewhere(size_t data_planes) { hub_.set_connected_elsewhere(data_planes); }
   ServiceStats stats() const;
 
  private:
-  void Tell(const HubChanges& changes, const Connection* from);
-  void Broadcast(const std::vector<SharedSuspension>& suspensions, const Connection* from);
+  void Tell(const ServedGateway& gateway, const HubChanges& changes, const Connection* from);
+  void Broadcast(const ServedGateway& gateway, const std::vector<SharedSuspension>& suspensions,
+                 const Connection* from);
+  void NotifyListener();
+  bool HasSnapshot() const;
   PeerHooks peer_hooks() const;
-  void OnConnected();
-  void OnEffects(const Connection& from, const SessionEffects& effects);
+  void OnConnected(ServedGateway& gateway);
+  void OnEffects(Connection& from, const GatewayPtr& gateway, const SessionEffects& effects);
   void Remove(const std::shared_ptr<Connection>& connection);
   std::vector<std::shared_ptr<Connection>> Connections() const;
   bool TakeToken(MonotonicTime now);
@@ -114,12 +117,8 @@ class SyncService {
   void RunTimer(std::stop_token stop);
 
   const ServiceOptions options_;
-  const Published<compile::Snapshot>& snapshots_;
   Clock& clock_;
-  SuspensionHub hub_;
-  PlaceBook places_;
-  Fleet fleet_;
-  DeltaCache deltas_;
+  GatewayRegistry gateways_;
   TransferGate gate_;
 
   std::atomic<uint64_t> streams_accepted_{0};
@@ -159,7 +158,11 @@ class SyncService::Connection : public PacedConnection<rota::sync::v1::ServerMes
 
  private:
   friend class SyncService;
-  void AddSuspensions(const std::vector<SharedSuspension>& suspensions);
+  void AddSuspensions(const ServedGateway& gateway,
+                      const std::vector<SharedSuspension>& suspensions);
+  void PumpFor(const ServedGateway& gateway);
+  void CloseFor(const ServedGateway& gateway, const absl::Status& status);
+  GatewayPtr Gateway() const;
   void Drain(Duration within);
 
   std::optional<rota::sync::v1::ServerMessage> NextMessage(MonotonicTime now) override;

@@ -9,6 +9,7 @@ namespace {
 
 namespace v1 = rota::sync::v1;
 using std::chrono::seconds;
+using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 // A transport that keeps what is written; the test says when a write is done.
@@ -74,10 +75,12 @@ class FakeStream final : public ServerStream {
   bool cancelled_ = false;
 };
 
-v1::ClientMessage Hello(const std::string& node) {
+constexpr char kGateway[] = "default/rota";
+
+v1::ClientMessage Hello(const std::string& node, const std::string& gateway = kGateway) {
   v1::ClientMessage message;
   message.mutable_hello()->set_node(node);
-  message.mutable_hello()->set_gateway("default/rota");
+  message.mutable_hello()->set_gateway(gateway);
   return message;
 }
 
@@ -103,12 +106,12 @@ class SyncServiceTest : public ::testing::Test {
       peer->connection->OnDone();
     }
   }
-  Peer& Open(const std::string& node) {
+  Peer& Open(const std::string& node, const std::string& gateway = kGateway) {
     auto peer = std::make_unique<Peer>();
     auto connection = service_.Accept(peer->stream, {});
     EXPECT_TRUE(connection.ok()) << connection.status();
     peer->connection = *connection;
-    peer->connection->OnMessage(Hello(node));
+    peer->connection->OnMessage(Hello(node, gateway));
     return *peers_.emplace_back(std::move(peer));
   }
   static ServiceOptions Options() {
@@ -119,14 +122,13 @@ class SyncServiceTest : public ::testing::Test {
 
   FakeClock clock_;
   std::atomic<int> fleet_changes_{0};
-  Published<compile::Snapshot> snapshots_{MakeSnapshot({{"ns/a", 1}})};
-  SyncService service_{Options(), snapshots_, clock_};
+  SyncService service_{Options(), clock_};
+  const bool published_ = service_.Publish(kGateway, MakeSnapshot({{"ns/a", 1}}));
   std::vector<std::unique_ptr<Peer>> peers_;
 };
 
 TEST_F(SyncServiceTest, RefusesStreamsUntilASnapshotIsPublished) {
-  Published<compile::Snapshot> nothing;
-  SyncService service({}, nothing, clock_);
+  SyncService service({}, clock_);
   FakeStream stream;
   EXPECT_EQ(service.Accept(stream, {}).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(service.stats().streams_refused, 1u);
@@ -167,12 +169,10 @@ TEST_F(SyncServiceTest, ASlowReaderHasOneWriteInFlightAndGetsTheNewestAfterIt) {
   v1::ClientMessage ack;
   ack.mutable_ack()->set_transaction(1);
   peer.connection->OnMessage(ack);
-  snapshots_.Publish(MakeSnapshot({{"ns/a", 2}}));
-  service_.Wake();
+  service_.Publish(kGateway, MakeSnapshot({{"ns/a", 2}}));
   EXPECT_TRUE(peer.stream.writing());
   for (uint64_t version = 3; version < 20; ++version) {
-    snapshots_.Publish(MakeSnapshot({{"ns/a", version}}));
-    service_.Wake();
+    service_.Publish(kGateway, MakeSnapshot({{"ns/a", version}}));
   }
 
   const auto first = peer.stream.Drain(*peer.connection);
@@ -190,7 +190,8 @@ TEST_F(SyncServiceTest, LargeTransactionsGoToAFewAtATime) {
   ServiceOptions options;
   options.session.gated_bytes = 1;
   options.transfers = 1;
-  SyncService service(options, snapshots_, clock_);
+  SyncService service(options, clock_);
+  service.Publish(kGateway, MakeSnapshot({{"ns/a", 1}}));
   FakeStream first;
   FakeStream second;
   const auto a = *service.Accept(first, {});
@@ -279,7 +280,9 @@ TEST_F(SyncServiceTest, PeersHearWhatDataPlanesSayAndDataPlanesWhatPeersSay) {
   Peer& a = Open("node-a");
   a.stream.Drain(*a.connection);
   std::vector<SharedSuspension> heard;
-  service_.SetPeerHooks({.told = [&](const auto& news) { heard = news; }, .connected = {}, .acknowledged = {}});
+  service_.SetPeerHooks({.told = [&](const std::string&, const auto& news) { heard = news; },
+                         .connected = {},
+                         .acknowledged = {}});
 
   a.connection->OnMessage(SuspensionReport("t", 1));
   ASSERT_THAT(heard, SizeIs(1));
@@ -288,8 +291,8 @@ TEST_F(SyncServiceTest, PeersHearWhatDataPlanesSayAndDataPlanesWhatPeersSay) {
   SuspensionHub::Items items;
   *items.Add() = SuspensionReport("u", 4).report().items(0);
   items.Mutable(0)->set_origin("node-z");
-  EXPECT_THAT(service_.MergeFromPeer(items, clock_.Now()), SizeIs(1));
-  EXPECT_THAT(service_.MergeFromPeer(items, clock_.Now()), SizeIs(0));
+  EXPECT_THAT(service_.MergeFromPeer(kGateway, items, clock_.Now()), SizeIs(1));
+  EXPECT_THAT(service_.MergeFromPeer(kGateway, items, clock_.Now()), SizeIs(0));
 
   EXPECT_THAT(heard, SizeIs(0));
   const auto told = a.stream.Drain(*a.connection);
@@ -343,21 +346,70 @@ TEST_F(SyncServiceTest, DrainTellsAllAndRefusesNewStreams) {
 }
 
 TEST_F(SyncServiceTest, TheFleetShowsWhoIsConnectedAndWhatIsApplied) {
-  service_.fleet().AddListener([this] { ++fleet_changes_; });
+  service_.gateways().Find(kGateway)->fleet.AddListener([this] { ++fleet_changes_; });
   Peer& a = Open("node-a");
-  EXPECT_EQ(service_.fleet().connected(), 1u);
-  EXPECT_EQ(service_.fleet().Nodes()[0].acknowledged, nullptr);
+  EXPECT_EQ(service_.gateways().Find(kGateway)->fleet.connected(), 1u);
+  EXPECT_EQ(service_.gateways().Find(kGateway)->fleet.Nodes()[0].acknowledged, nullptr);
   a.stream.Drain(*a.connection);
   v1::ClientMessage ack;
   ack.mutable_ack()->set_transaction(1);
 
   a.connection->OnMessage(ack);
 
-  const auto nodes = service_.fleet().Nodes();
+  const auto nodes = service_.gateways().Find(kGateway)->fleet.Nodes();
   ASSERT_THAT(nodes, SizeIs(1));
   EXPECT_EQ(nodes[0].node, "node-a");
   EXPECT_EQ(nodes[0].AppliedHash({compile::ResourceKind::kApi, "ns/a"}), 1u);
   EXPECT_EQ(fleet_changes_, 2);
+}
+
+TEST_F(SyncServiceTest, EveryGatewayHasItsOwnConfigurationAndSuspensions) {
+  service_.Publish("team/edge", MakeSnapshot({{"ns/b", 7}}));
+  Peer& a = Open("node-a");
+  Peer& b = Open("node-b", "team/edge");
+  Peer& c = Open("node-c", "team/edge");
+  const auto told_a = a.stream.Drain(*a.connection);
+  const auto told_b = b.stream.Drain(*b.connection);
+  c.stream.Drain(*c.connection);
+  EXPECT_EQ(told_a.at(2).chunk().upserts(0).id().name(), "ns/a");
+  EXPECT_EQ(told_b.at(2).chunk().upserts(0).id().name(), "ns/b");
+  EXPECT_EQ(told_a.at(0).welcome().rotation_phase(), 0u);
+  EXPECT_EQ(told_b.at(0).welcome().rotation_phase(), 0u);
+
+  b.connection->OnMessage(SuspensionReport("t", 1));
+
+  EXPECT_THAT(c.stream.Drain(*c.connection), SizeIs(1));
+  EXPECT_THAT(a.stream.Drain(*a.connection), SizeIs(0));
+  EXPECT_EQ(service_.gateways().Find(kGateway)->fleet.connected(), 1u);
+  EXPECT_EQ(service_.gateways().Find("team/edge")->fleet.connected(), 2u);
+}
+
+TEST_F(SyncServiceTest, AnUnknownGatewayIsRefusedAndTheOnesThatExistAreNamed) {
+  service_.Publish("team/edge", MakeSnapshot({}));
+
+  Peer& peer = Open("node", "team/egde");
+
+  ASSERT_TRUE(peer.stream.finished_.has_value());
+  EXPECT_EQ(peer.stream.finished_->code(), absl::StatusCode::kNotFound);
+  const std::string text(peer.stream.finished_->message());
+  EXPECT_THAT(text, HasSubstr("no gateway 'team/egde'"));
+  EXPECT_THAT(text, HasSubstr("'default/rota', 'team/edge'"));
+}
+
+TEST_F(SyncServiceTest, StreamsOfAGatewayThatIsRemovedEndAndTheOthersGoOn) {
+  service_.Publish("team/edge", MakeSnapshot({{"ns/b", 7}}));
+  Peer& a = Open("node-a");
+  Peer& b = Open("node-b", "team/edge");
+  a.stream.Drain(*a.connection);
+  b.stream.Drain(*b.connection);
+
+  service_.RemoveGateway("team/edge");
+
+  ASSERT_TRUE(b.stream.finished_.has_value());
+  EXPECT_EQ(b.stream.finished_->code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(b.stream.finished_->message()), HasSubstr("no longer served"));
+  EXPECT_FALSE(a.stream.finished_.has_value());
+  EXPECT_TRUE(Open("node-c", "team/edge").stream.finished_.has_value());
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicT
     const Duration age = FromProto(message.sent_at());
     sent = data_plane_clock_.Received(age, now);
     early_reports_.DateAnew(data_plane_clock_, age, [&](const auto& report, MonotonicTime when) {
-      effects.suspensions.Append(shared_.hub.Merge(report_.node, report.items(), when, now));
+      effects.suspensions.Append(gateway_->hub.Merge(report_.node, report.items(), when, now));
     });
   }
   if (!registered_ && message.msg_case() != v1::ClientMessage::kHello) {
@@ -82,6 +82,22 @@ absl::Status SyncSession::OnMessage(const v1::ClientMessage& message, MonotonicT
   return absl::OkStatus();
 }
 
+absl::Status SyncSession::NoSuchGateway(const std::string& name) const {
+  std::string known;
+  size_t left = 0;
+  for (const GatewayPtr& gateway : shared_.gateways.All()) {
+    if (known.size() > kMaxNameBytes) {
+      ++left;
+      continue;
+    }
+    absl::StrAppend(&known, known.empty() ? "'" : ", '", gateway->name, "'");
+  }
+  return absl::NotFoundError(
+      absl::StrCat("this controller has no gateway '", Cut(name, kMaxNameBytes), "', it has ",
+                   known, left > 0 ? absl::StrCat(" and ", left, " more") : std::string(),
+                   ": correct --gateway of the data plane, or create the RotaGateway"));
+}
+
 absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
   if (registered_) {
     return absl::InvalidArgumentError("Hello came twice on one stream");
@@ -90,18 +106,16 @@ absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
     return absl::InvalidArgumentError(
         absl::StrCat("Hello.node must have 1 to ", kMaxNameBytes, " bytes"));
   }
-  if (hello.gateway() != shared_.options.gateway) {
-    return absl::NotFoundError(absl::StrCat("this controller serves gateway '",
-                                            shared_.options.gateway, "', not '",
-                                            Cut(hello.gateway(), kMaxNameBytes),
-                                            "': set --gateway of controller and data plane alike"));
+  RETURN_IF_ERROR(CheckDataPlane(shared_.options.access, peer_, hello.gateway(), hello.node()));
+  const GatewayPtr gateway = shared_.gateways.Find(hello.gateway());
+  if (gateway == nullptr) {
+    return NoSuchGateway(hello.gateway());
   }
   if (static_cast<size_t>(hello.inventory_size()) > shared_.options.max_inventory) {
     return absl::ResourceExhaustedError(absl::StrCat("the inventory has ", hello.inventory_size(),
                                                      " resources, the limit is ",
                                                      shared_.options.max_inventory));
   }
-  RETURN_IF_ERROR(CheckDataPlane(shared_.options.access, peer_, hello.gateway(), hello.node()));
   for (const v1::ResourceVersion& version : hello.inventory()) {
     if (!inventory_.emplace(FromProto(version.id()), version.hash()).second) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -112,7 +126,9 @@ absl::Status SyncSession::OnHello(const v1::Hello& hello, MonotonicTime now) {
   for (int i = 0; i < std::min(hello.seen_size(), kMaxKinds); ++i) {
     seen_.Raise(Cut(hello.seen(i).kind(), kMaxNameBytes), hello.seen(i).resource_version());
   }
+  gateway_ = gateway;
   registered_ = true;
+  report_.gateway = gateway->name;
   report_.node = hello.node();
   report_.build = Cut(hello.build(), kMaxNameBytes);
   report_.peer = peer_.address;
@@ -173,7 +189,7 @@ absl::Status SyncSession::OnReport(const v1::SuspensionReport& report, Monotonic
                                                      report.items_size(), " items, the limit is ",
                                                      shared_.options.max_report_items));
   }
-  effects.suspensions.Append(shared_.hub.Merge(report_.node, report.items(), sent, now));
+  effects.suspensions.Append(gateway_->hub.Merge(report_.node, report.items(), sent, now));
   return absl::OkStatus();
 }
 
@@ -192,7 +208,7 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
   } else if (lane_.has_something()) {
     *message.mutable_suspensions() =
         lane_.Next([&](const StatementKey& after,
-                       size_t count) { return shared_.hub.Shared(now, after, count); },
+                       size_t count) { return gateway_->hub.Shared(now, after, count); },
                    now);
   } else if (drain_.has_value()) {
     message.mutable_drain()->mutable_within()->set_seconds(
@@ -220,19 +236,19 @@ std::optional<v1::ServerMessage> SyncSession::NextMessage(MonotonicTime now) {
 }
 
 void SyncSession::StartTransaction(MonotonicTime now) {
-  const SnapshotPtr target = shared_.snapshots.Get();
+  const SnapshotPtr target = gateway_->snapshots.Get();
   if (target == nullptr || target == report_.acknowledged || LagsBehind(*target, now)) {
     return;
   }
   std::shared_ptr<const SnapshotDelta> delta;
   if (report_.acknowledged != nullptr) {
-    delta = shared_.deltas.Between(report_.acknowledged, target);
+    delta = gateway_->deltas.Between(report_.acknowledged, target);
   } else if (!hello_hash_.empty() && hello_hash_ == target->hash) {
     auto nothing = std::make_shared<SnapshotDelta>();
     nothing->to = target;
     delta = std::move(nothing);
   } else if (inventory_.empty()) {
-    delta = shared_.deltas.Between(nullptr, target);
+    delta = gateway_->deltas.Between(nullptr, target);
   } else {
     delta = DeltaFromInventory(inventory_, target);
   }
@@ -276,7 +292,7 @@ v1::ServerMessage SyncSession::MakeWelcome() {
   welcome.set_server(shared_.options.server);
   ToProto(shared_.options.heartbeat_interval, *welcome.mutable_heartbeat_interval());
   welcome.set_max_chunk_bytes(static_cast<uint32_t>(shared_.options.chunk_bytes));
-  place_.emplace(shared_.places);
+  place_.emplace(gateway_->places);
   welcome.set_rotation_phase(place_->number());
   return message;
 }

@@ -18,12 +18,9 @@
 
 #include "absl/status/status.h"
 #include "common/clock.h"
-#include "common/published.h"
 #include "common/remote_clock.h"
 #include "controller/serve/access.h"
-#include "controller/serve/fleet.h"
-#include "controller/serve/place_book.h"
-#include "controller/serve/suspension_hub.h"
+#include "controller/serve/gateway_registry.h"
 #include "controller/serve/suspension_lane.h"
 #include "controller/serve/transaction_plan.h"
 #include "controller/serve/transfer_gate.h"
@@ -32,7 +29,6 @@
 namespace rota::serve {
 
 struct SessionOptions {
-  std::string gateway = "default/rota";  // whose configuration is served
   std::string server = "rota-controller";
   Duration heartbeat_interval = std::chrono::seconds(15);
   Duration silence_timeout = std::chrono::seconds(45);  // without any message: the peer is gone
@@ -62,10 +58,7 @@ class SyncSession {
   // What the sessions of one server share; outlives them.
   struct Shared {
     const SessionOptions& options;
-    const Published<compile::Snapshot>& snapshots;
-    DeltaCache& deltas;
-    SuspensionHub& hub;
-    const PlaceBook& places;
+    const GatewayRegistry& gateways;
     TransferGate& gate;
   };
 
@@ -87,6 +80,8 @@ class SyncSession {
   MonotonicTime NextDeadline() const;
 
   bool registered() const { return registered_; }
+  // The gateway that the data plane belongs to; null before Hello.
+  const GatewayPtr& gateway() const { return gateway_; }
   const NodeReport& report() const { return report_; }
   // Acknowledgements that took longer than the warning; for metrics.
   uint64_t slow_acknowledgements() const { return slow_acknowledgements_; }
@@ -95,6 +90,7 @@ class SyncSession {
 
  private:
   absl::Status OnHello(const rota::sync::v1::Hello& hello, MonotonicTime now);
+  absl::Status NoSuchGateway(const std::string& name) const;
   absl::Status OnAck(const rota::sync::v1::Ack& ack, MonotonicTime now);
   absl::Status OnReport(const rota::sync::v1::SuspensionReport& report, MonotonicTime sent,
                         MonotonicTime now, SessionEffects& effects);
@@ -106,6 +102,7 @@ class SyncSession {
   const uint64_t stream_;
   const PeerIdentity peer_;
   const Shared shared_;
+  GatewayPtr gateway_;
   NodeReport report_;
   std::optional<PlaceBook::Place> place_;  // from Welcome on
 

@@ -51,9 +51,9 @@ void Reject(v1::ClientMessage& ack, const std::string& name, uint64_t rejected, 
 // A scripted data plane in front of one session.
 class SyncSessionTest : public ::testing::Test {
  protected:
+  SyncSessionTest() { snapshots_.Publish(MakeSnapshot({{"ns/a", 1}, {"ns/b", 1}})); }
   void Open(const v1::ClientMessage& hello, PeerIdentity peer = {}) {
-    session_.emplace(1, std::move(peer),
-                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
+    session_.emplace(1, std::move(peer), SyncSession::Shared{options_, gateways_, gate_},
                      clock_.Now());
     ASSERT_TRUE(Receive(hello).ok());
     ASSERT_TRUE(session_->NextMessage(clock_.Now())->has_welcome());
@@ -75,10 +75,10 @@ class SyncSessionTest : public ::testing::Test {
 
   FakeClock clock_;
   SessionOptions options_;
-  Published<compile::Snapshot> snapshots_{MakeSnapshot({{"ns/a", 1}, {"ns/b", 1}})};
-  DeltaCache deltas_;
-  SuspensionHub hub_;
-  PlaceBook places_;
+  GatewayRegistry gateways_;
+  ServedGateway& gateway_ = *gateways_.Obtain("default/rota");
+  Published<compile::Snapshot>& snapshots_ = gateway_.snapshots;
+  SuspensionHub& hub_ = gateway_.hub;
   std::vector<uint64_t> granted_;
   TransferGate gate_{1, seconds(10), [this](uint64_t stream) { granted_.push_back(stream); }};
   std::optional<SyncSession> session_;
@@ -376,8 +376,7 @@ TEST_F(SyncSessionTest, RefusalsAreReplacedByEveryAck) {
 }
 
 TEST_F(SyncSessionTest, ProtocolErrorsSayWhatIsWrong) {
-  session_.emplace(1, PeerIdentity{},
-                   SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
+  session_.emplace(1, PeerIdentity{}, SyncSession::Shared{options_, gateways_, gate_},
                    clock_.Now());
   EXPECT_THAT(std::string(Receive(Ack(1)).message()), HasSubstr("must be Hello"));
   v1::ClientMessage wrong_gateway = Hello();
@@ -411,8 +410,7 @@ TEST_F(SyncSessionTest, AnAckBeforeTheCommitIsAnError) {
 TEST_F(SyncSessionTest, ACertificateThatNamesANodeOrGatewayIsGoodForThatOnly) {
   const auto try_with = [&](const std::vector<std::string>& uris) {
     session_.emplace(1, PeerIdentity{"", true, uris, "", ""},
-                     SyncSession::Shared{options_, snapshots_, deltas_, hub_, places_, gate_},
-                     clock_.Now());
+                     SyncSession::Shared{options_, gateways_, gate_}, clock_.Now());
     return Receive(Hello("node-1")).code();
   };
   EXPECT_EQ(try_with({"spiffe://cluster/ns/x/sa/y"}), absl::StatusCode::kOk);

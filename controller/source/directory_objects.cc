@@ -11,9 +11,9 @@
 namespace rota::source {
 namespace {
 
-using resource::ApiManifest;
 using resource::ObjectName;
 using resource::SecretManifest;
+using resource::SpecManifest;
 
 template <typename Manifest>
 std::vector<ObjectName> NamesOf(const std::vector<Manifest>& manifests) {
@@ -52,15 +52,19 @@ std::string UidOf(const std::string& kind, const ObjectName& name) {
 }  // namespace
 
 DirectoryObjects::DirectoryObjects(SecretString version_key)
-    : version_key_(std::move(version_key)) {}
+    : version_key_(std::move(version_key)),
+      gateways_{ObjectKind::kGateway, "RotaGateway", "gateway", &FileContent::gateways,
+                &ObjectSink::OnGateway},
+      apis_{ObjectKind::kApi, "API", "api", &FileContent::apis, &ObjectSink::OnApi} {}
 
-void DirectoryObjects::TakeIn(const DirectoryScan& scan, const std::string& file,
-                              std::set<ObjectName>& touched_apis) {
+void DirectoryObjects::TakeIn(const DirectoryScan& scan, const std::string& file) {
   const auto found = scan.files().find(file);
   const FileContent none;
   const FileContent& content = found == scan.files().end() ? none : found->second;
   const bool is_gone = content.ticks_gone >= 0;
-  apis_.Set(file, is_gone, NamesOf(content.apis), touched_apis);
+  for (SpecKind* kind : {&gateways_, &apis_}) {
+    kind->index.Set(file, is_gone, NamesOf(content.*kind->list), kind->touched);
+  }
   secrets_.Set(file, is_gone, NamesOf(content.secrets), touched_secrets_);
   if (content.problems.empty()) {
     files_with_problems_.erase(file);
@@ -75,32 +79,39 @@ std::vector<SourceProblem> DirectoryObjects::Problems(const DirectoryScan& scan)
     const std::vector<SourceProblem>& of_file = scan.files().at(file).problems;
     problems.insert(problems.end(), of_file.begin(), of_file.end());
   }
-  AddDuplicates(scan, apis_, &FileContent::apis, "API", problems);
+  for (const SpecKind* kind : {&gateways_, &apis_}) {
+    AddDuplicates(scan, kind->index, kind->list, kind->name, problems);
+  }
   AddDuplicates(scan, secrets_, &FileContent::secrets, "Secret", problems);
   return problems;
 }
 
-std::vector<SourceProblem> DirectoryObjects::TellApis(const DirectoryScan& scan,
-                                                      const std::set<std::string>& changed,
-                                                      size_t max_problems, ObjectSink& sink) {
-  std::set<ObjectName> touched;
-  for (const std::string& file : changed) {
-    TakeIn(scan, file, touched);
-  }
+void DirectoryObjects::TellKind(const DirectoryScan& scan, SpecKind& kind, ObjectSink& sink) {
+  const std::set<ObjectName> touched = std::exchange(kind.touched, {});
   std::vector<ObjectKey> gone;
   for (const ObjectName& name : touched) {
-    if (apis_.Owner(name) == nullptr && told_apis_.erase(name) > 0) {
-      gone.push_back({ObjectKind::kApi, name});
+    if (kind.index.Owner(name) == nullptr && kind.told.erase(name) > 0) {
+      gone.push_back({kind.kind, name});
     }
   }
   if (!gone.empty()) {
     sink.OnGone(gone);
   }
   for (const ObjectName& name : touched) {
-    if (const ObjectPlace* owner = apis_.Owner(name)) {
-      TellApi(ManifestAt(scan, &FileContent::apis, *owner), scan.PathOf(owner->file), sink);
+    if (const ObjectPlace* owner = kind.index.Owner(name)) {
+      TellSpec(kind, ManifestAt(scan, kind.list, *owner), scan.PathOf(owner->file), sink);
     }
   }
+}
+
+std::vector<SourceProblem> DirectoryObjects::TellSpecs(const DirectoryScan& scan,
+                                                       const std::set<std::string>& changed,
+                                                       size_t max_problems, ObjectSink& sink) {
+  for (const std::string& file : changed) {
+    TakeIn(scan, file);
+  }
+  TellKind(scan, gateways_, sink);
+  TellKind(scan, apis_, sink);
   std::vector<SourceProblem> problems = Problems(scan);
   if (problems.size() > max_problems) {
     const size_t rest = problems.size() - max_problems;
@@ -110,8 +121,8 @@ std::vector<SourceProblem> DirectoryObjects::TellApis(const DirectoryScan& scan,
   return problems;
 }
 
-void DirectoryObjects::TellApi(const ApiManifest& manifest, const std::string& file,
-                               ObjectSink& sink) {
+void DirectoryObjects::TellSpec(SpecKind& kind, const SpecManifest& manifest,
+                                const std::string& file, ObjectSink& sink) {
   const auto replace = nlohmann::json::error_handler_t::replace;
   const uint64_t spec_hash = Hash64(manifest.spec.dump(-1, ' ', false, replace));
   std::string place = absl::StrCat(file, "\n", manifest.bare_apk_conf ? 1 : 0);
@@ -119,7 +130,7 @@ void DirectoryObjects::TellApi(const ApiManifest& manifest, const std::string& f
     absl::StrAppend(&place, "\n", pointer, ":", line);
   }
   const uint64_t place_hash = Hash64(place);
-  ToldApi& told = told_apis_[manifest.name];
+  ToldSpec& told = kind.told[manifest.name];
   if (told.spec_hash == spec_hash && told.place_hash == place_hash) {
     return;
   }
@@ -128,16 +139,16 @@ void DirectoryObjects::TellApi(const ApiManifest& manifest, const std::string& f
   }
   told.spec_hash = spec_hash;
   told.place_hash = place_hash;
-  ApiObject object;
+  SpecObject object;
   object.name = manifest.name;
-  object.metadata.uid = UidOf("api", manifest.name);
+  object.metadata.uid = UidOf(kind.uid_word, manifest.name);
   object.metadata.resource_version = absl::StrCat(absl::Hex(spec_hash));
   object.metadata.generation = told.generation;
   object.spec = manifest.spec;
   object.bare_apk_conf = manifest.bare_apk_conf;
   object.file = file;
   object.lines = manifest.lines;
-  sink.OnApi(std::move(object));
+  (sink.*kind.tell)(std::move(object));
 }
 
 std::string DirectoryObjects::VersionOf(const SecretObject& object) const {

@@ -221,7 +221,7 @@ struct Observer {
   }
   // The references change once.
   void Tell(const DirectoryScan& seen, const Names& news) {
-    problems = objects.TellApis(seen, news, kMaxProblems, sink);
+    problems = objects.TellSpecs(seen, news, kMaxProblems, sink);
     if (!std::exchange(has_asked, true)) {
       objects.TellReferences(seen, kReferences, sink);
     } else {

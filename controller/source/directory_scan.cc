@@ -294,7 +294,8 @@ void DirectoryScan::ReadOne(const std::string& name, Known& known) {
   }
   known.stamp = read->stamp;
   std::string& text = read->text;
-  const bool had_objects = !content.apis.empty() || !content.secrets.empty();
+  const bool had_objects =
+      !content.apis.empty() || !content.gateways.empty() || !content.secrets.empty();
   if (text.empty() && had_objects) {
     content.problems.clear();
     known.hash = 0;
@@ -323,9 +324,11 @@ void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) 
                   [](const resource::ForeignDocument& document) { return !document.has_kind; });
   if (!parsed.problems.empty() || is_unfinished) {
     KeepMissing(content.apis, parsed.apis);
+    KeepMissing(content.gateways, parsed.gateways);
     KeepMissing(content.secrets, parsed.secrets);
   }
   content.apis = std::move(parsed.apis);
+  content.gateways = std::move(parsed.gateways);
   content.secrets = std::move(parsed.secrets);
   for (const resource::DocumentProblem& problem : parsed.problems) {
     const std::string place =

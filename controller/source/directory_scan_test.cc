@@ -260,7 +260,7 @@ TEST_F(DirectoryScanTest, TellsAnApiOfAnUnchangedFileOnlyWhenItsOwnerIsGone) {
   DirectoryObjects objects(SecretString("key"));
   RecordingSink sink;
   const auto look = [&](const RescanRequest& request) {
-    return objects.TellApis(scan, Look(scan, request), 10, sink);
+    return objects.TellSpecs(scan, Look(scan, request), 10, sink);
   };
   EXPECT_EQ(look({}).size(), 1U);
   EXPECT_EQ(sink.apis.at("default/same").spec.at("basePath"), "/a");

@@ -341,7 +341,7 @@ class DirectorySource::Impl {
     }
     std::vector<SourceProblem> problems;
     if (changed.ok()) {
-      problems = objects_.TellApis(scan_, *changed, options_.limits.max_problems, *sink_);
+      problems = objects_.TellSpecs(scan_, *changed, options_.limits.max_problems, *sink_);
     } else {
       // What was to be read now is read when the directory is back.
       reads_all_ = true;

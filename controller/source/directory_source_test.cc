@@ -113,6 +113,20 @@ TEST_F(DirectorySourceTest, TellsWhatIsThereAtTheStartAndThenSyncs) {
   }
 }
 
+TEST_F(DirectorySourceTest, GatewaysComeBeforeTheApisAreComplete) {
+  const std::string head = "apiVersion: gateway.rota.dev/v1alpha1\nkind: RotaGateway\n";
+  WriteInPlace("edge.yaml", head + "metadata: {name: edge}\nspec: {allowLocalUpstreams: true}\n");
+  Start();
+  ASSERT_EQ(sink_.gateways.size(), 1U);
+  EXPECT_EQ(sink_.gateways.at("default/edge").spec.at("allowLocalUpstreams"), true);
+  EXPECT_EQ(sink_.gateways.at("default/edge").metadata.uid, "file:gateway/default/edge");
+
+  std::filesystem::remove(path_ + "/edge.yaml");
+
+  EXPECT_TRUE(sink_.Await([&] { return sink_.gateways.empty(); }));
+  EXPECT_TRUE(sink_.deleted_apis.empty());
+}
+
 TEST_F(DirectorySourceTest, SyncsSecretsAfterTheFirstReferences) {
   WriteInPlace("keys.yaml", SecretManifest("one"));
   Start();

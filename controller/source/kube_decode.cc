@@ -30,18 +30,18 @@ void ReadMetadata(const json& object, resource::ObjectName& name, Metadata& meta
 
 }  // namespace
 
-ApiObject ApiFromKube(const json& object) {
-  ApiObject api;
-  ReadMetadata(object, api.name, api.metadata);
+SpecObject SpecFromKube(const json& object) {
+  SpecObject decoded;
+  ReadMetadata(object, decoded.name, decoded.metadata);
   if (const auto spec = object.find("spec"); spec != object.end()) {
-    api.spec = *spec;
+    decoded.spec = *spec;
   } else {
-    api.spec = json::object();
+    decoded.spec = json::object();
   }
   if (const auto status = object.find("status"); status != object.end()) {
-    api.status = *status;
+    decoded.status = *status;
   }
-  return api;
+  return decoded;
 }
 
 absl::StatusOr<SecretObject> SecretFromKube(const json& object, const std::set<std::string>& keys) {

@@ -13,7 +13,7 @@
 namespace rota::source {
 
 // REQUIRES: `object` has metadata with a name (the reflector has looked).
-ApiObject ApiFromKube(const nlohmann::json& object);
+SpecObject SpecFromKube(const nlohmann::json& object);
 
 // Keeps only `keys`; a key that the Secret does not have is left out. InvalidArgument when a value
 // is not base64; the message names the key, never a value.

@@ -14,6 +14,9 @@ namespace rota::source {
 using nlohmann::json;
 
 kube::Resource ApiResource() { return {"gateway.rota.dev", "v1alpha1", "apis", "API"}; }
+kube::Resource GatewayResource() {
+  return {"gateway.rota.dev", "v1alpha1", "rotagateways", "RotaGateway"};
+}
 
 class KubeSource::Impl {
  public:
@@ -37,7 +40,8 @@ class KubeSource::Impl {
       scopes.push_back("");
     }
     for (const std::string& ns : scopes) {
-      watches_.push_back(std::make_unique<ApiWatch>(*this, ns));
+      watches_.push_back(std::make_unique<SpecWatch>(*this, ObjectKind::kGateway, ns));
+      watches_.push_back(std::make_unique<SpecWatch>(*this, ObjectKind::kApi, ns));
     }
     for (const auto& watch : watches_) {
       watch->reflector.Start();
@@ -72,11 +76,15 @@ class KubeSource::Impl {
     {
       std::lock_guard guard(mutex_);
       for (const auto& watch : watches_) {
-        to_relist_.insert(watch->ns);
+        if (watch->id.first == ObjectKind::kApi) {
+          to_relist_.insert(watch->id);
+        }
       }
     }
     for (const auto& watch : watches_) {
-      watch->reflector.Relist();
+      if (watch->id.first == ObjectKind::kApi) {
+        watch->reflector.Relist();
+      }
     }
   }
 
@@ -85,7 +93,7 @@ class KubeSource::Impl {
     SourceHealth health;
     health.synced = secrets_synced_;
     health.connected = !watches_health_.empty();
-    for (const auto& [ns, state] : watches_health_) {
+    for (const auto& [watch, state] : watches_health_) {
       health.connected = health.connected && state.connected;
       if (!state.error.ok()) {
         health.last_error = std::string(state.error.message());
@@ -98,47 +106,69 @@ class KubeSource::Impl {
   }
 
  private:
-  // The watch over the APIs of one namespace, or of all.
-  struct ApiWatch final : kube::ReflectorHandler {
-    ApiWatch(Impl& impl, const std::string& watched_namespace)
+  using WatchId = std::pair<ObjectKind, std::string>;  // namespace; "" = all
+
+  // The watch over the objects of one kind in one namespace, or in all.
+  struct SpecWatch final : kube::ReflectorHandler {
+    SpecWatch(Impl& impl, ObjectKind watched_kind, const std::string& ns)
         : owner(impl),
-          ns(watched_namespace),
-          reflector(impl.api_, {ApiResource(), ns, false}, *this, impl.clock_,
-                    impl.options_.reflector) {
-      owner.watches_health_[ns] = {};
+          id(watched_kind, ns),
+          reflector(
+              impl.api_,
+              {watched_kind == ObjectKind::kApi ? ApiResource() : GatewayResource(), ns, false},
+              *this, impl.clock_, impl.options_.reflector) {
+      owner.watches_health_[id] = {};
     }
     void OnUpsert(const kube::ObjectId&, const json& object) override {
-      ApiObject api = ApiFromKube(object);
+      SpecObject decoded = SpecFromKube(object);
       // The server counts up the generation with each change of the spec. Without one it is our own
-      // status that comes back, or a label: nothing that an ApiObject's reader acts on.
-      const std::pair incarnation(api.metadata.uid, api.metadata.generation);
-      const auto [known, is_new] = told.try_emplace(api.name, incarnation);
-      if (!is_new && known->second == incarnation && api.metadata.generation != 0) {
+      // status that comes back, or a label: nothing that the object's reader acts on.
+      const std::pair incarnation(decoded.metadata.uid, decoded.metadata.generation);
+      const auto [known, is_new] = told.try_emplace(decoded.name, incarnation);
+      if (!is_new && known->second == incarnation && decoded.metadata.generation != 0) {
         return;
       }
       known->second = incarnation;
-      owner.Deliver([&](ObjectSink& sink) { sink.OnApi(std::move(api)); });
-    }
-    void OnDelete(const kube::ObjectId& id) override {
-      told.erase({id.ns, id.name});
       owner.Deliver([&](ObjectSink& sink) {
-        sink.OnDeleted({ObjectKind::kApi, {id.ns, id.name}});
+        if (id.first == ObjectKind::kApi) {
+          sink.OnApi(std::move(decoded));
+        } else {
+          sink.OnGateway(std::move(decoded));
+        }
+      });
+    }
+    void OnDelete(const kube::ObjectId& object) override {
+      told.erase({object.ns, object.name});
+      owner.Deliver([&](ObjectSink& sink) {
+        sink.OnDeleted({id.first, {object.ns, object.name}});
       });
     }
     void OnGone(const std::vector<kube::ObjectId>& ids) override {
       std::vector<ObjectKey> keys;
-      for (const kube::ObjectId& id : ids) {
-        told.erase({id.ns, id.name});
-        keys.push_back({ObjectKind::kApi, {id.ns, id.name}});
+      for (const kube::ObjectId& gone : ids) {
+        told.erase({gone.ns, gone.name});
+        keys.push_back({id.first, {gone.ns, gone.name}});
       }
       owner.Deliver([&](ObjectSink& sink) { sink.OnGone(keys); });
     }
-    void OnRelisted() override { owner.OnRelisted(ns); }
-    void OnSynced() override { owner.OnApisSynced(); }
-    void OnHealth(const kube::ReflectorHealth& health) override { owner.OnHealth(ns, health); }
+    void OnRelisted() override { owner.OnRelisted(id); }
+    void OnSynced() override { owner.OnSpecsSynced(); }
+    void OnHealth(const kube::ReflectorHealth& health) override {
+      kube::ReflectorHealth seen = health;
+      if (id.first == ObjectKind::kGateway && absl::IsNotFound(health.error)) {
+        // The definition is not installed: there are none, and it is looked for again.
+        seen.synced = true;
+        seen.connected = true;
+        seen.error = absl::OkStatus();
+      }
+      owner.OnHealth(id, seen);
+      if (seen.synced && !health.synced) {
+        owner.OnSpecsSynced();
+      }
+    }
 
     Impl& owner;
-    const std::string ns;
+    const WatchId id;
     // uid and generation as emitted; of the reflector's thread.
     std::map<resource::ObjectName, std::pair<std::string, int64_t>> told;
     kube::Reflector reflector;
@@ -149,28 +179,28 @@ class KubeSource::Impl {
     call(*sink_);
   }
 
-  void OnHealth(const std::string& ns, const kube::ReflectorHealth& health) {
+  void OnHealth(const WatchId& watch, const kube::ReflectorHealth& health) {
     {
       std::lock_guard guard(mutex_);
-      watches_health_[ns] = health;
+      watches_health_[watch] = health;
     }
     Review();
   }
 
-  void OnRelisted(const std::string& ns) {
+  void OnRelisted(const WatchId& watch) {
     {
       std::lock_guard guard(mutex_);
-      if (to_relist_.erase(ns) == 0 || !to_relist_.empty()) {
+      if (to_relist_.erase(watch) == 0 || !to_relist_.empty()) {
         return;
       }
     }
     Deliver([](ObjectSink& sink) { sink.OnRechecked(); });
   }
 
-  void OnApisSynced() {
+  void OnSpecsSynced() {
     {
       std::lock_guard guard(mutex_);
-      for (const auto& [ns, state] : watches_health_) {
+      for (const auto& [watch, state] : watches_health_) {
         if (!state.synced) {
           return;
         }
@@ -237,7 +267,7 @@ class KubeSource::Impl {
     bool problems_changed = false;
     {
       std::lock_guard guard(mutex_);
-      for (const auto& [ns, state] : watches_health_) {
+      for (const auto& [watch, state] : watches_health_) {
         if (!state.error.ok()) {
           problems.push_back(std::string(state.error.message()));
         }
@@ -270,15 +300,15 @@ class KubeSource::Impl {
   std::condition_variable_any review_;
   bool review_wanted_ = false;
   std::optional<MonotonicTime> references_due_;
-  std::map<std::string, kube::ReflectorHealth> watches_health_;
-  std::set<std::string> to_relist_;  // namespaces that Recheck() waits for
+  std::map<WatchId, kube::ReflectorHealth> watches_health_;
+  std::set<WatchId> to_relist_;  // that Recheck() waits for
   bool apis_synced_ = false;
   bool references_complete_ = false;
   bool secrets_synced_ = false;
   std::vector<std::string> reported_;
 
   KubeSecrets secrets_;
-  std::vector<std::unique_ptr<ApiWatch>> watches_;
+  std::vector<std::unique_ptr<SpecWatch>> watches_;
   std::jthread reviewer_;
 };
 

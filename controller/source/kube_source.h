@@ -1,14 +1,15 @@
 #pragma once
 
-// Objects from the Kubernetes API: the APIs of all namespaces or of a list, and the Secrets that
-// they refer to. Of Secrets it watches names and versions only, per namespace that holds a
-// referenced one (or of each referenced one by itself), and reads the few that are referenced; of
-// these it keeps nothing.
+// Objects from the Kubernetes API: the RotaGateways and APIs of all namespaces or of a list, and
+// the Secrets that they refer to. Of Secrets it watches names and versions only, per namespace that
+// holds a referenced one (or of each referenced one by itself), and reads the few that are
+// referenced; of these it keeps nothing.
 //
 // Order: OnSynced(kApi), then the owner of the sink calls SetSecretReferences (also when there are
 // none), and when each referenced Secret is known or known to be absent: OnSynced(kSecret). A watch
 // that fails keeps the last values; only the server's word that an object is gone is OnDeleted. An
-// API is emitted again when its generation changes, not when its status or its labels do.
+// object is emitted again when its generation changes, not when its status or its labels do. A
+// server without the definition of RotaGateways has none, until it is installed.
 //
 // Thread-safe. The sink is called from several threads, one at a time, under a lock of its own: it
 // may call SetSecretReferences and Health, not Stop.
@@ -26,6 +27,8 @@ namespace rota::source {
 
 // apis.gateway.rota.dev/v1alpha1.
 kube::Resource ApiResource();
+// rotagateways.gateway.rota.dev/v1alpha1.
+kube::Resource GatewayResource();
 
 // How Secrets are watched: whole namespaces (names and versions only), or one by one, which a Role
 // that names them is enough for.

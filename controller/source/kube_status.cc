@@ -6,7 +6,6 @@
 #include "absl/time/time.h"
 #include "common/log.h"
 #include "controller/kube/error.h"
-#include "controller/source/kube_source.h"
 
 namespace rota::source {
 namespace {
@@ -303,7 +302,8 @@ void KubeStatusWriter::WriteOne(const resource::ObjectName& name, StatusCause ca
 }
 
 absl::Status KubeStatusWriter::Learn(const Job& job) {
-  const absl::StatusOr<json> object = api_.Get(ApiResource(), job.name.ns, job.name.name, job.term);
+  const absl::StatusOr<json> object =
+      api_.Get(options_.resource, job.name.ns, job.name.name, job.term);
   if (!object.ok()) {
     return object.status();
   }
@@ -324,7 +324,7 @@ absl::Status KubeStatusWriter::LearnAll(std::stop_token stop) {
     std::string token;
     do {
       const absl::StatusOr<kube::ListPage> page =
-          api_.List({ApiResource(), ns, false}, kPageSize, token, stop);
+          api_.List({options_.resource, ns, false}, kPageSize, token, stop);
       if (!page.ok()) {
         return page.status();
       }
@@ -365,8 +365,9 @@ absl::Status KubeStatusWriter::Send(const Job& job) {
   if (options_.may_write && !options_.may_write()) {
     return absl::UnavailableError("somebody else may write now");
   }
-  const absl::StatusOr<json> written = api_.ApplyStatus(
-      ApiResource(), job.name.ns, job.name.name, job.uid, status, options_.field_manager, job.term);
+  const absl::StatusOr<json> written =
+      api_.ApplyStatus(options_.resource, job.name.ns, job.name.name, job.uid, status,
+                       options_.field_manager, job.term);
   if (!written.ok()) {
     return written.status();
   }

@@ -1,14 +1,14 @@
 #pragma once
 
-// Writes the status of API resources by server-side apply, only when it has changed, at a bounded
-// rate, and only while this process is the one that writes. Writes of one object coalesce: only the
-// newest is sent; one that ends up equal to what the server has (a suspension that came and went)
-// is not sent at all. Failures come back after a back-off; an object that is gone, or has been
-// replaced by a namesake, is forgotten.
+// Writes the status of one kind of resource by server-side apply, only when it has changed, at a
+// bounded rate, and only while this process is the one that writes. Writes of one object coalesce:
+// only the newest is sent; one that ends up equal to what the server has (a suspension that came
+// and went) is not sent at all. Failures come back after a back-off; an object that is gone, or has
+// been replaced by a namesake, is forgotten.
 //
 // Two lanes with a rate each: what somebody waits for, and passing states (the members
-// `suspensions` and `suspended`: a write that changes nothing else is one). Nobody in the first
-// lane waits for the second one.
+// `suspensions` and `suspended` of APIs: a write that changes nothing else is one). Nobody in the
+// first lane waits for the second one.
 //
 // lastTransitionTime is filled in here, in every object of a list `conditions`: the time of before
 // while `status` stays the same, else now. The first write of an object reads what the server has;
@@ -29,6 +29,7 @@
 #include "controller/kube/token_bucket.h"
 #include "controller/kube/work_queue.h"
 #include "controller/resource/api.h"
+#include "controller/source/kube_source.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::source {
@@ -39,6 +40,7 @@ enum class StatusCause {
 };
 
 struct KubeStatusOptions {
+  kube::Resource resource = ApiResource();  // whose status is written
   double spec_writes_per_second = 100;
   double suspension_writes_per_second = 20;
   int writers = 2;  // of the first lane; the other one has one
@@ -59,6 +61,14 @@ struct KubeStatusCounts {
   uint64_t unchanged = 0;  // not sent, because the server has it
   uint64_t failed = 0;     // tries, each of which is repeated
   size_t waiting = 0;
+
+  KubeStatusCounts& operator+=(const KubeStatusCounts& other) {
+    written += other.written;
+    unchanged += other.unchanged;
+    failed += other.failed;
+    waiting += other.waiting;
+    return *this;
+  }
 };
 
 class KubeStatusWriter {

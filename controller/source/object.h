@@ -13,7 +13,7 @@
 
 namespace rota::source {
 
-enum class ObjectKind { kApi, kSecret };
+enum class ObjectKind { kGateway, kApi, kSecret };
 
 struct ObjectKey {
   ObjectKind kind = ObjectKind::kApi;
@@ -29,8 +29,8 @@ struct Metadata {
   std::string creation_timestamp;
 };
 
-// An API object, not yet decoded.
-struct ApiObject {
+// An API or RotaGateway, not yet decoded.
+struct SpecObject {
   resource::ObjectName name;
   Metadata metadata;
   nlohmann::json spec;
@@ -43,6 +43,8 @@ struct ApiObject {
   // change a lastTransitionTime.
   nlohmann::json status;
 };
+using ApiObject = SpecObject;
+using GatewayObject = SpecObject;
 
 // A Secret, reduced to the keys that somebody references.
 struct SecretObject {

@@ -16,6 +16,7 @@ namespace rota::source {
 class ObjectSink {
  public:
   virtual ~ObjectSink() = default;
+  virtual void OnGateway(GatewayObject object) = 0;
   virtual void OnApi(ApiObject object) = 0;
   virtual void OnSecret(SecretObject object) = 0;
   virtual void OnDeleted(const ObjectKey& key) = 0;
@@ -28,8 +29,8 @@ class ObjectSink {
   // The look that Recheck() has asked for is over: every API that it found and that was told to be
   // gone before has been emitted again.
   virtual void OnRechecked() {}
-  // Everything that existed at the start (of a kind) has been emitted. Called once per kind;
-  // nothing is compiled before both kinds have synced.
+  // Everything that existed at the start has been emitted: kApi stands for RotaGateways and APIs,
+  // kSecret for the referenced Secrets. Called once for each; nothing is compiled before both.
   virtual void OnSynced(ObjectKind kind) = 0;
   // The current problems of the source, whole list each time (empty: all is well).
   virtual void OnProblems(std::vector<SourceProblem> problems) = 0;

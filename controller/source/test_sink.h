@@ -18,6 +18,9 @@ namespace rota::source::testing_source {
 // Keeps what a source has told; wakes whoever waits for it.
 class RecordingSink final : public ObjectSink {
  public:
+  void OnGateway(GatewayObject object) override {
+    Change([&] { gateways[object.name.ToString()] = std::move(object); });
+  }
   void OnApi(ApiObject object) override {
     Change([&] { apis[object.name.ToString()] = std::move(object); });
   }
@@ -26,6 +29,10 @@ class RecordingSink final : public ObjectSink {
   }
   void OnDeleted(const ObjectKey& key) override {
     Change([&] {
+      if (key.kind == ObjectKind::kGateway) {
+        gateways.erase(key.name.ToString());
+        return;
+      }
       (key.kind == ObjectKind::kApi ? deleted_apis : deleted_secrets)
           .push_back(key.name.ToString());
       apis.erase(key.kind == ObjectKind::kApi ? key.name.ToString() : "");
@@ -58,6 +65,7 @@ class RecordingSink final : public ObjectSink {
     return Get<std::vector<SourceProblem>>([this] { return problems; });
   }
 
+  std::map<std::string, GatewayObject> gateways;
   std::map<std::string, ApiObject> apis;
   std::map<std::string, SecretObject> secrets;
   std::vector<std::string> deleted_apis;

@@ -144,6 +144,24 @@ def test_a_directory_that_is_empty_for_a_while_costs_no_api(world):
     until("all are served", lambda: plane.metric("rota_apis") == 60)
 
 
+def test_a_gateway_of_the_directory_beside_the_one_of_the_flags(world):
+    gateway = {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway",
+               "metadata": {"name": "edge"}, "spec": {}}
+    world.serve_directory({"api.yaml": api(gateways=["edge"]), "secret.yaml": secret(apiKey=KEY), "gateway.yaml": gateway})
+    here, edge = world.plane(name="here"), world.plane("--gateway", "default/edge", name="edge")
+    path = "/assistant/1.0/chat/completions"
+    edge.wait_serves(path)
+    assert not here.serves(path)
+    status = http.get(world.controller.admin, "/debug/status").json()
+    assert [entry["name"] for entry in status["gateways"]] == ["default/default", "default/edge"]
+    nobody = world.plane("--gateway", "default/egde", name="nobody", wait=False)
+    until("the data plane is told which gateways there are", lambda: "'default/default', 'default/edge'" in nobody.text())
+
+    world.directory.remove("gateway.yaml")
+    until("the data plane is told", lambda: "no longer served" in edge.text() or "no gateway" in edge.text())
+    assert edge.serves(path)
+
+
 def test_rotated_secret_is_used_within_a_second_without_a_failed_request(world):
     world.serve_directory({"api.yaml": api(), "secret.yaml": secret(apiKey="sk-old")}, key=None)
     check_key_rotation(world, "/assistant/1.0/chat/completions",

@@ -233,7 +233,8 @@ def test_no_right_is_superfluous(server, cluster, kubectl, world, tmp_path):
         manifests += [without(d, resource_name, verb) if d["kind"] == "Role" else d for d in documents
                       if d["kind"] in ("ServiceAccount", "Role", "RoleBinding")]
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai-key"}, "stringData": {"apiKey": KEY}}
-        for document in (resource(), secret):
+        gateway = {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway", "metadata": {"name": "edge"}, "spec": {}}
+        for document in (resource(), gateway, secret):
             document["metadata"]["namespace"] = namespace
             manifests.append(document)
     ensure_namespaces(cluster, manifests)

@@ -30,6 +30,7 @@ def two_controllers(world, kubectl):
     until("the first one leads", lambda: leads(first))
     second = controller(world, kubectl, "--peers", first.listen, name="second")
     world.controller = second
+    until("the second one can serve", lambda: http.get(second.admin, "/readyz").status == 200)
     plane = world.plane(controller=f"{second.listen},{first.listen}", wait=False)
     return first, second, plane
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/clock.h"
 #include "common/file.h"
+#include "common/published.h"
 #include "controller/reconcile/reconciler.h"
 #include "controller/reconcile/status_board.h"
 #include "controller/source/directory_source.h"
@@ -52,7 +53,7 @@ std::string SecretManifest(const std::string& value) {
 
 class DirectoryIntegrationTest : public testing::Test {
  protected:
-  DirectoryIntegrationTest() : board_("default/default") {
+  DirectoryIntegrationTest() {
     std::string pattern = testing::TempDir() + "/rota-reconcile-XXXXXX";
     path_ = mkdtemp(pattern.data());
   }
@@ -69,11 +70,12 @@ class DirectoryIntegrationTest : public testing::Test {
   void Start() {
     ReconcilerOptions options;
     options.clock = &clock_;
-    options.published = &published_;
-    options.on_published = [this] {
+    options.publish = [this](const std::string&, SnapshotPtr snapshot) {
       std::lock_guard guard(mutex_);
+      published_.Publish(std::move(snapshot));
       changed_.notify_all();
     };
+    options.withdraw = [](const std::string&) {};
     options.sinks = {&board_};
     reconciler_ = std::make_unique<Reconciler>(std::move(options));
     source_ = std::make_unique<source::DirectorySource>(path_);

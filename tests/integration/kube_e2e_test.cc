@@ -47,7 +47,7 @@ constexpr char kRole[] = R"(apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: rota-controller, namespace: team}
 rules:
-  - {apiGroups: [gateway.rota.dev], resources: [apis], verbs: [get, list, watch]}
+  - {apiGroups: [gateway.rota.dev], resources: [apis, rotagateways], verbs: [get, list, watch]}
   - {apiGroups: [gateway.rota.dev], resources: [apis/status], verbs: [patch]}
   - {apiGroups: [""], resources: [secrets], verbs: [get, list, watch]}
 ---
@@ -68,8 +68,12 @@ class KubeEndToEndTest : public ::testing::Test {
     auto started = RealApiServer::Start(RealApiServer::BinariesDirectory());
     ASSERT_TRUE(started.ok()) << started.status();
     server_ = *std::move(started);
-    Must({"apply", "-f", test::SourceDir() + "/crds/gateway.rota.dev_apis.yaml"});
-    Must({"wait", "--for=condition=Established", "crd/apis.gateway.rota.dev", "--timeout=30s"});
+    for (const char* const plural : {"apis", "rotagateways"}) {
+      Must({"apply", "-f",
+            absl::StrCat(test::SourceDir(), "/crds/gateway.rota.dev_", plural, ".yaml")});
+      Must({"wait", "--for=condition=Established",
+            absl::StrCat("crd/", plural, ".gateway.rota.dev"), "--timeout=30s"});
+    }
     Must({"create", "namespace", "team"});
     // The server makes the first object of a young definition wait for 2 s: let that pass here.
     ASSERT_TRUE(Eventually([] {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@ namespace rota::testing {
 // Remembers what a source said, and refers to Secrets as it is told to.
 class World final : public source::ObjectSink {
  public:
+  void OnGateway(source::GatewayObject object) override {
+    std::lock_guard guard(mutex_);
+    gateways_.insert(object.name);
+    log_.push_back("gateway " + object.name.ToString());
+  }
   void OnApi(source::ApiObject object) override {
     std::lock_guard guard(mutex_);
     apis_[object.name] = object.spec.value("basePath", "");
@@ -38,6 +44,8 @@ class World final : public source::ObjectSink {
     std::lock_guard guard(mutex_);
     if (key.kind == source::ObjectKind::kApi) {
       apis_.erase(key.name);
+    } else if (key.kind == source::ObjectKind::kGateway) {
+      gateways_.erase(key.name);
     } else {
       secrets_.erase(key.name);
     }
@@ -85,6 +93,7 @@ class World final : public source::ObjectSink {
     return found == secrets_.end() || !found->second.contains(key) ? "" : found->second.at(key);
   }
 
+  std::set<resource::ObjectName> gateways_;
   std::map<resource::ObjectName, std::string> apis_;
   std::map<resource::ObjectName, int64_t> generations_;
   std::map<resource::ObjectName, std::map<std::string, std::string>> secrets_;

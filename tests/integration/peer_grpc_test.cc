@@ -53,9 +53,9 @@ struct Replica {
     item.mutable_remaining()->set_seconds(60);
     serve::SuspensionHub::Items items;
     *items.Add() = item;
-    controller.service.MergeFromPeer(items, clock.Now());
+    controller.service.MergeFromPeer(TestController::kGateway, items, clock.Now());
   }
-  size_t active() const { return controller.service.suspensions().Active(clock.Now()).size(); }
+  size_t active() const { return controller.gateway.hub.Active(clock.Now()).size(); }
 
   Clock& clock;
   TestController controller;

@@ -28,7 +28,7 @@ struct Replica {
     road.SetService(0, &controller.service);
   }
   size_t active(const Clock& clock) const {
-    return controller.service.suspensions().Active(clock.Now()).size();
+    return controller.gateway.hub.Active(clock.Now()).size();
   }
 
   TestController controller;
@@ -137,8 +137,10 @@ TEST_F(PeerInProcessTest, AReplicaRecognisesItselfAndDialsItselfOnce) {
 std::map<std::string, size_t> Elsewhere(const Replica& replica) {
   std::map<std::string, size_t> snapshots;
   for (const serve::PeerReport& peer : replica.exchange->Peers()) {
-    for (const auto& acknowledged : peer.status->acknowledged()) {
-      snapshots[acknowledged.snapshot_hash()] = acknowledged.data_planes();
+    for (const auto& gateway : peer.status->gateways()) {
+      for (const auto& acknowledged : gateway.acknowledged()) {
+        snapshots[acknowledged.snapshot_hash()] = acknowledged.data_planes();
+      }
     }
   }
   return snapshots;
@@ -151,7 +153,7 @@ TEST_F(PeerInProcessTest, WhatDataPlanesHaveIsKnownToReplicasThatHaveNone) {
   ASSERT_TRUE(AwaitMesh());
   AddDataPlane("a", 1);
   AddDataPlane("b", 1);
-  const auto hash = [&] { return replicas_[1]->controller.snapshots.Get()->hash; };
+  const auto hash = [&] { return replicas_[1]->controller.gateway.snapshots.Get()->hash; };
   ASSERT_TRUE(Await([&] {
     return Elsewhere(*replicas_[0]) == std::map<std::string, size_t>{{hash(), 2}};
   }));
@@ -165,7 +167,8 @@ TEST_F(PeerInProcessTest, WhatDataPlanesHaveIsKnownToReplicasThatHaveNone) {
   EXPECT_GT(*told, before);
   planes_.clear();
   ASSERT_TRUE(Await([&] { return Elsewhere(*replicas_[0]).empty(); }));
-  EXPECT_EQ(replicas_[0]->exchange->Peers()[0].data_planes, 0u);
+  const serve::PeerReport peer = replicas_[0]->exchange->Peers()[0];
+  EXPECT_EQ(peer.data_planes.at(replicas_[1]->controller.gateway.name), 0u);
 }
 
 TEST_F(PeerInProcessTest, AReplicaThatComesLaterOrAgainIsToldEverythingLiftsToo) {
@@ -183,7 +186,7 @@ TEST_F(PeerInProcessTest, AReplicaThatComesLaterOrAgainIsToldEverythingLiftsToo)
   ASSERT_TRUE(Await([&] { return replicas_[1]->active(clock_) == 1; }));
   TestDataPlane& late = AddDataPlane("late", 1);
   ASSERT_TRUE(Await([&] { return late.IsSuspended("t0"); }));
-  const auto known = replicas_[1]->controller.service.suspensions().Known(clock_.Now());
+  const auto known = replicas_[1]->controller.gateway.hub.Known(clock_.Now());
   ASSERT_THAT(known, SizeIs(2));
   EXPECT_TRUE(known[1].lifted);
 }
@@ -226,7 +229,9 @@ TEST_F(PeerInProcessTest, AuthNeedsASecondWitnessInTheWholeFleet) {
   TestDataPlane& a = AddDataPlane("a", 0);
   TestDataPlane& b = AddDataPlane("b", 1);
   TestDataPlane& c = AddDataPlane("c", 1);
-  ASSERT_TRUE(Await([&] { return replicas_[0]->exchange->Peers()[0].data_planes == 2; }));
+  ASSERT_TRUE(Await([&] {
+    return replicas_[0]->exchange->Peers()[0].data_planes.at(TestController::kGateway) == 2;
+  }));
 
   a.Suspend(1, seconds(60), rotation::Reason::kAuth);
   ASSERT_TRUE(Await([&] { return replicas_[1]->active(clock_) == 1; }));
@@ -251,7 +256,7 @@ TEST_F(PeerInProcessTest, AControllerThatKnowsNothingIsToldByThoseWhoOnlyHeardOf
   replicas_[0]->road.Cut();
 
   EXPECT_TRUE(Await([&] {
-    const auto active = fresh.service.suspensions().Active(clock_.Now());
+    const auto active = fresh.gateway.hub.Active(clock_.Now());
     return active.size() == 1 && active[0].origin == "origin";
   }));
   planes_.clear();

@@ -37,17 +37,17 @@ inline bool Await(const std::function<bool()>& condition,
 
 struct TestController {
   explicit TestController(Clock& clock, serve::ServiceOptions options = {})
-      : service(std::move(options), snapshots, clock) {}
+      : service(std::move(options), clock), gateway(*service.gateways().Obtain(kGateway)) {}
   void Publish(const std::vector<serve::TestResource>& resources) {
     Publish(serve::MakeSnapshot(resources));
   }
   void Publish(std::shared_ptr<const compile::Snapshot> snapshot) {
-    snapshots.Publish(std::move(snapshot));
-    service.Wake();
+    service.Publish(kGateway, std::move(snapshot));
   }
 
-  Published<compile::Snapshot> snapshots;
+  static constexpr char kGateway[] = "default/rota";  // that SyncClientOptions ask for
   serve::SyncService service;
+  serve::ServedGateway& gateway;
 };
 
 class TestDataPlane {

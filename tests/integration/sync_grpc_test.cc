@@ -157,7 +157,7 @@ TEST_F(SyncGrpcTest, MutualTlsWorksAndWhoShowsNoGoodCertificateIsRefused) {
   AwaitError(*stranger);
   AwaitError(*nobody);
   AwaitError(*plaintext);
-  EXPECT_EQ(controller_.service.fleet().connected(), 1u);
+  EXPECT_EQ(controller_.gateway.fleet.connected(), 1u);
   EXPECT_EQ(controller_.service.stats().streams_accepted, 1u);
 }
 
@@ -225,7 +225,7 @@ TEST_F(SyncGrpcTest, ShutdownAfterDrainLeavesNoStream) {
   ASSERT_TRUE(Await([&] { return plane->Version("ns/a") == 1; }));
   controller_.service.Drain(seconds(0));
   server_->Shutdown(seconds(5));
-  EXPECT_EQ(controller_.service.fleet().connected(), 0u);
+  EXPECT_EQ(controller_.gateway.fleet.connected(), 0u);
   EXPECT_TRUE(plane->state().ready());
 }
 
@@ -234,7 +234,7 @@ TEST_F(SyncGrpcTest, ASuspensionSpreadsInMillisecondsWhileSnapshotsFlow) {
   ASSERT_TRUE(StartServer().ok());
   const auto a = MakeDataPlane("a");
   const auto b = MakeDataPlane("b");
-  ASSERT_TRUE(Await([&] { return controller_.service.fleet().connected() == 2; }));
+  ASSERT_TRUE(Await([&] { return controller_.gateway.fleet.connected() == 2; }));
   std::vector<Duration> spread;
   for (int i = 0; i < 100; ++i) {
     controller_.Publish({{"ns/a", static_cast<uint64_t>(i + 2)}});

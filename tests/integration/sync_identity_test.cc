@@ -134,7 +134,7 @@ TEST_F(SyncIdentityTest, AGoodTokenGetsTheConfiguration) {
   Listen();
   TestDataPlane& plane = Plane("node");
   EXPECT_TRUE(Await([&] { return plane.Version("ns/a") == 1; })) << plane.state().last_error;
-  EXPECT_EQ(controller_.service.fleet().connected(), 1u);
+  EXPECT_EQ(controller_.gateway.fleet.connected(), 1u);
 }
 
 TEST_F(SyncIdentityTest, WhoShowsNoGoodTokenGetsNothingAndIsToldWhy) {
@@ -153,7 +153,7 @@ TEST_F(SyncIdentityTest, WhoShowsNoGoodTokenGetsNothingAndIsToldWhy) {
   EXPECT_THAT(AwaitError(Plane("pod-2", "bound"), "pod-1"), HasSubstr("'pod-2'"));
   TestDataPlane& right = Plane("pod-1", "bound");
   EXPECT_TRUE(Await([&] { return right.Version("ns/a") == 1; }));
-  EXPECT_EQ(controller_.service.fleet().connected(), 1u);
+  EXPECT_EQ(controller_.gateway.fleet.connected(), 1u);
 }
 
 TEST_F(SyncIdentityTest, AControllerOfAnotherAuthorityIsShownNoToken) {

@@ -59,7 +59,7 @@ TEST_F(SyncInProcessTest, EveryDataPlaneFollowsEverySnapshot) {
     EXPECT_EQ(plane->Version("ns/b"), 1u);
   }
   ASSERT_TRUE(Await([&] {
-    const auto nodes = controller.service.fleet().Nodes();
+    const auto nodes = controller.gateway.fleet.Nodes();
     return nodes.size() == 4 && std::all_of(nodes.begin(), nodes.end(), [](const auto& node) {
              return node.AppliedHash(kA) == 200;
            });
@@ -73,7 +73,7 @@ TEST_F(SyncInProcessTest, ARejectionReachesTheFleetViewAndItsFixToo) {
   TestDataPlane& plane = AddDataPlane("node");
   ASSERT_TRUE(Await([&] { return plane.Version("ns/a") == 1; }));
   plane.Reject("ns/a", 2);
-  const auto node = [&] { return controller.service.fleet().Nodes().at(0); };
+  const auto node = [&] { return controller.gateway.fleet.Nodes().at(0); };
 
   controller.Publish({{"ns/a", 2}});
   ASSERT_TRUE(Await([&] { return !node().rejected.empty(); }));
@@ -83,7 +83,7 @@ TEST_F(SyncInProcessTest, ARejectionReachesTheFleetViewAndItsFixToo) {
   controller.Publish({{"ns/a", 3}});
   ASSERT_TRUE(Await([&] { return node().AppliedHash(kA) == 3; }));
   EXPECT_TRUE(node().rejected.empty());
-  EXPECT_EQ(node().applied_snapshot_hash, controller.snapshots.Get()->hash);
+  EXPECT_EQ(node().applied_snapshot_hash, controller.gateway.snapshots.Get()->hash);
 }
 
 TEST_F(SyncInProcessTest, AReconnectToAnotherReplicaMovesNothing) {
@@ -91,7 +91,7 @@ TEST_F(SyncInProcessTest, AReconnectToAnotherReplicaMovesNothing) {
   TestController& second = AddController();
   first.Publish({{"ns/a", 1}, {"ns/b", 1}});
   second.Publish({{"ns/a", 1}, {"ns/b", 1}});
-  EXPECT_EQ(first.snapshots.Get()->hash, second.snapshots.Get()->hash);
+  EXPECT_EQ(first.gateway.snapshots.Get()->hash, second.gateway.snapshots.Get()->hash);
   StartNetwork();
   TestDataPlane& plane = AddDataPlane("node");
   ASSERT_TRUE(Await([&] { return plane.applied() == 1; }));
@@ -148,13 +148,13 @@ TEST_F(SyncInProcessTest, ASuspensionSpreadsAndALiftToo) {
   TestDataPlane& a = AddDataPlane("a");
   TestDataPlane& b = AddDataPlane("b");
   TestDataPlane& c = AddDataPlane("c");
-  ASSERT_TRUE(Await([&] { return controller.service.fleet().connected() == 3; }));
+  ASSERT_TRUE(Await([&] { return controller.gateway.fleet.connected() == 3; }));
 
   a.Suspend(1, seconds(60));
 
   ASSERT_TRUE(Await([&] { return b.IsSuspended("t1") && c.IsSuspended("t1"); }));
   EXPECT_FALSE(b.IsSuspended("t0"));
-  ASSERT_THAT(controller.service.suspensions().Active(clock_.Now()), SizeIs(1));
+  ASSERT_THAT(controller.gateway.hub.Active(clock_.Now()), SizeIs(1));
   b.Lift("t1");
   ASSERT_TRUE(
       Await([&] { return !a.IsSuspended("t1") && !b.IsSuspended("t1") && !c.IsSuspended("t1"); }));
@@ -169,8 +169,7 @@ TEST_F(SyncInProcessTest, ADataPlaneThatComesLaterIsToldTheCurrentSuspensions) {
   controller.Publish({{"ns/a", 1}});
   StartNetwork();
   AddDataPlane("a").Suspend(0, seconds(60));
-  ASSERT_TRUE(
-      Await([&] { return controller.service.suspensions().Active(clock_.Now()).size() == 1; }));
+  ASSERT_TRUE(Await([&] { return controller.gateway.hub.Active(clock_.Now()).size() == 1; }));
   TestDataPlane& late = AddDataPlane("late");
   ASSERT_TRUE(Await([&] { return late.IsSuspended("t0"); }));
 }
@@ -183,12 +182,12 @@ TEST_F(SyncInProcessTest, AControllerThatKnowsNothingIsToldAgain) {
   StartNetwork();
   TestDataPlane& a = AddDataPlane("a");
   a.Suspend(0, seconds(60));
-  ASSERT_TRUE(Await([&] { return first.service.suspensions().Active(clock_.Now()).size() == 1; }));
+  ASSERT_TRUE(Await([&] { return first.gateway.hub.Active(clock_.Now()).size() == 1; }));
 
   network_->SetService(0, &fresh.service);
   network_->Cut();
 
-  EXPECT_TRUE(Await([&] { return fresh.service.suspensions().Active(clock_.Now()).size() == 1; }));
+  EXPECT_TRUE(Await([&] { return fresh.gateway.hub.Active(clock_.Now()).size() == 1; }));
   planes_.clear();
   network_.reset();  // before `fresh`
 }

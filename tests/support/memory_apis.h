@@ -1,7 +1,7 @@
 #pragma once
 
-// API resources in memory: get, list and status by apply, as the status writer asks for them.
-// Thread-safe.
+// API resources, or RotaGateways, in memory: get, list and status by apply, as the status writer
+// asks for them. Thread-safe.
 
 #include <functional>
 #include <map>
@@ -57,7 +57,7 @@ class MemoryApis {
   kube::HttpResponse Serve(const kube::HttpRequest& request) {
     std::lock_guard guard(mutex_);
     const std::string path = request.target.substr(0, request.target.find('?'));
-    if (path.ends_with("/apis")) {
+    if (path.ends_with("/apis") || path.ends_with("/rotagateways")) {
       ++counts_.lists;
       nlohmann::json items = nlohmann::json::array();
       for (const auto& [name, status] : statuses_) {

@@ -1,9 +1,9 @@
 {{- define "rota.rules.apis" -}}
 - apiGroups: [gateway.rota.dev]
-  resources: [apis]
+  resources: [apis, rotagateways]
   verbs: [get, list, watch]
 - apiGroups: [gateway.rota.dev]
-  resources: [apis/status]
+  resources: [apis/status, rotagateways/status]
   verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -1,0 +1,145 @@
+#include "controller/reconcile/gateway_status.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace rota::reconcile {
+namespace {
+
+Condition AcceptedOf(const GatewayBook::Entry& entry) {
+  Condition accepted;
+  accepted.type = "Accepted";
+  accepted.observed_generation = entry.metadata.generation;
+  resource::Diagnostics errors;
+  for (const resource::Diagnostic& diagnostic : entry.diagnostics) {
+    if (diagnostic.severity == resource::Severity::kError) {
+      errors.push_back(diagnostic);
+    }
+  }
+  if (errors.empty()) {
+    accepted.status = ConditionStatus::kTrue;
+    accepted.reason = "Accepted";
+    accepted.message = entry.is_object ? "the gateway is valid" : "as the command line says";
+    return accepted;
+  }
+  accepted.status = ConditionStatus::kFalse;
+  accepted.reason = errors.front().reason;
+  accepted.message =
+      absl::StrCat(Join(errors), "; ",
+                   entry.in_force.has_value() ? "its data planes are served with what held before"
+                                              : "its data planes are not served");
+  return accepted;
+}
+
+Condition ProgrammedOf(const GatewayStatus& status, bool has_applied) {
+  Condition programmed;
+  programmed.type = "Programmed";
+  programmed.observed_generation = status.generation;
+  if (status.snapshot.empty()) {
+    programmed.status = ConditionStatus::kFalse;
+    programmed.reason = "NotAccepted";
+    programmed.message = "it is not served; see the condition Accepted";
+  } else if (status.connected == 0) {
+    programmed.status = ConditionStatus::kFalse;
+    programmed.reason = "NoDataPlane";
+    programmed.message =
+        absl::StrCat("no data plane is connected; start rota-dataplane with --gateway ",
+                     status.gateway, " and --controller, or look into its log");
+  } else if (!has_applied) {
+    programmed.message = "the data planes have not confirmed anything yet";
+  } else {
+    programmed.status = ConditionStatus::kTrue;
+    programmed.reason = "Programmed";
+    programmed.message = "served by the connected data planes";
+  }
+  return programmed;
+}
+
+bool HasSameConditions(const GatewayStatus& a, const GatewayStatus& b) {
+  return a.uid == b.uid && a.generation == b.generation && SaysTheSame(a.accepted, b.accepted) &&
+         SaysTheSame(a.programmed, b.programmed) && a.is_default == b.is_default;
+}
+
+bool HasSameCounts(const GatewayStatus& a, const GatewayStatus& b) {
+  return a.attached_apis == b.attached_apis && a.snapshot == b.snapshot &&
+         a.connected == b.connected && a.current == b.current && a.nodes == b.nodes;
+}
+
+}  // namespace
+
+GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry) {
+  GatewayStatus status;
+  status.gateway = name;
+  status.is_object = entry.is_object;
+  status.uid = entry.metadata.uid;
+  status.file = entry.file;
+  status.generation = entry.metadata.generation;
+  status.accepted = AcceptedOf(entry);
+  return status;
+}
+
+void AddFleet(const FleetView& fleet, GatewayStatus& status) {
+  bool has_applied = false;
+  for (const NodeReport& node : fleet.nodes) {
+    if (!node.connected) {
+      continue;
+    }
+    const bool is_current = !node.snapshot.empty() && node.snapshot == status.snapshot;
+    has_applied = has_applied || (!node.snapshot.empty() && node.data_planes > 0);
+    status.connected += node.data_planes;
+    status.current += is_current ? node.data_planes : 0;
+    if (!node.is_group && status.nodes.size() < kMaxListedNodes) {
+      status.nodes.push_back({node.node, node.snapshot, is_current});
+    }
+  }
+  status.programmed = ProgrammedOf(status, has_applied);
+}
+
+bool GatewayTracker::Offer(const GatewayStatus& status, MonotonicTime now) {
+  const auto [position, is_new] = told_.try_emplace(status.gateway, Told{status, now});
+  Told& told = position->second;
+  if (!is_new) {
+    const bool is_same = HasSameConditions(told.status, status);
+    if (is_same && HasSameCounts(told.status, status)) {
+      told.is_behind = false;
+      return false;
+    }
+    if (is_same && now - told.at < kGatewayStatusInterval) {
+      told.is_behind = true;
+      return false;
+    }
+    told = Told{status, now};
+  }
+  return true;
+}
+
+std::optional<MonotonicTime> GatewayTracker::NextDue() const {
+  std::optional<MonotonicTime> next;
+  for (const auto& [name, told] : told_) {
+    if (told.is_behind) {
+      const MonotonicTime due = told.at + kGatewayStatusInterval;
+      next = std::min(next.value_or(due), due);
+    }
+  }
+  return next;
+}
+
+std::vector<std::string> GatewayTracker::KeepOnly(const std::vector<GatewayStatus>& statuses) {
+  std::vector<std::string> gone;
+  for (auto told = told_.begin(); told != told_.end();) {
+    const bool is_there = std::any_of(statuses.begin(), statuses.end(), [&](const auto& status) {
+      return status.gateway == told->first;
+    });
+    if (is_there) {
+      ++told;
+      continue;
+    }
+    gone.push_back(told->first);
+    told = told_.erase(told);
+  }
+  return gone;
+}
+
+}  // namespace rota::reconcile
