@@ -209,6 +209,8 @@ def test_the_rights_of_the_document_are_enough_and_each_is_used(world, kubectl, 
     world.plane(wait=False)
     ready_api(world, kubectl, models=("gpt-4o", "gpt-4o-mini"))
     kubectl.wait_condition("assistant", "Programmed", "True")
+    kubectl.apply({"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway", "metadata": {"name": "edge"}, "spec": {}})
+    until("the gateway has a status", lambda: kubectl.get("rotagw", "edge").get("status"))
     for version in (2, 3):  # the same Event again: its series
         kubectl.apply(resource(models=("gpt-4o", "gpt-4o-mini"), suspend=60 + version))
         kubectl.wait_condition("assistant", "Programmed", "True")
