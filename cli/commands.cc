@@ -8,6 +8,8 @@
 #include "cli/completion.h"
 #include "cli/exit_code.h"
 #include "cli/explain.h"
+#include "cli/import/gateways.h"
+#include "cli/import_command.h"
 #include "cli/lift.h"
 #include "cli/probe.h"
 #include "cli/status.h"
@@ -15,6 +17,7 @@
 #include "cli/top.h"
 #include "cli/validate.h"
 #include "common/command_line.h"
+#include "common/process.h"
 #include "common/status_macros.h"
 
 namespace rota::cli {
@@ -42,6 +45,9 @@ struct Commands::State {
   ValidateOptions validate_options;
   std::string validate_output = "text";
 
+  CLI::App* import = nullptr;
+  ImportOptions import_options;
+
   CLI::App* status = nullptr;
   CLI::App* suspensions = nullptr;
   CLI::App* explain = nullptr;
@@ -56,6 +62,7 @@ struct Commands::State {
   std::string shell;
 
   void DeclareValidate(CLI::App& app);
+  void DeclareImport(CLI::App& app);
   void DeclareLooks(CLI::App& app);
   void DeclareExplain(CLI::App& app);
   void DeclareLift(CLI::App& app);
@@ -63,6 +70,7 @@ struct Commands::State {
   void DeclareCompletion(CLI::App& app);
 
   int RunValidate(const Console& console, std::istream& in);
+  int RunImport(const Console& console, std::istream& in);
   int RunOnFleet(const Needs& needs, const Console& console, Clock& clock,
                  const std::function<Command(Fleet&)>& make);
   int RunTop(const Console& console, Clock& clock);
@@ -84,6 +92,29 @@ void Commands::State::DeclareValidate(CLI::App& app) {
       ->check(CLI::IsMember({"text", "json"}))
       ->default_str("text")
       ->type_name("text|json");
+}
+
+void Commands::State::DeclareImport(CLI::App& app) {
+  import = app.add_subcommand("import",
+                              "Turns files of other gateways into API and Secret manifests, and "
+                              "says on standard error what "
+                              "was mapped, what differs and what has no equal.\n"
+                              "Exit code: 0 everything was imported, 1 something was not (what was "
+                              "is printed all the same), "
+                              "2 wrong usage, unreadable files, variables that are not set.");
+  import->require_subcommand(1);
+  for (const importer::Gateway& row : importer::Gateways()) {
+    CLI::App* const gateway = import->add_subcommand(row.name, row.description);
+    gateway->add_option("FILE", import_options.files, "Files, or - for standard input")
+        ->required()
+        ->default_str("");
+    gateway
+        ->add_option("-o,--output", import_options.directory,
+                     "Directory for the manifests (default: standard output)")
+        ->type_name("DIR");
+    gateway->add_flag("--secrets-from-env", import_options.secrets_from_env,
+                      "Fill the Secrets from environment variables instead of placeholders");
+  }
 }
 
 void Commands::State::DeclareLooks(CLI::App& app) {
@@ -166,6 +197,11 @@ int Commands::State::RunValidate(const Console& console, std::istream& in) {
   return Validate(validate_options, in, *console.out, *console.err);
 }
 
+int Commands::State::RunImport(const Console& console, std::istream& in) {
+  import_options.gateway = import->get_subcommands().front()->get_name();
+  return Import(import_options, EnvironmentVariable, in, *console.out, *console.err);
+}
+
 int Commands::State::RunOnFleet(const Needs& needs, const Console& console, Clock& clock,
                                 const std::function<Command(Fleet&)>& make) {
   absl::StatusOr<Fleet> fleet = Connect(session, needs);
@@ -210,6 +246,7 @@ Commands::Commands(CLI::App& app) : state_(std::make_unique<State>()) {
   state_->DeclareLift(app);
   state_->DeclareValidate(app);
   state_->DeclareProbe(app);
+  state_->DeclareImport(app);
   state_->DeclareCompletion(app);
 }
 
@@ -219,6 +256,9 @@ std::optional<int> Commands::Run(const Console& console, std::istream& in, Clock
   State& state = *state_;
   if (state.validate->parsed()) {
     return state.RunValidate(console, in);
+  }
+  if (state.import->parsed()) {
+    return state.RunImport(console, in);
   }
   if (state.completion->parsed()) {
     return state.RunCompletion(console);

@@ -23,10 +23,11 @@ class CompletionTest : public testing::Test {
 };
 
 TEST_F(CompletionTest, CommandsBelowCommands) {
-  EXPECT_THAT(Words({""}), ElementsAre("completion", "explain", "get", "lift", "probe", "status",
-                                       "top", "validate"));
+  EXPECT_THAT(Words({""}), ElementsAre("completion", "explain", "get", "import", "lift", "probe",
+                                       "status", "top", "validate"));
   EXPECT_THAT(Words({"e"}), ElementsAre("explain"));
   EXPECT_THAT(Words({"get", ""}), ElementsAre("suspensions"));
+  EXPECT_THAT(Words({"import", "a"}), ElementsAre("apk"));
   EXPECT_THAT(Words({"x"}), IsEmpty());
   EXPECT_THAT(Words({}), IsEmpty());
 }

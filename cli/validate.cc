@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/input.h"
 #include "common/file.h"
 #include "controller/compile/assemble.h"
 #include "controller/compile/compile_api.h"
@@ -25,7 +26,6 @@ namespace {
 
 using resource::ObjectName;
 
-constexpr size_t kMaxBytes = 32 << 20;  // of one file
 constexpr size_t kMaxFiles = 20'000;
 constexpr size_t kMaxPlaces = 10;  // that the summary names of what was passed over
 
@@ -68,7 +68,7 @@ class Validator {
   // `is_named`: the user named this file, and not only its directory.
   void AddFile(const std::string& file, const std::string& text, bool is_named) {
     ++files_;
-    resource::ParsedFile parsed = resource::ParseFile(text, {.max_bytes = kMaxBytes});
+    resource::ParsedFile parsed = resource::ParseFile(text, {.max_bytes = kMaxFileBytes});
     for (const resource::DocumentProblem& problem : parsed.problems) {
       Add({file, problem.line, Level::kError, "Unreadable", "", "", problem.message});
     }
@@ -358,19 +358,6 @@ std::optional<std::vector<std::string>> FilesOf(const std::string& path, std::os
   return files;
 }
 
-absl::StatusOr<std::string> ReadAll(std::istream& in) {
-  std::string text;
-  std::string part(64 << 10, '\0');
-  while (in.read(part.data(), static_cast<std::streamsize>(part.size())) || in.gcount() > 0) {
-    text.append(part, 0, static_cast<size_t>(in.gcount()));
-    if (text.size() > kMaxBytes) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("standard input: more than ", kMaxBytes, " bytes; split it"));
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out,
@@ -386,12 +373,13 @@ int Validate(const ValidateOptions& options, std::istream& in, std::ostream& out
       return kExitUsage;
     }
     for (const std::string& file : *files) {
-      absl::StatusOr<std::string> text = is_stdin ? ReadAll(in) : ReadFile(file, kMaxBytes);
+      absl::StatusOr<std::string> text =
+          is_stdin ? ReadAll(in, kMaxFileBytes) : ReadFile(file, kMaxFileBytes);
       if (!text.ok()) {
         err << "rotactl: " << std::string(text.status().message()) << "\n";
         return kExitUsage;
       }
-      validator.AddFile(is_stdin ? "<stdin>" : file, *text, is_named);
+      validator.AddFile(is_stdin ? options.stdin_name : file, *text, is_named);
       WipeString(*text);  // it may hold Secrets
     }
   }

@@ -15,6 +15,7 @@ struct ValidateOptions {
   std::vector<std::string>
       paths;          // files, directories (*.yaml, *.yml, *.json in them) or "-" (stdin)
   bool json = false;  // one JSON object instead of lines
+  std::string stdin_name = "<stdin>";  // what findings call it
 };
 
 // Writes findings and a summary to `out`, what cannot be read to `err`. Returns kExitOk (warnings

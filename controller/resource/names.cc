@@ -89,23 +89,28 @@ std::string_view Clip(std::string_view text, size_t max_bytes) {
   return text.substr(0, max_bytes);
 }
 
-std::string NameOfApkConf(std::string_view name, std::string_view base_path,
-                          std::string_view version) {
-  constexpr size_t kMaxSlug = 50;
+std::string Slug(std::string_view text, size_t max_bytes) {
   std::string slug;
-  for (const char c : Lower(name)) {
+  for (const char c : Lower(text)) {
     if (IsLowerOrDigit(c)) {
       slug.push_back(c);
     } else if (!slug.empty() && slug.back() != '-') {
       slug.push_back('-');
     }
-    if (slug.size() >= kMaxSlug) {
+    if (slug.size() >= max_bytes) {
       break;
     }
   }
   while (!slug.empty() && slug.back() == '-') {
     slug.pop_back();
   }
+  return slug;
+}
+
+std::string NameOfApkConf(std::string_view name, std::string_view base_path,
+                          std::string_view version) {
+  constexpr size_t kMaxSlug = 50;
+  const std::string slug = Slug(name, kMaxSlug);
   std::string identity(name);
   identity.append(1, '\0').append(base_path).append(1, '\0').append(version);
   return absl::StrCat(slug.empty() ? "api" : slug, "-", Sha256Hex(identity).substr(0, 8));

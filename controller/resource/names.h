@@ -23,6 +23,10 @@ bool IsToken(std::string_view text);
 // The first bytes of UTF-8 text, cut between characters.
 std::string_view Clip(std::string_view text, size_t max_bytes);
 
+// "My Route_1" -> "my-route-1": lower-case letters, digits and single '-' between them; "" when
+// nothing is left.
+std::string Slug(std::string_view text, size_t max_bytes);
+
 // The name of the object made from a bare apk-conf file: a slug of `name`, and 8 hex digits that
 // tell versions and base paths apart.
 std::string NameOfApkConf(std::string_view name, std::string_view base_path,
