@@ -103,7 +103,8 @@ class Compiler {
     out.set_verb(operation.verb);
     out.set_target(operation.target);
     out.set_secured(operation.secured);
-    out.set_kind(OperationKindOf(operation.verb, operation.target));
+    out.set_kind(operation.kind.empty() ? OperationKindOf(operation.verb, operation.target)
+                                        : OperationKindOfName(operation.kind));
     bool has_route = false;
     bool has_rotation = true;
     for (const Environment environment : kEnvironments) {

@@ -108,12 +108,29 @@ std::string EndpointTable::ProviderOf(const resource::Endpoint& endpoint,
   return DialectOfUrl(endpoint.url).value_or("openai");
 }
 
+void EndpointTable::SetOptions(const resource::Endpoint& endpoint, pb::Endpoint& out) const {
+  resource::ProviderOptions options = endpoint.provider_options;
+  if (options.api_version.empty() && out.provider() == "azure") {
+    options.api_version = api_.ai_provider_api_version;
+  }
+  if (options == resource::ProviderOptions()) {
+    return;
+  }
+  pb::ProviderOptions& message = *out.mutable_provider_options();
+  message.set_region(options.region);
+  message.set_api_version(options.api_version);
+  message.set_deployment(options.deployment);
+  message.set_format(options.format);
+  message.set_max_tokens(options.max_tokens.value_or(0));
+}
+
 uint32_t EndpointTable::Add(const resource::Endpoint& endpoint, const std::string& field,
                             const std::string& provider) {
   pb::Endpoint out;
   out.set_url(endpoint.url);
   out.set_name(endpoint.name.empty() ? endpoint.url : endpoint.name);
   out.set_provider(ProviderOf(endpoint, provider, field));
+  SetOptions(endpoint, out);
   AddCredential(endpoint, field, out);
   if (endpoint.certificate.has_value()) {
     const resource::CertificateRef& certificate = *endpoint.certificate;

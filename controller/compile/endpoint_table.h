@@ -43,6 +43,8 @@ class EndpointTable {
                                 const std::string& field);
   std::string ProviderOf(const resource::Endpoint& endpoint, const std::string& provider,
                          const std::string& field);
+  // `out` has its provider.
+  void SetOptions(const resource::Endpoint& endpoint, rota::sync::v1::Endpoint& out) const;
   uint32_t Intern(const rota::sync::v1::Endpoint& endpoint);
   void Report(resource::Severity severity, const std::string& reason, const std::string& field,
               const std::string& message);

@@ -1,6 +1,7 @@
 #include "controller/compile/operation_kind.h"
 
 #include <cctype>
+#include <utility>
 
 namespace rota::compile {
 namespace {
@@ -18,6 +19,19 @@ std::string_view WithoutVersion(std::string_view target) {
 }
 
 }  // namespace
+
+pb::OperationKind OperationKindOfName(std::string_view name) {
+  static constexpr std::pair<std::string_view, pb::OperationKind> kNames[] = {
+      {"chat", pb::CHAT},     {"completions", pb::COMPLETIONS}, {"embeddings", pb::EMBEDDINGS},
+      {"models", pb::MODELS}, {"messages", pb::MESSAGES},       {"converse", pb::CONVERSE},
+  };
+  for (const auto& [known, kind] : kNames) {
+    if (known == name) {
+      return kind;
+    }
+  }
+  return pb::PASSTHROUGH;
+}
 
 pb::OperationKind OperationKindOf(std::string_view verb, std::string_view target) {
   while (target.size() > 1 && target.ends_with('/')) {

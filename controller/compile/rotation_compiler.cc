@@ -45,6 +45,13 @@ void AddTarget(const resource::ModelTarget& model, const std::string& id, uint32
       continue;
     }
     target.set_weight(target.weight() + model.weight);
+    if (target.defaults() != model.defaults) {
+      diagnostics.push_back({Severity::kWarning, "DuplicateTarget", field + ".defaults",
+                             absl::StrCat("'", model.model,
+                                          "' is listed twice with the same endpoint and "
+                                          "credential and other defaults; those of the first "
+                                          "entry are used, remove one entry")});
+    }
     if (target.tier() != model.tier) {
       target.set_tier(std::min(target.tier(), model.tier));
       diagnostics.push_back({Severity::kWarning, "DuplicateTarget", field,
@@ -61,6 +68,10 @@ void AddTarget(const resource::ModelTarget& model, const std::string& id, uint32
   target.set_endpoint(endpoint);
   target.set_weight(model.weight);
   target.set_tier(model.tier);
+  target.set_defaults(model.defaults);
+  for (const std::string& allowed : model.allowed_models) {
+    target.add_allowed_models(allowed);
+  }
 }
 
 bool CheckTargets(const pb::Rotation& rotation, const std::string& field,

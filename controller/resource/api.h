@@ -53,6 +53,16 @@ struct CertificateRef {
   friend bool operator==(const CertificateRef&, const CertificateRef&) = default;
 };
 
+// providerOptions: what a provider's dialect needs to know beside the URL.
+struct ProviderOptions {
+  std::string region;
+  std::string api_version;
+  std::string deployment;
+  std::string format;  // "", "openai" or "native"
+  std::optional<uint64_t> max_tokens;
+  friend bool operator==(const ProviderOptions&, const ProviderOptions&) = default;
+};
+
 // One entry of endpointConfigurations.production / .sandbox. A Kubernetes service has become its
 // URL
 // ("http://name.namespace.svc:port").
@@ -60,6 +70,7 @@ struct Endpoint {
   std::string url;   // normalised: lower-case scheme and host, no default port, no trailing slash
   std::string name;  // "" when absent
   std::string provider;  // "" when absent: compile derives it
+  ProviderOptions provider_options;
   EndpointSecurity security;
   std::optional<CertificateRef> certificate;
   std::optional<Duration> connect_timeout;
@@ -79,10 +90,12 @@ struct EndpointConfigurations {
 // One entry of productionModels / sandboxModels.
 struct ModelTarget {
   std::string model;
-  std::string endpoint;  // an endpoint's name, or a URL (normalised)
-  uint32_t weight = 1;   // 0..10000
-  uint32_t tier = 1;     // >= 1
-  std::string provider;  // "" when absent
+  std::string endpoint;       // an endpoint's name, or a URL (normalised)
+  uint32_t weight = 1;        // 0..10000
+  uint32_t tier = 1;          // >= 1
+  std::string provider;       // "" when absent
+  std::string defaults = "";  // a JSON object, as text: fields of requests that do not have them
+  std::vector<std::string> allowed_models = {};  // of the client's own choice
 };
 
 enum class OnAllSuspended { kReject, kWait, kPassThrough };
@@ -113,6 +126,7 @@ struct Operation {
   std::optional<EndpointConfigurations>
       endpoint_configurations;                      // wins over the API's, per environment
   std::optional<ModelBasedRoundRobin> round_robin;  // from operationPolicies
+  std::string kind = "";  // "chat", "completions", ...; "" when absent: compile derives it
 };
 
 struct Api {

@@ -32,10 +32,10 @@ std::string TypeOf(const Json& schema) {
     return absl::StrCat("duration ", schema.at("minimum").dump(), "..", schema.at("maximum").dump(),
                         " s");
   }
-  if (schema.value("x-kubernetes-preserve-unknown-fields", false)) {
+  const std::string type = schema.value("type", "");
+  if (type.empty() && schema.value("x-kubernetes-preserve-unknown-fields", false)) {
     return "URL or map";
   }
-  const std::string type = schema.value("type", "");
   if (type == "string") {
     if (schema.contains("enum")) {
       return absl::StrJoin(schema.at("enum").get<std::vector<std::string>>(), ", ");
@@ -182,7 +182,8 @@ Json SampleOf(const Json& schema) {
   const std::string type = schema.value("type", "");
   if (type == "object") {
     Json object = Json::object();
-    for (const auto& [name, property] : schema.at("properties").items()) {
+    const Json properties = schema.value("properties", Json::object());
+    for (const auto& [name, property] : properties.items()) {
       object[name] = SampleOf(property);
     }
     return object;

@@ -22,6 +22,12 @@ const std::vector<std::string>& Verbs() {
   return *kVerbs;
 }
 
+const std::vector<std::string>& OperationKinds() {
+  static const auto* const kKinds = new std::vector<std::string>{
+      "chat", "completions", "embeddings", "models", "messages", "converse", "passthrough"};
+  return *kKinds;
+}
+
 bool IsPathCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_' || c == '.' || c == '~';
@@ -241,6 +247,7 @@ class ApiDecoder {
     }
     operation.verb = reader.Choice("verb", Verbs()).value_or("");
     operation.secured = reader.Bool("secured").value_or(true);
+    operation.kind = DecodeKind(reader, operation.verb);
     operation.scopes = reader.Texts("scopes", 64, 256);
     if (!operation.scopes.empty()) {
       reporter_.NotEnforced(reader.At("scopes"), "no scope of the caller is checked");
@@ -250,6 +257,21 @@ class ApiDecoder {
     reader.Finish();
     CheckUnique(operation, reader);
     api_.operations.push_back(std::move(operation));
+  }
+
+  // An operation that cannot be what it is said to be is a mistake in one of the two fields.
+  static std::string DecodeKind(ObjectReader& reader, const std::string& verb) {
+    std::string kind = reader.Choice("kind", OperationKinds()).value_or("");
+    if (kind.empty() || kind == "passthrough" || verb.empty()) {
+      return kind;
+    }
+    const std::string_view wanted = kind == "models" ? "GET" : "POST";
+    if (verb != wanted) {
+      reader.reporter().Error("InvalidValue", reader.At("kind"),
+                              absl::StrCat("is ", kind, ", which goes with verb: ",
+                                           std::string(wanted), " only; correct one of them"));
+    }
+    return kind;
   }
 
   void DecodeOperationRouting(ObjectReader& reader, Operation& operation) {

@@ -293,6 +293,32 @@ std::string DecodeAddress(ObjectReader& reader, const std::string& ns) {
   return CheckNamespace(*url, ns, reader.At("endpoint"), reader.reporter()) ? *url : "";
 }
 
+ProviderOptions DecodeProviderOptions(const Json& value, const FieldPath& path,
+                                      Reporter& reporter) {
+  ProviderOptions options;
+  ObjectReader reader(value, path, reporter);
+  // All of these become parts of a path, a query or a header.
+  const auto word = [&](const std::string& key, size_t max) {
+    std::string text = reader.Text(key, max, 1).value_or("");
+    if (!text.empty() && !IsEndpointName(text)) {
+      reporter.Error("InvalidValue", reader.At(key),
+                     "may hold letters, digits, '-', '_' and '.', and begins and ends with a "
+                     "letter or digit; correct it");
+      text.clear();
+    }
+    return text;
+  };
+  options.region = word("region", 63);
+  options.api_version = word("apiVersion", 63);
+  options.deployment = word("deployment", 63);
+  options.format = reader.Choice("format", {"openai", "native"}).value_or("");
+  if (const std::optional<int64_t> tokens = reader.Integer("maxTokens", 1, kMaxCount)) {
+    options.max_tokens = static_cast<uint64_t>(*tokens);
+  }
+  reader.Finish();
+  return options;
+}
+
 Endpoint DecodeEndpoint(const Json& value, const FieldPath& path, const std::string& ns,
                         Reporter& reporter) {
   Endpoint endpoint;
@@ -311,6 +337,10 @@ Endpoint DecodeEndpoint(const Json& value, const FieldPath& path, const std::str
   if (!endpoint.provider.empty() && !IsEndpointName(endpoint.provider)) {
     reporter.Error("InvalidValue", reader.At("provider"),
                    "is not the name of a provider; write one, such as openai, azure or anthropic");
+  }
+  if (const Json* const options = reader.Find("providerOptions")) {
+    endpoint.provider_options =
+        DecodeProviderOptions(*options, reader.At("providerOptions"), reporter);
   }
   if (const Json* const security = reader.Find("endpointSecurity")) {
     endpoint.security = DecodeSecurity(*security, reader.At("endpointSecurity"), reporter);

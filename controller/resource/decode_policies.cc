@@ -16,6 +16,7 @@ using Json = nlohmann::json;
 
 constexpr char kModelPolicy[] = "ModelBasedRoundRobin";
 constexpr size_t kMaxText = 2048;
+constexpr size_t kMaxDefaults = 16 << 10;
 constexpr int64_t kMaxWeight = 10'000;
 constexpr int64_t kMaxTier = 16;
 constexpr Duration kMaxSuspension = std::chrono::hours(24 * 365);
@@ -127,6 +128,35 @@ std::string DecodeModelEndpoint(ObjectReader& reader, const PolicyScope& scope,
   return endpoint;
 }
 
+// `defaults` of a model, as text; "" when it has none.
+std::string DecodeDefaults(ObjectReader& model) {
+  const Json* const value = model.Find("defaults");
+  if (value == nullptr) {
+    return "";
+  }
+  const FieldPath path = model.At("defaults");
+  if (!value->is_object()) {
+    model.reporter().Error("InvalidType", path,
+                           "must be a map of fields of a request, such as {temperature: 1.0}");
+    return "";
+  }
+  for (const char* const key : {"model", "messages", "stream"}) {
+    if (value->contains(key)) {
+      model.reporter().Error("InvalidValue", path.Key(key),
+                             "has no default: the request or the rotation says it; remove it");
+      return "";
+    }
+  }
+  std::string text = value->dump();
+  if (text.size() > kMaxDefaults) {
+    model.reporter().Error("TooLarge", path,
+                           absl::StrCat("is ", text.size(), " bytes as JSON, at most ",
+                                        kMaxDefaults, " are possible; shorten it"));
+    return "";
+  }
+  return value->empty() ? "" : text;
+}
+
 std::vector<ModelTarget> DecodeModels(ObjectReader& reader, const std::string& key,
                                       const PolicyScope& scope, Environment environment) {
   std::vector<ModelTarget> targets;
@@ -148,6 +178,8 @@ std::vector<ModelTarget> DecodeModels(ObjectReader& reader, const std::string& k
           "InvalidValue", model.At("provider"),
           "is not the name of a provider; write one, such as openai, azure or anthropic");
     }
+    target.defaults = DecodeDefaults(model);
+    target.allowed_models = model.Texts("allowedModels", kMaxModels, 256);
     model.Finish();
     has_weight = has_weight || target.weight > 0;
     targets.push_back(std::move(target));

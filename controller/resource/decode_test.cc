@@ -121,6 +121,29 @@ TEST(DecodeTest, EveryParameterOfThePolicyArrives) {
   EXPECT_EQ(policy.production[0].provider, "azure");
 }
 
+TEST(DecodeTest, WhatProvidersNeedToKnowArrives) {
+  Json spec = Valid();
+  spec["endpointConfigurations"]["production"][0]["providerOptions"] = Json::parse(
+      R"({"region": "eu-west-1", "apiVersion": "2024-10-21", "deployment": "d", "format": "native",
+          "maxTokens": 8192})");
+  Parameters(spec)["productionModels"][0].update(Json::parse(
+      R"({"defaults": {"temperature": 1.0, "stop": ["END"]}, "allowedModels": ["a"]})"));
+  spec["operations"][0]["kind"] = "chat";
+  const DecodedApi decoded = DecodeApi(spec);
+  ASSERT_TRUE(decoded.api) << ToText(decoded.diagnostics);
+  const ProviderOptions& options =
+      decoded.api->endpoint_configurations.production.at(0).provider_options;
+  EXPECT_EQ(options.region, "eu-west-1");
+  EXPECT_EQ(options.api_version, "2024-10-21");
+  EXPECT_EQ(options.deployment, "d");
+  EXPECT_EQ(options.format, "native");
+  EXPECT_EQ(options.max_tokens, 8192U);
+  const ModelTarget& target = decoded.api->round_robin->production.at(0);
+  EXPECT_EQ(target.defaults, R"({"stop":["END"],"temperature":1.0})");
+  EXPECT_EQ(target.allowed_models, std::vector<std::string>{"a"});
+  EXPECT_EQ(decoded.api->operations.at(0).kind, "chat");
+}
+
 TEST(DecodeTest, EndpointsCarryCredentialCertificateAndTimeouts) {
   Json spec = Valid();
   spec["endpointConfigurations"]["production"][0].update(Json::parse(R"({

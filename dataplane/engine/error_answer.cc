@@ -3,23 +3,9 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/provider/openai_form.h"
 
 namespace rota::engine {
-
-std::string_view ErrorTypeOf(int status) {
-  switch (status) {
-    case 401:
-      return "authentication_error";
-    case 403:
-      return "permission_error";
-    case 404:
-      return "not_found_error";
-    case 429:
-      return "rate_limit_exceeded";
-    default:
-      return status >= 500 ? "server_error" : "invalid_request_error";
-  }
-}
 
 std::string_view ReasonOf(int status) {
   switch (status) {
@@ -27,6 +13,10 @@ std::string_view ReasonOf(int status) {
       return "OK";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 402:
+      return "Payment Required";
     case 403:
       return "Forbidden";
     case 404:
@@ -84,8 +74,14 @@ void AppendJsonString(std::string_view text, std::string& out) {
 void AppendErrorJson(const GatewayError& error, std::string& out) {
   out.append(R"({"error":{"message":)");
   AppendJsonString(error.message, out);
-  out.append(R"(,"type":")").append(ErrorTypeOf(error.status));
-  out.append(R"(","code":")").append(error.code).append(R"(","param":null}})");
+  out.append(R"(,"type":")").append(provider::ErrorTypeOf(error.status));
+  out.append(R"(","code":")").append(error.code).append(R"(","param":)");
+  if (error.param.empty()) {
+    out.append("null");
+  } else {
+    AppendJsonString(error.param, out);
+  }
+  out.append("}}");
 }
 
 namespace {

@@ -17,10 +17,9 @@ struct GatewayError {
   std::string message;       // what is wrong and what to do; no secret, no upstream's host name
   int64_t retry_after = -1;  // seconds; -1: no Retry-After
   std::string allow;         // 405
+  std::string param = "";    // the field that is wrong; "" for none
 };
 
-// "invalid_request_error", "rate_limit_exceeded", ... as OpenAI names them.
-std::string_view ErrorTypeOf(int status);
 // The words of the status line.
 std::string_view ReasonOf(int status);
 

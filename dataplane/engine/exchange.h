@@ -2,13 +2,14 @@
 
 // One request from its head to the end of its answer: admission, match, body, rotation and tries,
 // relay, accounting. The files follow that order: exchange.cc, exchange_forward.cc,
-// exchange_try.cc, exchange_relay.cc. Contract: docs/concepts (routing, rotation, errors).
+// exchange_try.cc, exchange_relay.cc, exchange_translate.cc. Contract: docs/concepts.
 //
 // Lives inside its connection's coroutine; Cancel() ends it wherever it waits. Single-thread
 // (owner: the loop).
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,14 +24,14 @@
 #include "dataplane/engine/message_writer.h"
 #include "dataplane/engine/sse_scanner.h"
 #include "dataplane/engine/task.h"
+#include "dataplane/engine/translation.h"
 #include "dataplane/engine/try_plan.h"
 #include "dataplane/engine/upstream_connection.h"
+#include "dataplane/engine/usage_meter.h"
 #include "dataplane/engine/waiting_room.h"
 #include "dataplane/observe/request_metrics.h"
 #include "dataplane/provider/evidence.h"
 #include "dataplane/provider/model_span.h"
-#include "dataplane/provider/usage.h"
-#include "dataplane/provider/usage_decoder.h"
 #include "dataplane/table/route_table.h"
 
 namespace rota::engine {
@@ -40,8 +41,7 @@ class Exchange final : public StallGuard {
   explicit Exchange(ClientConnection& client);
   ~Exchange();
   Task<void> Run();
-  // The client is gone.
-  void Cancel();
+  void Cancel();  // the client is gone
 
  private:
   // exchange.cc
@@ -53,8 +53,7 @@ class Exchange final : public StallGuard {
   bool UsesRotation() const;
   bool HasBody() const;
   Task<void> Serve();
-  // `error` outlives it.
-  Task<void> Answer(const GatewayError& error);
+  Task<void> Answer(const GatewayError& error);  // `error` outlives it
   Task<void> AnswerModels();
   Task<void> Write(std::string_view bytes);
   void Account();
@@ -63,12 +62,11 @@ class Exchange final : public StallGuard {
   // exchange_forward.cc
   Task<void> ForwardFixed();
   Task<void> ForwardRotated();
-  // `onAllSuspended: Wait`: behind those who wait already.
-  Task<void> ForwardInTurn();
+  Task<void> ForwardInTurn();  // `onAllSuspended: Wait`: behind those who wait already
   Task<void> AnswerNoPick(rotation::NothingEligible nothing);
   Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
-  // Tries targets one after the other from `first` on; relays or answers.
-  Task<void> TryTargets(size_t first);
+  rotation::PickResult PickFirst(MonotonicTime now);
+  Task<void> TryTargets(size_t first);  // and others behind it; relays or answers
   // An answer has come: suspends, counts. The target to try next, if there is to be one.
   // `is_whole`: all of an error's body has been looked at.
   std::optional<size_t> JudgeAnswer(const TryPlan& plan, bool is_whole);
@@ -81,33 +79,31 @@ class Exchange final : public StallGuard {
   void SaveAnswer(bool is_whole);
   // All failures of the request at once: two alike count against neither target.
   void FlushFailures();
-  // If this request was released from a waiting room: whether a target answered it.
-  void ReportProbe(bool success);
+  void ReportProbe(bool success);  // to the waiting room that has released this request
   void LogTry(const TryPlan& plan, std::string_view what) const;
   TryPlan PlanOf(size_t target) const;
-  // Tries are used up: the last upstream answer as it came, or the gateway's own error.
-  Task<void> AnswerFailure(TryResult result);
+  Task<void> AnswerFailure(TryResult result);  // the last upstream answer, or an own error
   Task<void> RelaySaved();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
   // Error events inside a stream that began with 200.
-  void JudgeErrorEvent();
-  provider::Evidence JudgeEvent(const TryPlan& plan, const SseScanner& events) const;
+  void JudgeErrorEvent(std::string_view name, std::string_view data);
+  provider::Evidence JudgeEvent(const TryPlan& plan, std::string_view name,
+                                std::string_view data) const;
   bool JudgeFirstEvents(const TryPlan& plan, provider::Evidence& evidence);
-  // Off the rota, if the evidence says so.
-  void Suspend(const TryPlan& plan, const provider::Evidence& evidence);
+  void Suspend(const TryPlan& plan, const provider::Evidence& evidence);  // if it says so
   void ApplyEvidence(const TryPlan& plan, const provider::Evidence& evidence);
 
   // exchange_try.cc
   Task<TryResult> Try(const TryPlan& plan);
   Task<TryResult> Connect(const table::Endpoint& endpoint);
   Task<bool> SendRequest(const TryPlan& plan);
-  // Reads up to the end of the head of a final answer.
-  Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);
+  Task<bool> WriteUpstream(std::span<iovec> parts);
+  Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
   void OnUpstreamDeadline();
   void DropUpstream();
   void EndUpstreamTime();
-  // The answer has been read: back into the pool if it may be used again.
-  void FinishUpstream();
+  void FinishUpstream();  // its answer has been read: into the pool if it may be used again
+  void MoveHeadOut();
   // Reads the body into looked_at_ until `enough`, its end, the limit or `time`; true when whole.
   Task<bool> LookAtBody(Duration time, bool (*enough)(std::string_view body));
   Task<bool> LookAtErrorBody();
@@ -119,18 +115,28 @@ class Exchange final : public StallGuard {
   // exchange_relay.cc
   Task<void> Relay();
   void BeginRelay(std::string& head);
-  // A stream may stay for minutes: what was kept for another try is given back.
-  void ReleaseRequest();
+  void ReleaseRequest();  // what was kept for another try: a stream may stay for minutes
   // Sends `piece` (decoded) with what frames it; `last` ends the body. Clears `head`.
   Task<bool> SendPiece(std::string& head, std::string_view piece, bool last);
   std::string_view Releasable(std::string_view piece);
+  BodyPiece NextPiece(bool first);  // of the body; `first`: what was looked at already
   Task<void> StreamBody(std::string& head);
   void FollowEvents(std::string_view events);
   // The answer cannot be completed: a stream of events gets an error event, others are cut.
   Task<void> EndCutAnswer(std::string& head);
-  void DecodeUsage();
-  void Capture(std::string_view piece, bool is_last);
-  void CountUsage();
+
+  // exchange_translate.cc
+  // Makes translation_ for a try at a provider with its own form, or says why it cannot be made.
+  std::optional<GatewayError> Translate(const TryPlan& plan);
+  Task<void> RelayTranslated();
+  Task<bool> ReadWholeAnswer();
+  Task<bool> SendTranslatedRequest(const TryPlan& plan);
+  void SaveTranslated();
+  Task<void> RelayWhole();
+  void ReplaceHead(std::string head);
+  Task<void> SendTranslated(const Translation::Answer& answer);
+  Task<void> StreamTranslated(std::string& head);
+  Task<void> FinishTranslated(std::string& head, std::string& out);
 
   ClientConnection& client_;
   Loop& loop_;
@@ -147,7 +153,6 @@ class Exchange final : public StallGuard {
   bool rotated_ = false;
   bool cancelled_ = false;
 
-  // Tries.
   rotation::TargetSet tried_;
   std::vector<rotation::Failure> failures_;
   uint32_t tries_ = 0;
@@ -167,23 +172,18 @@ class Exchange final : public StallGuard {
   size_t response_head_size_ = 0;
   BodyDecoder response_body_;
   std::string looked_at_;  // decoded beginning of a body that was looked at before it was relayed
-  std::optional<SavedAnswer> saved_;  // the last answer that was failed over from
+  std::optional<SavedAnswer> saved_;          // the last answer that was failed over from
+  std::unique_ptr<Translation> translation_;  // of this try; null: in OpenAI's form both ways
 
-  // Relay.
   TryPlan relayed_;  // `target` is null without a rotation
   ClientAnswer::Framing framing_ = ClientAnswer::Framing::kNone;
   SseScanner events_;
   bool has_judged_event_ = false;  // the stream's error event has been evidence already
   std::string held_;               // the beginning of an event that is not whole
   std::string outgoing_;           // a held event with its rest, while it is being sent
-  std::string capture_;
-  bool captures_ = false;
-  std::unique_ptr<provider::UsageDecoder> usage_decoder_;  // only of compressed answers
-  provider::Usage usage_;
-  bool has_usage_ = false;
+  UsageMeter usage_;
   bool head_sent_ = false;
 
-  // Accounting.
   MonotonicTime start_;
   MonotonicTime upstream_start_;
   Duration upstream_time_{};

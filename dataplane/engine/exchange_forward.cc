@@ -74,6 +74,11 @@ Task<void> Exchange::ForwardFixed() {
     co_await Answer(error);
     co_return;
   }
+  const std::optional<GatewayError> problem = Translate(plan);
+  if (problem.has_value()) {
+    co_await Answer(*problem);
+    co_return;
+  }
   const TryResult result = co_await Try(plan);
   if (result == TryResult::kAnswer) {
     co_await Relay();
@@ -92,7 +97,29 @@ TryPlan Exchange::PlanOf(size_t target) const {
   plan.endpoint = plan.target->endpoint;
   plan.index = target;
   plan.series = plan.target->series;
+  plan.model = plan.target->model;
+  plan.model_json = plan.target->model_json;
+  if (span_.has_model && !plan.target->allowed_models.empty()) {
+    const std::string_view wanted = body_.substr(span_.begin, span_.end - span_.begin);
+    for (const table::AllowedModel& allowed : plan.target->allowed_models) {
+      if (allowed.model_json == wanted) {
+        plan.model = allowed.model;
+        plan.model_json = allowed.model_json;
+      }
+    }
+  }
   return plan;
+}
+
+// Not all targets can have all operations: those that cannot are passed over.
+rotation::PickResult Exchange::PickFirst(MonotonicTime now) {
+  rotation::Rotation& rotation = *match_.route->rotation->rotation;
+  const rotation::TargetSet& excluded = match_.route->excluded;
+  if (excluded.none()) {
+    return rotation.PickFirst(now);
+  }
+  tried_ = excluded;
+  return rotation.PickNext(now, excluded);
 }
 
 Task<void> Exchange::ForwardRotated() {
@@ -100,7 +127,7 @@ Task<void> Exchange::ForwardRotated() {
   if (bound.on_all_suspended == table::OnAllSuspended::kWait) {
     co_await ForwardInTurn();
   } else {
-    const rotation::PickResult picked = bound.rotation->PickFirst(loop_.TurnTime());
+    const rotation::PickResult picked = PickFirst(loop_.TurnTime());
     if (picked.pick.has_value()) {
       co_await TryTargets(picked.pick->target);
     } else {
@@ -120,7 +147,7 @@ Task<void> Exchange::ForwardInTurn() {
   if (loop_.shared().rooms->HasWaiters(room)) {
     picked.nothing.earliest_return = loop_.Now();
   } else {
-    picked = bound.rotation->PickFirst(loop_.TurnTime());
+    picked = PickFirst(loop_.TurnTime());
   }
   if (!picked.pick.has_value()) {
     picked = co_await WaitForPick(picked.nothing);
@@ -171,14 +198,14 @@ Task<rotation::PickResult> Exchange::WaitForPick(rotation::NothingEligible nothi
     if (result != Waiting::Result::kReleased) {
       break;
     }
-    picked = bound.rotation->PickFirst(loop_.Now());
+    picked = PickFirst(loop_.Now());
     if (picked.pick.has_value()) {
       break;
     }
   }
   if (!picked.pick.has_value() && !cancelled_) {
     // What Retry-After says is the return as it is known now.
-    picked = bound.rotation->PickFirst(loop_.Now());
+    picked = PickFirst(loop_.Now());
   }
   co_return picked;
 }
@@ -207,11 +234,18 @@ std::optional<size_t> Exchange::NextTarget() {
 
 Task<void> Exchange::TryTargets(size_t first) {
   std::optional<size_t> next = first;
+  std::optional<GatewayError> refused;  // why a provider cannot have the request
   TryResult result = TryResult::kConnect;
   while (next.has_value()) {
     const TryPlan plan = PlanOf(*next);
     tried_.set(plan.index);
     next.reset();
+    if (std::optional<GatewayError> problem = Translate(plan); problem.has_value()) {
+      // Another target may be able to.
+      refused = std::move(problem);
+      next = NextTarget();
+      continue;
+    }
     result = co_await Try(plan);
     if (result == TryResult::kCancelled || client_.gone()) {
       co_return;
@@ -243,7 +277,12 @@ Task<void> Exchange::TryTargets(size_t first) {
       loop_.metrics().CountFailover(plan.series, ReasonOf(result));
     }
   }
-  co_await AnswerFailure(result);
+  if (tries_ == 0 && refused.has_value()) {
+    ReportProbe(true);
+    co_await Answer(*refused);
+  } else {
+    co_await AnswerFailure(result);
+  }
 }
 
 bool Exchange::IsReplayable() const {
@@ -301,28 +340,36 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
                          is_gzip ? text : looked_at_, loop_.clock().WallNow());
 }
 
-provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, const SseScanner& events) const {
-  return provider::JudgeStreamEvent(provider::DialectOf(plan.endpoint->provider),
-                                    events.error_event(), events.error_data(),
+provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, std::string_view name,
+                                        std::string_view data) const {
+  return provider::JudgeStreamEvent(provider::DialectOf(plan.endpoint->provider), name, data,
                                     loop_.clock().WallNow());
 }
 
 // True when the stream begins with an error: the evidence is that.
 bool Exchange::JudgeFirstEvents(const TryPlan& plan, provider::Evidence& evidence) {
+  if (translation_ != nullptr) {
+    const std::optional<Translation::ErrorFrame>& error = translation_->FindError(looked_at_);
+    if (error.has_value()) {
+      evidence = JudgeEvent(plan, error->name, error->data);
+      has_judged_event_ = true;
+    }
+    return error.has_value();
+  }
   SseScanner first;
   first.Add(std::string_view(looked_at_).substr(0, SseScanner::WholeEvents(looked_at_)));
   if (first.error_data().empty()) {
     return false;
   }
-  evidence = JudgeEvent(plan, first);
+  evidence = JudgeEvent(plan, first.error_event(), first.error_data());
   has_judged_event_ = true;
   return true;
 }
 
 // A stream that began well may still say that a quota is used up.
-void Exchange::JudgeErrorEvent() {
+void Exchange::JudgeErrorEvent(std::string_view name, std::string_view data) {
   if (relayed_.target != nullptr && !has_judged_event_) {
-    Suspend(relayed_, JudgeEvent(relayed_, events_));
+    Suspend(relayed_, JudgeEvent(relayed_, name, data));
   }
 }
 
@@ -383,7 +430,9 @@ std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) 
 
 // Keeps the answer in case no other comes, and gives its connection back.
 void Exchange::SaveAnswer(bool is_whole) {
-  if (is_whole) {
+  if (is_whole && translation_ != nullptr) {
+    SaveTranslated();
+  } else if (is_whole) {
     saved_.emplace(SavedAnswer{response_bytes_, looked_at_, series_, model_, target_name_});
   }
   FinishUpstream();

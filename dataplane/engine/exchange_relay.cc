@@ -11,13 +11,6 @@ namespace {
 
 // An event that is longer than this is passed on in parts.
 constexpr size_t kMaxHeldEvent = 64 << 10;
-// What is kept of an answer's end to look for token usage.
-constexpr size_t kCaptureTail = 64 << 10;
-
-bool IsJsonAnswer(const ResponseHead& head) {
-  return head.status == 200 && !IsCompressed(head) &&
-         head.Find(FieldKind::kContentType).starts_with("application/json");
-}
 
 // Streams whose end is marked by an event: without it the answer is cut, however well HTTP ended.
 bool HasTerminalEvent(rota::sync::v1::OperationKind kind) {
@@ -32,10 +25,7 @@ void Exchange::BeginRelay(std::string& head) {
   status_ = response_.status;
   loop_.metrics().Prepare(series_);
   const bool has_no_body = response_body_.framing() == BodyDecoder::Framing::kNone;
-  captures_ = IsJsonAnswer(response_);
-  if (IsCompressed(response_) && !has_no_body) {
-    DecodeUsage();
-  }
+  usage_.Begin(response_, !has_no_body, loop_.metrics());
   if (has_no_body) {
     framing_ = Framing::kNone;
   } else if (response_.content_length.has_value() && !is_events_) {
@@ -61,6 +51,10 @@ void Exchange::BeginRelay(std::string& head) {
 }
 
 Task<void> Exchange::Relay() {
+  if (translation_ != nullptr) {
+    co_await RelayTranslated();
+    co_return;
+  }
   std::string head;
   BeginRelay(head);
   if (is_events_) {
@@ -73,7 +67,7 @@ Task<void> Exchange::Relay() {
   } else {
     FinishUpstream();
   }
-  CountUsage();
+  usage_.Count(events_, series_, loop_.metrics());
 }
 
 void Exchange::ReleaseRequest() {
@@ -146,26 +140,32 @@ std::string_view Exchange::Releasable(std::string_view piece) {
   return piece.substr(0, whole);
 }
 
+BodyPiece Exchange::NextPiece(bool first) {
+  Input& input = upstream_->input();
+  input.MarkSeen();
+  BodyPiece piece;
+  if (first && !looked_at_.empty()) {
+    piece.decoded = looked_at_;
+  } else if (!input.empty() && !response_body_.done()) {
+    const BodyDecoder::Result result = response_body_.Decode(input.span());
+    piece.decoded = result.decoded;
+    piece.consumed = result.consumed;
+  }
+  const bool closed_properly = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
+                               input.ended() && input.error() == IoError::kEndOfStream &&
+                               input.view().size() == piece.consumed;
+  piece.is_complete = response_body_.done() || closed_properly;
+  return piece;
+}
+
 Task<void> Exchange::StreamBody(std::string& head) {
   Input& input = upstream_->input();
   bool is_first = true;
   while (true) {
-    input.MarkSeen();
-    std::string_view decoded;
-    size_t consumed = 0;
-    if (is_first && !looked_at_.empty()) {
-      decoded = looked_at_;
-    } else if (!input.empty() && !response_body_.done()) {
-      const BodyDecoder::Result result = response_body_.Decode(input.span());
-      decoded = result.decoded;
-      consumed = result.consumed;
-    }
+    const BodyPiece next = NextPiece(is_first);
+    const bool is_complete = next.is_complete;
     is_first = false;
-    const bool closed_properly = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
-                                 input.ended() && input.error() == IoError::kEndOfStream &&
-                                 input.view().size() == consumed;
-    const bool is_complete = response_body_.done() || closed_properly;
-    std::string_view piece = Releasable(decoded);
+    std::string_view piece = Releasable(next.decoded);
     if (is_complete && is_events_) {
       // The last event may lack its empty line.
       if (!held_.empty()) {
@@ -185,8 +185,8 @@ Task<void> Exchange::StreamBody(std::string& head) {
     if (!delivered || cancelled_) {
       co_return;
     }
-    Capture(decoded, is_last);
-    input.Consume(consumed);
+    usage_.Add(next.decoded, is_last);
+    input.Consume(next.consumed);
     if (is_last) {
       co_return;
     }
@@ -210,7 +210,7 @@ void Exchange::FollowEvents(std::string_view events) {
   const bool had_error = !events_.error_data().empty();
   events_.Add(events);
   if (!had_error && !events_.error_data().empty()) {
-    JudgeErrorEvent();
+    JudgeErrorEvent(events_.error_event(), events_.error_data());
   }
   if (!had_data && events_.has_data()) {
     loop_.metrics().ObserveTimeToFirstToken(series_, loop_.Now() - start_);
@@ -233,70 +233,6 @@ Task<void> Exchange::EndCutAnswer(std::string& head) {
   AppendErrorJson(error, event);
   event.append("\n\n");
   co_await SendPiece(head, event, /*last=*/true);
-}
-
-// A compressed answer goes through as it is; its usage is read beside that, if it can be.
-void Exchange::DecodeUsage() {
-  using Form = provider::UsageDecoder::Form;
-  const std::string_view type = response_.Find(FieldKind::kContentType);
-  const bool has_events = type.starts_with("text/event-stream");
-  if (response_.status != 200 || !(has_events || type.starts_with("application/json"))) {
-    return;
-  }
-  usage_decoder_ = provider::UsageDecoder::Create(response_.Find(FieldKind::kContentEncoding),
-                                                  has_events ? Form::kEvents : Form::kJson);
-  if (usage_decoder_ == nullptr) {
-    loop_.metrics().CountUsageSkipped(observe::UsageSkipped::kCoding);
-  }
-}
-
-void Exchange::Capture(std::string_view piece, bool is_last) {
-  if (usage_decoder_ != nullptr) {
-    usage_decoder_->Add(piece);
-    return;
-  }
-  if (!captures_) {
-    return;
-  }
-  if (is_last && capture_.empty()) {
-    has_usage_ = provider::UpdateUsage(piece, usage_) || has_usage_;
-    return;
-  }
-  capture_.append(piece);
-  if (capture_.size() > 2 * kCaptureTail) {
-    capture_.erase(0, capture_.size() - kCaptureTail);
-  }
-  if (is_last) {
-    has_usage_ = provider::UpdateUsage(capture_, usage_) || has_usage_;
-  }
-}
-
-void Exchange::CountUsage() {
-  if (events_.has_usage()) {
-    usage_ = events_.usage();
-    has_usage_ = true;
-  }
-  if (usage_decoder_ != nullptr) {
-    usage_decoder_->Finish();
-    if (usage_decoder_->failed()) {
-      loop_.metrics().CountUsageSkipped(observe::UsageSkipped::kDamaged);
-    }
-    usage_ = usage_decoder_->usage();
-    has_usage_ = usage_decoder_->has_usage();
-  }
-  if (!has_usage_) {
-    return;
-  }
-  observe::LoopMetrics& metrics = loop_.metrics();
-  const auto count = [&](observe::TokenKind kind, std::optional<uint64_t> tokens) {
-    if (tokens.has_value() && *tokens > 0) {
-      metrics.CountTokens(series_, kind, *tokens);
-    }
-  };
-  count(observe::TokenKind::kPrompt, usage_.prompt);
-  count(observe::TokenKind::kCompletion, usage_.completion);
-  count(observe::TokenKind::kCached, usage_.cached);
-  count(observe::TokenKind::kReasoning, usage_.reasoning);
 }
 
 }  // namespace rota::engine

@@ -6,6 +6,7 @@
 
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/upstream_pool.h"
+#include "dataplane/provider/defaults.h"
 
 namespace rota::engine {
 namespace {
@@ -55,7 +56,7 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
   has_series_ = true;
   series_ = plan.series;
   target_name_ = plan.endpoint->name;
-  model_ = plan.target == nullptr ? std::string_view() : std::string_view(plan.target->model);
+  model_ = plan.model;
   bool allow_pooled = true;
   TryResult result = TryResult::kReset;
   while (true) {
@@ -83,7 +84,8 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     request_started_ = false;
     allow_pooled = false;
   }
-  if (result == TryResult::kAnswer && plan.target != nullptr && is_events_) {
+  const bool waits = plan.target != nullptr || translation_ != nullptr;
+  if (result == TryResult::kAnswer && waits && is_events_) {
     result = co_await AwaitFirstEvent();
   }
   upstream_deadline_.Clear();
@@ -95,17 +97,32 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
 }
 
 Task<bool> Exchange::SendRequest(const TryPlan& plan) {
+  if (translation_ != nullptr) {
+    const bool is_sent = co_await SendTranslatedRequest(plan);
+    co_return is_sent;
+  }
   std::string head;
   head.reserve(kHeadReserve);
   UpstreamRequest request;
   request.head = &head_;
   request.endpoint = plan.endpoint;
-  request.path = match_.upstream_path;
+  const std::string_view own_path = match_.operation->own_path;
+  request.path = own_path.empty() ? match_.upstream_path : own_path;
   request.request_id = request_id_;
   std::array<iovec, 6> parts{};
   size_t count = 1;
+  std::string filled;  // the body with the target's defaults
   if (plan.target != nullptr) {
-    const provider::SplicedBody body = provider::SpliceModel(body_, span_, plan.target->model_json);
+    std::string_view whole = body_;
+    provider::ModelSpan span = span_;
+    if (!plan.target->defaults.empty()) {
+      filled = provider::FillDefaults(body_, plan.target->defaults);
+    }
+    if (!filled.empty()) {
+      whole = filled;
+      span = provider::FindModel(filled);
+    }
+    const provider::SplicedBody body = provider::SpliceModel(whole, span, plan.model_json);
     request.body_size = body.size();
     for (const std::string_view piece :
          {body.head, body.before_model, body.model_json, body.after_model, body.tail}) {
@@ -117,11 +134,17 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
   }
   AppendUpstreamHead(request, head);
   parts[0] = Part(head);
+  const std::span<iovec> used(parts.data(), count);
+  const bool is_sent = co_await WriteUpstream(used);
+  WipeString(head);  // it holds the credential
+  co_return is_sent;
+}
+
+Task<bool> Exchange::WriteUpstream(std::span<iovec> parts) {
   // Read from now on: an early answer (413, 429) may come before everything is sent.
   upstream_->input().Start();
-  Writing writing(upstream_->stream(), {parts.data(), count}, *this);
+  Writing writing(upstream_->stream(), parts, *this);
   const IoResult result = co_await writing;
-  WipeString(head);  // it holds the credential
   co_return result.ok();
 }
 
@@ -188,7 +211,8 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   }
   upstream_deadline_.Clear();
   head_in_connection_ = true;
-  is_events_ = IsEventStream(response_);
+  is_events_ =
+      translation_ == nullptr ? IsEventStream(response_) : translation_->Streams(response_);
   looked_at_.clear();
   const bool has_no_body =
       head_.method == "HEAD" || response_.status == 204 || response_.status == 304;
@@ -204,13 +228,18 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   co_return TryResult::kAnswer;
 }
 
-Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view body)) {
+// Out of the connection: reading on may move what is there.
+void Exchange::MoveHeadOut() {
   Input& input = upstream_->input();
-  // The head moves out of the connection: reading on may move what is there.
   response_bytes_.assign(input.view().substr(0, response_head_size_));
   input.Consume(response_head_size_);
   head_in_connection_ = false;
   ParseResponseHead(response_bytes_, response_);
+}
+
+Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view body)) {
+  Input& input = upstream_->input();
+  MoveHeadOut();
   is_looking_ = true;
   upstream_deadline_.Set(loop_.TurnTime() + time);
   while (!response_body_.done() && looked_at_.size() < provider::kMaxEvidenceBody &&
@@ -244,12 +273,14 @@ Task<bool> Exchange::LookAtErrorBody() {
 
 Task<TryResult> Exchange::AwaitFirstEvent() {
   const Duration limit = loop_.limits().first_event_time;
-  const bool is_whole = co_await LookAtBody(limit, SseScanner::HasBegun);
+  const Translation::HasBegun has_begun =
+      translation_ == nullptr ? SseScanner::HasBegun : translation_->has_begun();
+  const bool is_whole = co_await LookAtBody(limit, has_begun);
   const bool is_cut = response_body_.failed() || (upstream_->input().ended() && !is_whole);
   if (cancelled_) {
     co_return TryResult::kCancelled;
   }
-  if (is_cut && !SseScanner::HasBegun(looked_at_)) {
+  if (is_cut && !has_begun(looked_at_)) {
     failure_ = "the upstream's stream ended before its first event";
     co_return response_body_.failed() ? TryResult::kMalformed : TryResult::kReset;
   }

@@ -99,7 +99,23 @@ size_t RoomFor(const MessageHead& head) {
   return bytes;
 }
 
-bool ReachesUpstream(const RequestHead& head, const Field& field, const table::Endpoint& endpoint) {
+// Headers about a body, or about the form of the answer.
+constexpr std::array<std::string_view, 4> kFormHeaders = {"accept", "accept-encoding",
+                                                          "content-encoding", "content-type"};
+
+bool IsReplaced(const UpstreamRequest& request, std::string_view name) {
+  if (!request.is_translated) {
+    return false;
+  }
+  const auto is_name = [name](std::string_view other) { return EqualsIgnoringCase(name, other); };
+  return std::any_of(kFormHeaders.begin(), kFormHeaders.end(), is_name) ||
+         std::any_of(request.own_headers.begin(), request.own_headers.end(),
+                     [&](const provider::HeaderField& own) { return is_name(own.name); });
+}
+
+bool ReachesUpstream(const UpstreamRequest& request, const Field& field) {
+  const RequestHead& head = *request.head;
+  const table::Endpoint& endpoint = *request.endpoint;
   switch (field.kind) {
     case FieldKind::kCredential:
     case FieldKind::kHost:
@@ -114,7 +130,19 @@ bool ReachesUpstream(const RequestHead& head, const Field& field, const table::E
       EqualsIgnoringCase(field.name, endpoint.credential.name)) {
     return false;
   }
-  return head.IsEndToEnd(field);
+  return head.IsEndToEnd(field) && !IsReplaced(request, field.name);
+}
+
+// What a request that was made here says of itself: what comes back has to be read.
+constexpr std::string_view kOwnFormHeaders =
+    "content-type: application/json\r\naccept-encoding: identity\r\n";
+
+size_t RoomFor(absl::Span<const provider::HeaderField> headers) {
+  size_t bytes = kOwnFormHeaders.size();
+  for (const provider::HeaderField& header : headers) {
+    bytes += header.name.size() + header.value.size() + 4;
+  }
+  return bytes;
 }
 
 bool IsHeaderSafe(std::string_view value) {
@@ -155,12 +183,15 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   const table::Credential& credential = endpoint.credential;
   std::string query;
   if (head.has_query || credential.place == table::Credential::Place::kQuery) {
-    AppendQuery(head.query, credential, query);
+    AppendQuery(request.is_translated ? "" : head.query, credential, query);
   }
-  HeadWriter writer(out, RoomFor(head) + head.method.size() + endpoint.base_path.size() +
-                             request.path.size() + query.size() + endpoint.authority.size() +
-                             credential.name.size() + credential.value.Reveal().size() +
-                             request.request_id.size());
+  if (!query.empty() && request.path.find('?') != std::string_view::npos) {
+    query.front() = '&';
+  }
+  HeadWriter writer(out, RoomFor(head) + RoomFor(request.own_headers) + head.method.size() +
+                             endpoint.base_path.size() + request.path.size() + query.size() +
+                             endpoint.authority.size() + credential.name.size() +
+                             credential.value.Reveal().size() + request.request_id.size());
   writer.Put(head.method);
   writer.Put(' ');
   writer.Put(endpoint.base_path);
@@ -172,8 +203,14 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   writer.Put(" HTTP/1.1\r\n");
   writer.PutField("host", endpoint.authority);
   for (const Field& field : head.fields) {
-    if (ReachesUpstream(head, field, endpoint)) {
+    if (ReachesUpstream(request, field)) {
       writer.PutField(field);
+    }
+  }
+  if (request.is_translated) {
+    writer.Put(kOwnFormHeaders);
+    for (const provider::HeaderField& header : request.own_headers) {
+      writer.PutField(header.name, header.value);
     }
   }
   if (credential.place == table::Credential::Place::kHeader) {

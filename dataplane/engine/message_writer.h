@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "absl/types/span.h"
 #include "dataplane/engine/http_head.h"
+#include "dataplane/provider/header_field.h"
 #include "dataplane/table/route_table.h"
 
 namespace rota::engine {
@@ -16,9 +18,13 @@ namespace rota::engine {
 struct UpstreamRequest {
   const RequestHead* head = nullptr;
   const table::Endpoint* endpoint = nullptr;
-  std::string_view path;            // behind the endpoint's base path
+  std::string_view path;            // behind the endpoint's base path; may have a query
   std::optional<size_t> body_size;  // absent: no body and no Content-Length
   std::string_view request_id;
+  // The body is another one than the client's: its query and what it says about the body and the
+  // answer (content-type, accept, ...) stay behind; `own_headers` come in their place.
+  bool is_translated = false;
+  absl::Span<const provider::HeaderField> own_headers;
 };
 
 // Without hop-by-hop fields and without the caller's credentials (fields, cookies, query

@@ -23,21 +23,30 @@ enum class TryResult : uint8_t {
   kCancelled,
 };
 
-// One try: where to, and with which model.
+// One try: where to, and with which model. Views into the table.
 struct TryPlan {
   const table::Endpoint* endpoint = nullptr;
   const table::Target* target = nullptr;  // null: without a pick, the body as it came
-  size_t index = 0;                       // of the target
+  std::string_view model;                 // "" without a target
+  std::string_view model_json;
+  size_t index = 0;  // of the target
   table::SeriesId series = 0;
 };
 
-// An answer that was failed over from, kept in case no other comes.
+// An answer that was failed over from, as the client would get it, kept in case no other comes.
 struct SavedAnswer {
   std::string head;
   std::string body;
   table::SeriesId series = 0;
   std::string_view model;
   std::string_view target;
+};
+
+// A piece of an answer's body, decoded from its framing.
+struct BodyPiece {
+  std::string_view decoded;  // inside the connection's input
+  size_t consumed = 0;       // of that input
+  bool is_complete = false;  // the body ends here, and properly
 };
 
 }  // namespace rota::engine

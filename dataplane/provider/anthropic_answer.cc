@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "dataplane/provider/anthropic.h"
+#include "dataplane/provider/translator_parts.h"
 
 namespace rota::provider {
 namespace {
@@ -18,12 +18,6 @@ constexpr FinishReasonRow kFinishReasons[] = {
     {"refusal", "content_filter"},
 };
 
-// Their error types in OpenAI's words. Inside a stream there is no status but this one.
-struct ErrorRow {
-  std::string_view theirs;
-  int status;
-  std::string_view code;
-};
 constexpr ErrorRow kErrors[] = {
     {"invalid_request_error", 400, "invalid_request_error"},
     {"authentication_error", 401, "invalid_api_key"},
@@ -38,31 +32,16 @@ constexpr ErrorRow kErrors[] = {
 };
 constexpr int kOverloaded = 529;
 
-std::string TextOr(std::string_view text, std::string_view fallback) {
-  return std::string(text.empty() ? fallback : text);
-}
-
 // `document`: {"type":"error","error":{"type":...,"message":...}}; `status` 0: inside a stream.
-OpenAiError ErrorOf(const Json& document, int status) {
-  OpenAiError error;
+OpenAiError ErrorIn(const Json& document, int status) {
   const Json* inner = Find(document, "error");
-  const std::string_view type = inner == nullptr ? "" : FindText(*inner, "type");
-  const std::string_view message = inner == nullptr ? "" : FindText(*inner, "message");
-  const auto* const row =
-      std::find_if(std::begin(kErrors), std::end(kErrors),
-                   [type](const ErrorRow& known) { return known.theirs == type; });
-  const bool is_known = row != std::end(kErrors);
+  const Json error = inner == nullptr ? Json() : *inner;
   if (status == 0) {
-    error.status = is_known ? row->status : 500;
-  } else {
-    error.status = status == kOverloaded ? 503 : status;
+    status = 500;
+  } else if (status == kOverloaded) {
+    status = 503;
   }
-  error.code = is_known ? std::string(row->code) : "";
-  error.message = TextOr(message, absl::StrCat("the provider answered with status ", error.status));
-  if (error.message.find("prompt is too long") != std::string::npos) {
-    error.code = "context_length_exceeded";
-  }
-  return error;
+  return ErrorOf(status, FindText(error, "type"), FindText(error, "message"), kErrors);
 }
 
 // One answer's blocks. `output_tool`: the tool whose arguments are the content.
@@ -124,7 +103,7 @@ class AnthropicStream final : public StreamTranslator {
       has_ended_ = true;
       return StreamState::kEnded;
     } else if (type == "error") {
-      ChunkWriter::Error(ErrorOf(*event, 0), out);
+      ChunkWriter::Error(ErrorIn(*event, 0), out);
       return StreamState::kError;
     }
     return StreamState::kOpen;
@@ -298,7 +277,7 @@ absl::StatusOr<TranslatedAnswer> AnthropicTranslator::ChatAnswer(
 
 OpenAiError AnthropicTranslator::ErrorAnswer(const ErrorInput& input) const {
   absl::StatusOr<Json> document = ParseJson(input.body);
-  return ErrorOf(document.ok() ? *document : Json(), input.status);
+  return ErrorIn(document.ok() ? *document : Json(), input.status);
 }
 
 std::unique_ptr<StreamTranslator> AnthropicTranslator::NewStream(

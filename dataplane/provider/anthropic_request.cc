@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "dataplane/provider/anthropic.h"
 #include "dataplane/provider/chat_request.h"
+#include "dataplane/provider/translator_parts.h"
 
 namespace rota::provider {
 namespace {
@@ -16,9 +17,6 @@ namespace {
 constexpr std::string_view kVersion = "2023-06-01";
 constexpr uint64_t kDefaultMaxTokens = 4096;
 constexpr double kMaxTemperature = 1.0;
-constexpr std::string_view kOutputTool = "json_output";
-constexpr std::string_view kJsonOnly =
-    "Answer with one JSON object and nothing else: no text around it, no code fence.";
 
 constexpr FieldRule kFields[] = {
     {"messages", FieldUse::kTranslated, "texts, images (data URL or URL), PDF and text files"},
@@ -198,19 +196,6 @@ Json Choice(const ChatRequest& chat, std::string_view output_tool) {
     choice["disable_parallel_tool_use"] = true;
   }
   return choice;
-}
-
-// The name of the tool whose arguments are the answer; "" when there is no schema to obey.
-std::string OutputToolOf(const ChatRequest& chat) {
-  if (chat.output.kind != OutputFormat::Kind::kJsonSchema) {
-    return "";
-  }
-  std::string name(kOutputTool);
-  while (std::any_of(chat.tools.begin(), chat.tools.end(),
-                     [&name](const Tool& tool) { return tool.name == name; })) {
-    name.push_back('_');
-  }
-  return name;
 }
 
 // Thinking has to be repeated in front of a call whose result is sent, and its signature is not

@@ -8,7 +8,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "dataplane/provider/registry.h"
 #include "dataplane/table/endpoint_url.h"
+#include "dataplane/table/operation_form.h"
 #include "dataplane/table/path.h"
 
 namespace rota::table {
@@ -203,6 +205,7 @@ class Decoder {
     endpoint.port = url->port;
     endpoint.authority = std::move(url->authority);
     endpoint.base_path = std::move(url->base_path);
+    DecodeOptions(message, endpoint);
     if (!ReadTimeout(field + ".connect_timeout", message.has_connect_timeout(),
                      message.connect_timeout(), endpoint.connect_timeout) ||
         !ReadTimeout(field + ".first_byte_timeout", message.has_first_byte_timeout(),
@@ -225,6 +228,19 @@ class Decoder {
       }
     }
     return true;
+  }
+
+  static void DecodeOptions(const v1::Endpoint& message, Endpoint& endpoint) {
+    const v1::ProviderOptions& options = message.provider_options();
+    endpoint.options.region = options.region();
+    endpoint.options.api_version = options.api_version();
+    endpoint.options.deployment = options.deployment();
+    endpoint.options.format = options.format();
+    if (options.max_tokens() > 0) {
+      endpoint.options.max_tokens = options.max_tokens();
+    }
+    endpoint.translator =
+        provider::TranslatorFor(endpoint.provider, endpoint.base_path, endpoint.options);
   }
 
   bool DecodeCredential(const v1::Endpoint& message, const std::string& field, Endpoint& endpoint) {
@@ -352,8 +368,20 @@ class Decoder {
       const Endpoint& endpoint = *api_->endpoints[target.endpoint()];
       spec.targets.push_back({target.id(), target.weight(), std::max<uint32_t>(target.tier(), 1),
                               !endpoint.credential_missing});
-      bound.targets.push_back({target.model(), JsonString(target.model()), &endpoint,
-                               Intern(environment, target.model(), endpoint.name)});
+      Target& decoded = bound.targets.emplace_back();
+      decoded.model = target.model();
+      decoded.model_json = JsonString(target.model());
+      decoded.endpoint = &endpoint;
+      decoded.series = Intern(environment, target.model(), endpoint.name);
+      absl::StatusOr<std::vector<provider::DefaultMember>> defaults =
+          provider::ReadDefaults(target.defaults());
+      if (!defaults.ok()) {
+        return Fail(place + ".defaults", std::string(defaults.status().message()));
+      }
+      decoded.defaults = *std::move(defaults);
+      for (const std::string& model : target.allowed_models()) {
+        decoded.allowed_models.push_back({model, JsonString(model)});
+      }
     }
     return has_weight || Fail(field + ".targets", "has no entry with a weight above 0");
   }
@@ -380,12 +408,14 @@ class Decoder {
       decoded.target = operation.target();
       decoded.secured = operation.secured();
       decoded.kind = operation.kind();
+      decoded.own_path = OwnPathOf(operation);
       result_.secured_operations += operation.secured() ? 1 : 0;
       if ((operation.has_production() &&
-           !DecodeRoute(operation.production(), field + ".production", Environment::kProduction,
-                        decoded.production)) ||
-          (operation.has_sandbox() && !DecodeRoute(operation.sandbox(), field + ".sandbox",
-                                                   Environment::kSandbox, decoded.sandbox))) {
+           !DecodeRoute(operation, operation.production(), field + ".production",
+                        Environment::kProduction, decoded.production)) ||
+          (operation.has_sandbox() &&
+           !DecodeRoute(operation, operation.sandbox(), field + ".sandbox", Environment::kSandbox,
+                        decoded.sandbox))) {
         return false;
       }
     }
@@ -395,8 +425,8 @@ class Decoder {
     return true;
   }
 
-  bool DecodeRoute(const v1::Route& message, const std::string& field, Environment environment,
-                   std::optional<Route>& route) {
+  bool DecodeRoute(const v1::Operation& operation, const v1::Route& message,
+                   const std::string& field, Environment environment, std::optional<Route>& route) {
     if (message.rotation() > api_->rotations.size()) {
       return Fail(field + ".rotation", "is not an index into rotations");
     }
@@ -407,8 +437,13 @@ class Decoder {
     const BoundRotation* rotation =
         message.rotation() == 0 ? nullptr : api_->rotations[message.rotation() - 1].get();
     const std::string_view name = EnvironmentName(environment);
-    route = Route{api_.get(), rotation, endpoint, Intern(name, "", endpoint->name),
-                  Intern(name, "", "")};
+    route = Route{api_.get(),
+                  rotation,
+                  endpoint,
+                  Intern(name, "", endpoint->name),
+                  Intern(name, "", ""),
+                  rotation == nullptr ? rotation::TargetSet()
+                                      : ExcludedTargets(operation, rotation->targets)};
     return true;
   }
 

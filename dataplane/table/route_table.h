@@ -15,8 +15,9 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "common/secret.h"
+#include "dataplane/provider/defaults.h"
 #include "dataplane/rotation/rotation.h"
+#include "dataplane/table/endpoint.h"
 #include "dataplane/table/host_rules.h"
 #include "dataplane/table/mount_index.h"
 #include "dataplane/table/operation_index.h"
@@ -38,34 +39,10 @@ struct SeriesLabels {
 };
 using SeriesId = uint32_t;
 
-// How the gateway authenticates itself to an upstream.
-struct Credential {
-  enum class Place : uint8_t { kNone, kHeader, kQuery };
-  Place place = Place::kNone;
-  std::string name;  // header (as configured) or query parameter
-  // Ready to send: "Bearer ..." and "Basic ..." are put together, a query value is percent-encoded.
-  SecretString value;
-  friend bool operator==(const Credential&, const Credential&) = default;
-};
-
-struct Endpoint {
-  std::string url;       // "https://api.openai.com/v1"
-  std::string name;      // for people
-  std::string provider;  // "openai"
-  bool tls = false;
-  std::string host;  // without brackets
-  uint16_t port = 0;
-  std::string authority;  // Host header: "api.openai.com", "127.0.0.1:8080", "[::1]:8080"
-  std::string base_path;  // "/v1", "" for none
-  Credential credential;
-  // Configured, but the Secret or key (of the credential or the CA) is not there: nothing is sent.
-  bool credential_missing = false;
-  std::string ca_pem;  // "" = the process's trust store
-  std::optional<Duration> connect_timeout;
-  std::optional<Duration> first_byte_timeout;
-  // Connections may be shared by endpoints with the same key: scheme, host, port and trust.
-  std::string pool_key;
-  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+// A model that a client may choose itself at a target that has another one.
+struct AllowedModel {
+  std::string model;
+  std::string model_json;
 };
 
 struct Target {
@@ -73,6 +50,8 @@ struct Target {
   std::string model_json;  // as a JSON string with its quotes: "\"gpt-4o\""
   const Endpoint* endpoint = nullptr;
   SeriesId series = 0;
+  std::vector<provider::DefaultMember> defaults;  // that requests get when they lack them
+  std::vector<AllowedModel> allowed_models;
 };
 
 enum class OnAllSuspended : uint8_t { kReject, kWait, kPassThrough };
@@ -100,11 +79,16 @@ struct Route {
   SeriesId endpoint_series = 0;             // series of requests to `endpoint` without a pick
   SeriesId gateway_series =
       0;  // series of answers that the gateway makes itself (model "", target "")
+  // Targets that this operation's requests are never sent to: those of other providers than the one
+  // whose own form it has, those that cannot do it at all.
+  rotation::TargetSet excluded;
 };
 
 struct Operation {
   bool secured = true;
   rota::sync::v1::OperationKind kind = rota::sync::v1::PASSTHROUGH;
+  // Where upstreams in OpenAI's form have it, when its target says something else: "" as it came.
+  std::string_view own_path;
   std::optional<Route> production;
   std::optional<Route> sandbox;
   std::string verb;

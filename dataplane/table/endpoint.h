@@ -1,0 +1,48 @@
+#pragma once
+
+// Where requests go: one upstream with its credential, ready to be used. Values.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "common/clock.h"
+#include "common/secret.h"
+#include "dataplane/provider/dialect.h"
+#include "dataplane/provider/provider_options.h"
+
+namespace rota::table {
+
+// How the gateway authenticates itself to an upstream.
+struct Credential {
+  enum class Place : uint8_t { kNone, kHeader, kQuery };
+  Place place = Place::kNone;
+  std::string name;  // header (as configured) or query parameter
+  // Ready to send: "Bearer ..." and "Basic ..." are put together, a query value is percent-encoded.
+  SecretString value;
+  friend bool operator==(const Credential&, const Credential&) = default;
+};
+
+struct Endpoint {
+  std::string url;       // "https://api.openai.com/v1"
+  std::string name;      // for people
+  std::string provider;  // "openai"
+  provider::ProviderOptions options;
+  const provider::Translator* translator = nullptr;  // null: it speaks OpenAI's form
+  bool tls = false;
+  std::string host;  // without brackets
+  uint16_t port = 0;
+  std::string authority;  // Host header: "api.openai.com", "127.0.0.1:8080", "[::1]:8080"
+  std::string base_path;  // "/v1", "" for none
+  Credential credential;
+  // Configured, but the Secret or key (of the credential or the CA) is not there: nothing is sent.
+  bool credential_missing = false;
+  std::string ca_pem;  // "" = the process's trust store
+  std::optional<Duration> connect_timeout;
+  std::optional<Duration> first_byte_timeout;
+  // Connections may be shared by endpoints with the same key: scheme, host, port and trust.
+  std::string pool_key;
+  friend bool operator==(const Endpoint&, const Endpoint&) = default;
+};
+
+}  // namespace rota::table
