@@ -115,6 +115,11 @@ void Commands::State::DeclareImport(CLI::App& app) {
     gateway->add_flag("--secrets-from-env", import_options.secrets_from_env,
                       "Fill the Secrets from environment variables instead of placeholders");
   }
+  import->get_subcommand("agentcc")
+      ->add_option("--provider", import_options.providers,
+                   "Where a provider of the policy is, how it speaks, and the environment variable "
+                   "with its key; repeatable")
+      ->type_name("NAME=URL[,FORMAT[,VARIABLE]]");
 }
 
 void Commands::State::DeclareLooks(CLI::App& app) {

@@ -27,7 +27,7 @@ TEST_F(CompletionTest, CommandsBelowCommands) {
                                        "status", "top", "validate"));
   EXPECT_THAT(Words({"e"}), ElementsAre("explain"));
   EXPECT_THAT(Words({"get", ""}), ElementsAre("suspensions"));
-  EXPECT_THAT(Words({"import", "a"}), ElementsAre("apk"));
+  EXPECT_THAT(Words({"import", "t"}), ElementsAre("trustgate"));
   EXPECT_THAT(Words({"x"}), IsEmpty());
   EXPECT_THAT(Words({}), IsEmpty());
 }

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "cli/import/agentcc.h"
 #include "cli/import/gateways.h"
 #include "cli/import/imported.h"
 #include "cli/import/print.h"
@@ -147,9 +148,16 @@ int Import(const ImportOptions& options, const Environment& environment, std::is
     err << "rotactl: " << std::string(status.message()) << "\n";
     return kExitUsage;
   };
-  const absl::StatusOr<std::vector<SourceDocument>> documents = ReadDocuments(options.files, in);
+  absl::StatusOr<std::vector<SourceDocument>> documents = ReadDocuments(options.files, in);
   if (!documents.ok()) {
     return fail(documents.status());
+  }
+  if (!options.providers.empty()) {
+    absl::StatusOr<SourceDocument> providers = importer::ProvidersFromFlags(options.providers);
+    if (!providers.ok()) {
+      return fail(providers.status());
+    }
+    documents->insert(documents->begin(), *std::move(providers));  // a flag wins over a file
   }
   const importer::Gateway* const gateway = importer::FindGateway(options.gateway);
   if (gateway == nullptr) {

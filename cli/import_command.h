@@ -13,10 +13,11 @@
 namespace rota::cli {
 
 struct ImportOptions {
-  std::string gateway{};             // "apk"
+  std::string gateway{};             // "kong"
   std::vector<std::string> files{};  // or "-": standard input
   std::string directory{};           // where manifests go; "" = standard output
   bool secrets_from_env = false;
+  std::vector<std::string> providers{};  // of agentcc: NAME=URL[,FORMAT[,VARIABLE]]
 };
 
 // The value of an environment variable; nullopt when it is not set.

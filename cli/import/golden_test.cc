@@ -146,8 +146,13 @@ TEST_P(ImportSeedTest, BecomesWhatIsWrittenInTestdata) {
 
 INSTANTIATE_TEST_SUITE_P(
     Seeds, ImportSeedTest,
-    testing::Values(Case{"apk", "apk/chat-service.apk-conf.yaml", "seed-apk-chat-service.out.yaml"},
-                    Case{"apk", "apk/policy-only.apk-conf.yaml", "seed-apk-policy-only.out.yaml"}),
+    testing::Values(
+        Case{"kong", "kong/openai-and-ollama.deck.yaml", "seed-kong-openai-and-ollama.out.yaml"},
+        Case{"kong", "kong/bedrock.deck.yaml", "seed-kong-bedrock.out.yaml"},
+        Case{"trustgate", "trustgate/upstream.json", "seed-trustgate-upstream.out.yaml"},
+        Case{"agentcc", "agentcc/routing-policy.yaml", "seed-agentcc-routing-policy.out.yaml"},
+        Case{"apk", "apk/chat-service.apk-conf.yaml", "seed-apk-chat-service.out.yaml"},
+        Case{"apk", "apk/policy-only.apk-conf.yaml", "seed-apk-policy-only.out.yaml"}),
     NameOf);
 
 // examples/<gateway>/<file> -> examples/<gateway>/config, as `rotactl import` writes it.
@@ -182,7 +187,10 @@ TEST_P(ExampleTest, ConfigIsWhatTheImportMakes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Gateways, ExampleTest,
-                         testing::Values(std::pair{"apk", "assistant.apk-conf.yaml"}),
+                         testing::Values(std::pair{"kong", "kong.yaml"},
+                                         std::pair{"trustgate", "upstream.json"},
+                                         std::pair{"agentcc", "policy.yaml"},
+                                         std::pair{"apk", "assistant.apk-conf.yaml"}),
                          [](const auto& example) { return std::string(example.param.first); });
 
 }  // namespace

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BIN = ROOT / "build/release/bin"
+BIN = pathlib.Path(os.environ.get("ROTA_BIN", ROOT / "build/release/bin"))
 PATH = "/assistant/1.0/chat/completions"
 BODY = {"model": "whatever-the-client-says", "messages": [{"role": "user", "content": "Hello"}]}
 
@@ -56,12 +56,12 @@ class Show:
                 print(f"{name} did not stop within 10 s of SIGTERM and was killed", file=sys.stderr)
 
     # -- the world -------------------------------------------------------------------------------------------
-    def certificates(self):
-        """A CA of our own and a certificate for the name that the sample's endpoint has."""
+    def certificates(self, *names):
+        """A CA of our own and a certificate for the names that the endpoints have."""
         run = lambda *a: subprocess.run(a, cwd=self.folder, check=True, capture_output=True)
         run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
             "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Quick start CA")
-        (self.folder / "san").write_text("subjectAltName=DNS:api.openai.com\n")
+        (self.folder / "san").write_text("subjectAltName=" + ",".join(f"DNS:{name}" for name in names) + "\n")
         run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "mock.key",
             "-out", "mock.csr", "-subj", "/CN=api.openai.com")
         run("openssl", "x509", "-req", "-in", "mock.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
@@ -78,7 +78,7 @@ class Show:
         return folder
 
     def boot(self):
-        self.certificates()
+        self.certificates("api.openai.com")
         key = "sk-quickstart-" + os.urandom(8).hex()
         self.mock = self.start("mock", "rota-mock-llm", "--listen", "127.0.0.1:0", "--tls-cert",
                                self.folder / "mock.pem", "--tls-key", self.folder / "mock.key",
@@ -205,8 +205,15 @@ def tail(path, lines=15):
     return "".join(open(path).readlines()[-lines:])
 
 
+def make_show(arguments):
+    if "--example" not in arguments:
+        return Show()
+    from quickstart_example import ExampleShow
+    return ExampleShow(arguments[arguments.index("--example") + 1])
+
+
 def main():
-    show = Show()
+    show = make_show(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     once = "--once" in sys.argv
     try:

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/mock_llm/json_scan.h"
+#include "tests/support/mock_llm/native_answer.h"
 
 namespace rota::mock_llm {
 namespace {
@@ -360,6 +361,38 @@ Answer CompletionAnswer(const AnswerOptions& options, const Behavior& behavior, 
   return answer;
 }
 
+// One of the forms that are not OpenAI's. `model` and `messages` are looked at, nothing else.
+Answer NativeAnswer(const AnswerOptions& options, const BehaviorBook::Rules& rules, NativeForm form,
+                    const RequestView& request, uint64_t request_number) {
+  const absl::StatusOr<std::vector<JsonMember>> members = ScanObject(request.body);
+  if (!members.ok()) {
+    return FailureAnswer({400, "The body is no JSON object."}, "");
+  }
+  const std::string model = form == NativeForm::kBedrock
+                                ? BedrockModelOf(request.path)
+                                : DecodeString(FindMember(*members, "model")).value_or("");
+  const std::string_view prompt = FindMember(*members, "messages");
+  if (model.empty() || prompt.empty()) {
+    return FailureAnswer({400, "model or messages are missing."}, model);
+  }
+  if (FindMember(*members, "stream") == "true") {
+    return FailureAnswer({400, "The mock streams in OpenAI's form only."}, model);
+  }
+  static const Behavior kProper;
+  const Behavior* taken = BehaviorBook::Take(rules, model);
+  const Behavior& behavior = taken != nullptr ? *taken : kProper;
+  std::optional<Answer> replacement = Replacement(behavior, model);
+  Answer answer = replacement ? *std::move(replacement) : Answer{};
+  answer.model = model;
+  if (!replacement) {
+    const std::string text = Words(behavior.answer_bytes.value_or(options.answer_bytes));
+    answer.body = NativeBody(form, {absl::StrCat(request_number), model, text,
+                                    (prompt.size() + 3) / 4, CountWords(text)});
+  }
+  ApplyDelivery(behavior, answer);
+  return answer;
+}
+
 }  // namespace
 
 Answer MakeAnswer(const AnswerOptions& options, const BehaviorBook::Rules& rules,
@@ -371,6 +404,10 @@ Answer MakeAnswer(const AnswerOptions& options, const BehaviorBook::Rules& rules
     Answer answer;
     answer.body = ModelsBody(options, created);
     return answer;
+  }
+  const std::optional<NativeForm> native = NativeFormOf(request.path);
+  if (native && request.method == "POST") {
+    return NativeAnswer(options, rules, *native, request, request_number);
   }
   const std::optional<Kind> kind = KindOf(request.path);
   if (!kind) {
