@@ -1,5 +1,6 @@
 """One API in OpenAI's form in front of providers that have another one: both ways, plain and streamed, and failover."""
 import json
+import threading
 
 import jsonschema
 import openai
@@ -9,6 +10,7 @@ from conftest import shared_file
 from harness import http, scripted_provider as providers
 from harness.scripted_provider import Reply
 from harness.stack import model_policy, secret
+from harness.wait import until
 
 KEY = "sk-ant-e2e-0123456789"
 CHAT = "/chat/1.0/chat/completions"
@@ -248,14 +250,24 @@ def test_a_stream_without_its_end_ends_with_an_error_event(stage, size):
 
 
 def test_an_error_inside_a_stream_ends_it_and_suspends(stage):
-    stage.serve(CLAUDE, GPT)
-    data = providers.sse([*events("anthropic/anthropic-text.chunks.txt")[:4], json.dumps(OVERLOADED)], named=True)
-    stage.anthropic.answer = lambda _: Reply(content_type="text/event-stream", pieces=[data])
-    bodies = [stage.ask({**HELLO, "stream": True}).body for _ in range(2)]
-    broken = [body for body in bodies if "Hello" in body]
-    assert len(broken) == 1
-    assert json.loads(broken[0].split("\n\n")[-2].removeprefix("data: "))["error"]["code"] == "overloaded"
-    assert set(stage.plane.suspended()) == {"claude-sonnet-4-5"}
+    stage.serve(CLAUDE)
+    seen = threading.Event()
+
+    def pieces():
+        yield providers.sse(events("anthropic/anthropic-text.chunks.txt")[:4], named=True)
+        assert seen.wait(10)
+        yield providers.sse([json.dumps(OVERLOADED)], named=True)
+    stage.anthropic.answer = lambda _: Reply(content_type="text/event-stream", pieces=pieces())
+    connection = http.Connection(stage.plane.http)
+    answer = connection.stream("POST", CHAT, {**HELLO, "stream": True})
+    assert answer.status == 200
+    while b"Hello" not in answer.readline():
+        pass
+    seen.set()
+    last = answer.read().decode().strip().split("\n\n")[-1]
+    connection.close()
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "overloaded"
+    until("the target is suspended", lambda: set(stage.plane.suspended()) == {"claude-sonnet-4-5"})
 
 
 def test_any_path_can_be_a_chat_operation(stage):
