@@ -239,7 +239,7 @@ bool ReadAuth(Fields& target, Model& model, const KongScope& scope) {
   bool is_good = ReadPlainKey(auth, scope, wished, model.endpoint.security);
   is_good = ReadIdentities(auth, scope.report) && is_good;
   auth.NoEqual({"aws_access_key_id", "aws_secret_access_key"},
-               "requests to Bedrock are not signed yet");
+               "is not imported: write the AWS form of securityType");
   auth.Finish();
   const bool has_key = !model.endpoint.security.is_null();
   if (is_good && !has_key && !model.row->url.empty()) {

@@ -78,7 +78,8 @@ void ReadAws(Fields& keys, const std::string& prefix, const Context& context) {
   }
   for (const char* const key : {"access_key_id", "secret_access_key", "session_token"}) {
     if (keys.Has(prefix + key)) {
-      keys.report().NoEqual(keys.At(prefix + key), "requests to Bedrock are not signed yet");
+      keys.report().NoEqual(keys.At(prefix + key),
+                            "is not imported: write the AWS form of securityType");
     }
   }
   for (const char* const key : {"role", "use_role"}) {

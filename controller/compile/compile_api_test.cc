@@ -224,6 +224,30 @@ TEST(CompileApiTest, ListsEachSecretKeyAndModelOnce) {
   EXPECT_EQ(compiled.models, (std::vector<std::string>{"a", "b"}));
 }
 
+TEST(CompileApiTest, ASignatureNeedsItsKeysAndBedrock) {
+  resource::Api api = TwoModels();
+  resource::Endpoint& endpoint = api.endpoint_configurations.production[0];
+  endpoint.provider = "bedrock";
+  endpoint.security = resource::AwsSecurity{"aws", "id", "key", "token", "", "bedrock"};
+
+  const CompiledApi compiled = Compile(api);
+  const pb::Credential credential = Decode(compiled).endpoints(0).credential();
+  EXPECT_EQ(credential.place(), pb::Credential::AWS_SIGNATURE);
+  EXPECT_EQ(credential.user_name().key(), "id");
+  EXPECT_EQ(credential.value().secret(), "default/aws");
+  EXPECT_EQ(credential.value().key(), "key");
+  EXPECT_EQ(credential.session_token().key(), "token");
+  EXPECT_FALSE(credential.has_region());
+  EXPECT_EQ(credential.service(), "bedrock");
+  EXPECT_EQ(compiled.secrets.size(), 3U);
+
+  endpoint.provider = "openai";
+  const CompiledApi refused = Compile(api);
+  ASSERT_FALSE(refused.diagnostics.empty());
+  EXPECT_EQ(refused.diagnostics.front().reason, "Unsupported");
+  EXPECT_EQ(refused.body, nullptr);
+}
+
 TEST(OperationKindTest, KnowsInferenceByVerbAndPath) {
   EXPECT_EQ(OperationKindOf("POST", "/openai/deployments/{id}/chat/completions"), pb::CHAT);
   EXPECT_EQ(OperationKindOf("POST", "/v1/completions"), pb::COMPLETIONS);

@@ -81,11 +81,34 @@ void EndpointTable::AddCredential(const resource::Endpoint& endpoint, const std:
     credential.set_place(pb::Credential::BASIC);
     *credential.mutable_user_name() = Use(basic->secret_name, basic->user_name_key, at);
     *credential.mutable_value() = Use(basic->secret_name, basic->password_key, at);
+  } else if (const auto* aws = std::get_if<resource::AwsSecurity>(&endpoint.security)) {
+    AddSignature(*aws, at, out);
   }
   if (out.has_credential() && IsPlaintextToElsewhere(out.url())) {
     Report(Severity::kWarning, "PlaintextCredential", field + ".endpoint",
            absl::StrCat("the credential travels unencrypted to '", out.url(),
                         "'; use an https:// URL"));
+  }
+}
+
+void EndpointTable::AddSignature(const resource::AwsSecurity& aws, const std::string& at,
+                                 pb::Endpoint& out) {
+  if (out.provider() != "bedrock") {
+    Report(Severity::kError, "Unsupported", at,
+           absl::StrCat("the AWS form is for provider bedrock, and this is of provider '",
+                        out.provider(), "'; use the apiKey or the basic form"));
+    return;
+  }
+  pb::Credential& credential = *out.mutable_credential();
+  credential.set_place(pb::Credential::AWS_SIGNATURE);
+  credential.set_service(aws.service);
+  *credential.mutable_user_name() = Use(aws.secret_name, aws.access_key, at);
+  *credential.mutable_value() = Use(aws.secret_name, aws.secret_key, at);
+  if (!aws.session_token.empty()) {
+    *credential.mutable_session_token() = Use(aws.secret_name, aws.session_token, at);
+  }
+  if (!aws.region.empty()) {
+    *credential.mutable_region() = Use(aws.secret_name, aws.region, at);
   }
 }
 

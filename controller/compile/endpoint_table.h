@@ -39,6 +39,9 @@ class EndpointTable {
  private:
   void AddCredential(const resource::Endpoint& endpoint, const std::string& field,
                      rota::sync::v1::Endpoint& out);
+  // REQUIRES: `out` has its provider.
+  void AddSignature(const resource::AwsSecurity& aws, const std::string& at,
+                    rota::sync::v1::Endpoint& out);
   rota::sync::v1::SecretKey Use(const std::string& secret, const std::string& key,
                                 const std::string& field);
   std::string ProviderOf(const resource::Endpoint& endpoint, const std::string& provider,

@@ -45,7 +45,19 @@ struct BasicSecurity {
   friend bool operator==(const BasicSecurity&, const BasicSecurity&) = default;
 };
 
-using EndpointSecurity = std::variant<std::monostate, ApiKeySecurity, BasicSecurity>;
+// endpointSecurity.securityType of the AWS form: requests are signed (Signature Version 4). All but
+// the service are keys of the Secret.
+struct AwsSecurity {
+  std::string secret_name;
+  std::string access_key;     // accessKeyRef
+  std::string secret_key;     // secretKeyRef
+  std::string session_token;  // sessionTokenRef; "" when the keys are long-lived
+  std::string region;         // regionRef; "" when the host or providerOptions says it
+  std::string service = "bedrock";
+  friend bool operator==(const AwsSecurity&, const AwsSecurity&) = default;
+};
+
+using EndpointSecurity = std::variant<std::monostate, ApiKeySecurity, BasicSecurity, AwsSecurity>;
 
 struct CertificateRef {
   std::string secret_name;

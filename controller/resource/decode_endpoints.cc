@@ -90,29 +90,48 @@ EndpointSecurity DecodeBasic(ObjectReader& reader) {
   return security;
 }
 
-// Either form, told apart by its fields.
-EndpointSecurity DecodeSecurityType(const Json& value, const FieldPath& path, Reporter& reporter) {
-  ObjectReader reader(value, path, reporter);
-  for (const char* const key : {"accessKeyRef", "secretKeyRef", "regionRef", "service"}) {
-    if (value.is_object() && value.contains(key)) {
-      reporter.Error(
-          "Unsupported", path,
-          "the AWS form of securityType (regionRef, accessKeyRef, secretKeyRef) is not "
-          "supported; use the apiKey form (secretName, in, apiKeyNameKey, apiKeyValueKey)");
-      return {};
+EndpointSecurity DecodeAws(ObjectReader& reader) {
+  AwsSecurity security;
+  security.secret_name = SecretName(reader, "secretName");
+  security.access_key = SecretKey(reader, "accessKeyRef", "accessKeyRef: accessKey");
+  security.secret_key = SecretKey(reader, "secretKeyRef", "secretKeyRef: secretKey");
+  if (reader.Has("sessionTokenRef")) {
+    security.session_token = SecretKey(reader, "sessionTokenRef", "sessionTokenRef: sessionToken");
+  }
+  if (reader.Has("regionRef")) {
+    security.region = SecretKey(reader, "regionRef", "regionRef: region");
+  }
+  if (const std::optional<std::string> service = reader.Text("service", 63, 1)) {
+    if (IsDnsLabel(*service)) {
+      security.service = *service;
+    } else {
+      reader.reporter().Error("InvalidValue", reader.At("service"),
+                              "is not the name of an AWS service; write one, such as bedrock");
     }
   }
+  return security;
+}
+
+// One of the forms, told apart by its fields.
+EndpointSecurity DecodeSecurityType(const Json& value, const FieldPath& path, Reporter& reporter) {
+  ObjectReader reader(value, path, reporter);
+  const bool is_aws = reader.Has("accessKeyRef") || reader.Has("secretKeyRef") ||
+                      reader.Has("sessionTokenRef") || reader.Has("regionRef") ||
+                      reader.Has("service");
   const bool is_api_key =
       reader.Has("apiKeyNameKey") || reader.Has("apiKeyValueKey") || reader.Has("in");
   const bool is_basic = reader.Has("userNameKey") || reader.Has("passwordKey");
-  if (is_api_key && is_basic) {
+  if (static_cast<int>(is_aws) + static_cast<int>(is_api_key) + static_cast<int>(is_basic) > 1) {
     reporter.Error("InvalidValue", path,
-                   "mixes the apiKey form (in, apiKeyNameKey, apiKeyValueKey) with the basic form "
-                   "(userNameKey, passwordKey); keep one of them");
+                   "mixes the apiKey form (in, apiKeyNameKey, apiKeyValueKey), the basic form "
+                   "(userNameKey, passwordKey) and the AWS form (accessKeyRef, secretKeyRef, ...); "
+                   "keep one of them");
     return {};
   }
   EndpointSecurity security;
-  if (is_basic) {
+  if (is_aws) {
+    security = DecodeAws(reader);
+  } else if (is_basic) {
     security = DecodeBasic(reader);
   } else {
     security = DecodeApiKey(reader);

@@ -167,6 +167,27 @@ TEST(DecodeTest, EndpointsCarryCredentialCertificateAndTimeouts) {
             EndpointSecurity(BasicSecurity{"s", "u", "p"}));
 }
 
+TEST(DecodeTest, TheAwsFormNamesKeysOfASecret) {
+  Json spec = Valid();
+  Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];
+  security = Json::parse(R"({"enabled": true, "securityType": {"secretName": "s",
+      "accessKeyRef": "id", "secretKeyRef": "key"}})");
+  const auto decoded = [&spec] {
+    return DecodeApi(spec).api->endpoint_configurations.production.at(0).security;
+  };
+  EXPECT_EQ(decoded(), EndpointSecurity(AwsSecurity{"s", "id", "key", "", "", "bedrock"}));
+  security["securityType"].update(Json::parse(
+      R"({"sessionTokenRef": "token", "regionRef": "region", "service": "bedrock-agent"})"));
+  EXPECT_EQ(decoded(),
+            EndpointSecurity(AwsSecurity{"s", "id", "key", "token", "region", "bedrock-agent"}));
+
+  security["securityType"]["apiKeyNameKey"] = "Authorization";
+  EXPECT_THAT(Finding(spec).message, HasSubstr("keep one of them"));
+  security["securityType"].erase("apiKeyNameKey");
+  security["securityType"].erase("secretKeyRef");
+  EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.secretKeyRef"));
+}
+
 TEST(DecodeTest, DisabledSecurityMeansNoCredential) {
   Json spec = Valid();
   Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];

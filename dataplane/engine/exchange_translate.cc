@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "dataplane/engine/exchange.h"
+#include "dataplane/engine/request_signature.h"
 #include "dataplane/provider/defaults.h"
 #include "dataplane/provider/field_rules.h"
 #include "dataplane/table/operation_form.h"
@@ -81,6 +82,10 @@ Task<bool> Exchange::SendTranslatedRequest(const TryPlan& plan) {
   request.body_size = translated.body.size();
   request.own_headers = translated.headers;
   request.is_translated = true;
+  const std::array<std::string_view, 1> body{translated.body};
+  const std::vector<provider::HeaderField> signature =
+      SignatureOf(request, body, loop_.clock(), loop_.signing_keys());
+  request.signature = signature;
   std::string head;
   AppendUpstreamHead(request, head);
   std::array<iovec, 2> parts{Part(head), Part(translated.body)};

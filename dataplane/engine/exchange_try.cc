@@ -5,8 +5,11 @@
 #include <utility>
 
 #include "dataplane/engine/exchange.h"
+#include "dataplane/engine/request_signature.h"
 #include "dataplane/engine/upstream_pool.h"
+#include "dataplane/provider/azure.h"
 #include "dataplane/provider/defaults.h"
+#include "dataplane/table/operation_form.h"
 
 namespace rota::engine {
 namespace {
@@ -17,6 +20,24 @@ constexpr Duration kErrorBodyTime = std::chrono::seconds(5);
 constexpr size_t kHeadReserve = 1000;
 // Interim answers (1xx) in front of the final one.
 constexpr int kMaxInterim = 16;
+
+// Where Azure has what others have at OpenAI's path, unless the client has named the deployment
+// itself; "" elsewhere. The client's own api-version stays behind it in the query.
+std::string AzurePathOf(const TryPlan& plan, const table::Operation& operation,
+                        std::string_view path, std::string_view query) {
+  const table::Endpoint& endpoint = *plan.endpoint;
+  const std::optional<provider::OpenAiOperation> form = table::OpenAiOperationOf(operation.kind);
+  if (endpoint.provider != "azure" || plan.target == nullptr || !form.has_value() ||
+      path.find("/deployments/") != std::string_view::npos) {
+    return "";
+  }
+  std::string own = provider::AzurePath(provider::OpenAiPath(*form),
+                                        {plan.model, endpoint.base_path, &endpoint.options});
+  if (query.find("api-version=") != std::string_view::npos) {
+    own.resize(std::min(own.find('?'), own.size()));
+  }
+  return own;
+}
 
 TryResult ResultOf(DialError error) {
   switch (error) {
@@ -108,9 +129,14 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
   request.endpoint = plan.endpoint;
   const std::string_view own_path = match_.operation->own_path;
   request.path = own_path.empty() ? match_.upstream_path : own_path;
+  const std::string azure_path =
+      AzurePathOf(plan, *match_.operation, request.path, head_.has_query ? head_.query : "");
+  if (!azure_path.empty()) {
+    request.path = azure_path;
+  }
   request.request_id = request_id_;
-  std::array<iovec, 6> parts{};
-  size_t count = 1;
+  std::array<std::string_view, 5> pieces{};  // of the body
+  size_t count = 0;
   std::string filled;  // the body with the target's defaults
   if (plan.target != nullptr) {
     std::string_view whole = body_;
@@ -122,19 +148,24 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
       whole = filled;
       span = provider::FindModel(filled);
     }
-    const provider::SplicedBody body = provider::SpliceModel(whole, span, plan.model_json);
-    request.body_size = body.size();
-    for (const std::string_view piece :
-         {body.head, body.before_model, body.model_json, body.after_model, body.tail}) {
-      parts[count++] = Part(piece);
+    const provider::SplicedBody spliced = provider::SpliceModel(whole, span, plan.model_json);
+    request.body_size = spliced.size();
+    for (const std::string_view piece : {spliced.head, spliced.before_model, spliced.model_json,
+                                         spliced.after_model, spliced.tail}) {
+      pieces[count++] = piece;
     }
   } else if (HasBody()) {
     request.body_size = body_.size();
-    parts[count++] = Part(body_);
+    pieces[count++] = body_;
   }
+  const absl::Span<const std::string_view> body(pieces.data(), count);
+  const std::vector<provider::HeaderField> signature =
+      SignatureOf(request, body, loop_.clock(), loop_.signing_keys());
+  request.signature = signature;
   AppendUpstreamHead(request, head);
-  parts[0] = Part(head);
-  const std::span<iovec> used(parts.data(), count);
+  std::array<iovec, 6> parts{Part(head)};
+  std::transform(body.begin(), body.end(), parts.begin() + 1, Part);
+  const std::span<iovec> used(parts.data(), count + 1);
   const bool is_sent = co_await WriteUpstream(used);
   WipeString(head);  // it holds the credential
   co_return is_sent;

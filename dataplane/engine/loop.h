@@ -23,6 +23,7 @@
 #include "dataplane/engine/queue_probe.h"
 #include "dataplane/engine/resolver.h"
 #include "dataplane/engine/stream.h"
+#include "dataplane/provider/sigv4.h"
 
 namespace rota::engine {
 
@@ -87,6 +88,7 @@ class Loop {
   UpstreamPool& pool() { return *pool_; }
   Poller& poller() { return poller_; }
   Overload& overload() { return overload_; }
+  provider::SigningKeyCache& signing_keys() { return signing_keys_; }
   bool draining() const { return shared_.draining.load(std::memory_order_relaxed); }
 
   // 32 hex digits: a random start and a counter.
@@ -118,6 +120,7 @@ class Loop {
   DeadlineWheel wheel_;
   Poller poller_;
   Overload overload_;
+  provider::SigningKeyCache signing_keys_;
   std::optional<QueueProbe> probe_;  // where waits are limited
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<UpstreamPool> pool_;

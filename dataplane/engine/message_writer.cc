@@ -188,9 +188,9 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   if (!query.empty() && request.path.find('?') != std::string_view::npos) {
     query.front() = '&';
   }
-  HeadWriter writer(out, RoomFor(head) + RoomFor(request.own_headers) + head.method.size() +
-                             endpoint.base_path.size() + request.path.size() + query.size() +
-                             endpoint.authority.size() + credential.name.size() +
+  HeadWriter writer(out, RoomFor(head) + RoomFor(request.own_headers) + RoomFor(request.signature) +
+                             head.method.size() + endpoint.base_path.size() + request.path.size() +
+                             query.size() + endpoint.authority.size() + credential.name.size() +
                              credential.value.Reveal().size() + request.request_id.size());
   writer.Put(head.method);
   writer.Put(' ');
@@ -215,6 +215,9 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   }
   if (credential.place == table::Credential::Place::kHeader) {
     writer.PutField(credential.name, credential.value.Reveal());
+  }
+  for (const provider::HeaderField& header : request.signature) {
+    writer.PutField(header.name, header.value);
   }
   writer.PutField("x-request-id", request.request_id);
   if (request.body_size.has_value()) {

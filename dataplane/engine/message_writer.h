@@ -25,6 +25,7 @@ struct UpstreamRequest {
   // answer (content-type, accept, ...) stay behind; `own_headers` come in their place.
   bool is_translated = false;
   absl::Span<const provider::HeaderField> own_headers;
+  absl::Span<const provider::HeaderField> signature;  // request_signature.h
 };
 
 // Without hop-by-hop fields and without the caller's credentials (fields, cookies, query

@@ -8,6 +8,7 @@
 #include "dataplane/engine/error_answer.h"
 #include "dataplane/engine/http_head.h"
 #include "dataplane/engine/message_writer.h"
+#include "dataplane/engine/request_signature.h"
 #include "dataplane/engine/resolver.h"
 #include "dataplane/engine/socket_address.h"
 #include "dataplane/engine/sse_scanner.h"
@@ -77,6 +78,50 @@ TEST(HeadTest, DropsCredentialParametersHoweverTheyAreWritten) {
   std::string out;
   AppendQuery("a=1&key=x&%6Bey=x&API_KEY=x&my%20key=x&X-Amz-Signature=x&b=%2F&", credential, out);
   EXPECT_EQ(out, "?my%20key=a%26b&a=1&b=%2F");
+}
+
+TEST(RequestSignatureTest, SignsWhatGoesOutAndNothingElse) {
+  FakeClock clock;  // 2026-01-01T00:00:00Z
+  provider::SigningKeyCache keys;
+  RequestHead head;
+  ASSERT_EQ(ParseRequestHead("POST /chat?a=b&key=secret HTTP/1.1\r\nHost: h\r\n\r\n", head),
+            HeadError::kNone);
+  table::Endpoint endpoint;
+  endpoint.authority = "example.amazonaws.com";
+  endpoint.base_path = "/base";
+  endpoint.credential.value = SecretString("the-secret");
+  UpstreamRequest request;
+  request.head = &head;
+  request.endpoint = &endpoint;
+  request.path = "/model/a%3Ab/converse?c=d";
+  const std::vector<std::string_view> body = {"{", "}"};
+
+  EXPECT_TRUE(SignatureOf(request, body, clock, keys).empty()) << "another kind of credential";
+  endpoint.credential.place = table::Credential::Place::kAwsSignature;
+  endpoint.credential.aws = {SecretString("the-id"), SecretString(""), "eu-west-1", "bedrock"};
+  const std::vector<std::string_view> whole = {"{}"};
+  const auto expected = [&](std::string_view query) {
+    return provider::SignV4({"POST",
+                             "example.amazonaws.com",
+                             "/base/model/a%3Ab/converse",
+                             query,
+                             whole,
+                             "eu-west-1",
+                             "bedrock",
+                             1767225600,
+                             {}},
+                            {"the-id", "the-secret", ""});
+  };
+
+  EXPECT_EQ(SignatureOf(request, body, clock, keys), expected("c=d&a=b"));
+  request.is_translated = true;
+  EXPECT_EQ(SignatureOf(request, body, clock, keys), expected("c=d"));
+  // What is signed is what is written.
+  request.is_translated = false;
+  std::string written;
+  AppendUpstreamHead(request, written);
+  EXPECT_THAT(written, testing::StartsWith("POST /base/model/a%3Ab/converse?c=d&a=b HTTP/1.1\r\n"
+                                           "host: example.amazonaws.com\r\n"));
 }
 
 TEST(ErrorAnswerTest, EscapesWhatItQuotes) {

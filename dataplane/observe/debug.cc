@@ -46,6 +46,8 @@ std::string_view PlaceName(table::Credential::Place place) {
       return "header";
     case table::Credential::Place::kQuery:
       return "query";
+    case table::Credential::Place::kAwsSignature:
+      return "signature";
   }
   return "";
 }

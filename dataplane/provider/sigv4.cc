@@ -126,6 +126,19 @@ bool IsUnreserved(char c) {
 
 }  // namespace
 
+std::string_view AwsRegionOf(std::string_view host) {
+  // The region stands in front of "amazonaws.com", and of "vpce" for an interface of one's own.
+  for (const std::string_view end :
+       {".vpce.amazonaws.com", ".amazonaws.com", ".amazonaws.com.cn"}) {
+    if (host.ends_with(end)) {
+      host.remove_suffix(end.size());
+      const size_t dot = host.rfind('.');
+      return dot == std::string_view::npos ? std::string_view() : host.substr(dot + 1);
+    }
+  }
+  return {};
+}
+
 std::string PercentEncoded(std::string_view text, std::string_view keep) {
   constexpr std::string_view kDigits = "0123456789ABCDEF";
   std::string encoded;

@@ -76,6 +76,9 @@ class SigningKeyCache {
 std::vector<HeaderField> SignV4(const SigningInput& input, const AwsKeys& keys,
                                 SigningKeyCache* cache = nullptr);
 
+// "bedrock-runtime.eu-west-1.amazonaws.com" -> "eu-west-1"; "" for other hosts.
+std::string_view AwsRegionOf(std::string_view host);
+
 // "a/b:c" -> "a%2Fb%3Ac": everything but letters, digits, "-._~" and the characters of `keep`.
 std::string PercentEncoded(std::string_view text, std::string_view keep = "");
 

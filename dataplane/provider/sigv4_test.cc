@@ -240,6 +240,15 @@ TEST(SigV4Test, TheSecretIsInNothingThatIsSent) {
   }
 }
 
+TEST(SigV4Test, AHostSaysItsRegion) {
+  EXPECT_EQ(AwsRegionOf("bedrock-runtime.eu-west-1.amazonaws.com"), "eu-west-1");
+  EXPECT_EQ(AwsRegionOf("bedrock-runtime-fips.us-gov-west-1.amazonaws.com"), "us-gov-west-1");
+  EXPECT_EQ(AwsRegionOf("bedrock-runtime.cn-north-1.amazonaws.com.cn"), "cn-north-1");
+  EXPECT_EQ(AwsRegionOf("vpce-1-a.bedrock-runtime.us-east-1.vpce.amazonaws.com"), "us-east-1");
+  EXPECT_EQ(AwsRegionOf("example.com"), "");
+  EXPECT_EQ(AwsRegionOf("x.amazonaws.com.example.com"), "");
+}
+
 TEST(SigningKeyCacheTest, AKeyIsOfOneSecretDayRegionAndService) {
   SigningKeyCache cache;
   const SigningKey key = cache.Get("one", "20260101", "us-east-1", "bedrock");

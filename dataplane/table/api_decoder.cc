@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "dataplane/provider/registry.h"
+#include "dataplane/provider/sigv4.h"
 #include "dataplane/table/endpoint_url.h"
 #include "dataplane/table/operation_form.h"
 #include "dataplane/table/path.h"
@@ -258,19 +259,45 @@ class Decoder {
       case v1::Credential::BASIC:
         Use(credential.user_name());
         break;
+      case v1::Credential::AWS_SIGNATURE:
+        Use(credential.user_name());
+        if (credential.has_session_token()) {
+          Use(credential.session_token());
+        }
+        if (credential.has_region()) {
+          Use(credential.region());
+        }
+        break;
       default:
         return FailUnsupported(field + ".credential.place",
                                "is a kind of credential that this build does not know");
     }
     Use(credential.value());
     absl::StatusOr<Credential> rendered = context_.secrets.Render(credential);
+    absl::Status status = rendered.status();
     if (rendered.ok()) {
       endpoint.credential = *std::move(rendered);
-    } else {
+      status = SettleRegion(endpoint);
+    }
+    if (!status.ok()) {
       endpoint.credential_missing = true;
-      AddMissing(field + ".credential", endpoint, rendered.status());
+      AddMissing(field + ".credential", endpoint, status);
     }
     return true;
+  }
+
+  // Where a signature is good: as the Secret says, else the endpoint's options, else its host.
+  static absl::Status SettleRegion(Endpoint& endpoint) {
+    std::string& region = endpoint.credential.aws.region;
+    if (endpoint.credential.place != Credential::Place::kAwsSignature || !region.empty()) {
+      return absl::OkStatus();
+    }
+    region = endpoint.options.region.empty() ? std::string(provider::AwsRegionOf(endpoint.host))
+                                             : endpoint.options.region;
+    return region.empty() ? absl::InvalidArgumentError(absl::StrCat(
+                                "the region of '", endpoint.host,
+                                "' is not known; set regionRef or providerOptions.region"))
+                          : absl::OkStatus();
   }
 
   SeriesId Intern(std::string_view environment, std::string model, std::string target) const {

@@ -278,6 +278,39 @@ TEST_F(BuilderTest, RendersEveryKindOfCredential) {
       credential(R"(place: BASIC user_name { secret: "ns/s" key: "k" })", "user");
   EXPECT_EQ(basic.name, "Authorization");
   EXPECT_EQ(basic.value.Reveal(), "Basic dXNlcjp1c2Vy");
+  const std::string key = R"( { secret: "ns/s" key: "k" } )";
+  const Credential aws = credential("place: AWS_SIGNATURE service: \"bedrock\" user_name" + key +
+                                        "session_token" + key + "region" + key,
+                                    "eu-west-1");
+  EXPECT_EQ(aws.place, Credential::Place::kAwsSignature);
+  EXPECT_EQ(aws.value.Reveal(), "eu-west-1");
+  EXPECT_EQ(aws.aws.access_key_id.Reveal(), "eu-west-1");
+  EXPECT_EQ(aws.aws.session_token.Reveal(), "eu-west-1");
+  EXPECT_EQ(aws.aws.region, "eu-west-1");
+  EXPECT_EQ(aws.aws.service, "bedrock");
+}
+
+TEST_F(BuilderTest, TheRegionOfASignatureComesFromTheOptionsOrTheHost) {
+  const auto build = [this](const std::string& endpoint) {
+    PutApi("ns/a", R"(base_path: "/x" version: "1" endpoints { provider: "bedrock" credential {
+                        place: AWS_SIGNATURE service: "bedrock"
+                        user_name { secret: "ns/s" key: "k" } value { secret: "ns/s" key: "k" } } )" +
+                       endpoint + R"( } operations { verb: "GET" target: "/*" production {} })");
+    PutSecret("ns/s", "k", "v");
+    return BuildAndCommit();
+  };
+  const auto region = [](const BuildResult& result) {
+    return result.table->Find("gw", "GET", "/x/1/").route->endpoint->credential.aws.region;
+  };
+
+  EXPECT_EQ(region(build(R"(url: "https://bedrock-runtime.eu-west-1.amazonaws.com")")),
+            "eu-west-1");
+  EXPECT_EQ(region(build(R"(url: "https://bedrock-runtime.eu-west-1.amazonaws.com"
+                            provider_options { region: "us-east-1" })")),
+            "us-east-1");
+  const BuildResult unknown = build(R"(url: "https://bedrock.example.com")");
+  ASSERT_EQ(unknown.refused.size(), 1u);
+  EXPECT_THAT(unknown.refused[0].message(), HasSubstr("providerOptions.region"));
 }
 
 TEST_F(BuilderTest, ABadResourceIsRejectedAndItsOldVersionStays) {

@@ -13,13 +13,24 @@
 
 namespace rota::table {
 
+// What requests to AWS are signed with, beside the secret access key.
+struct AwsSigner {
+  SecretString access_key_id;
+  SecretString session_token;  // empty: the keys are long-lived
+  std::string region;
+  std::string service;  // "bedrock"
+  friend bool operator==(const AwsSigner&, const AwsSigner&) = default;
+};
+
 // How the gateway authenticates itself to an upstream.
 struct Credential {
-  enum class Place : uint8_t { kNone, kHeader, kQuery };
+  enum class Place : uint8_t { kNone, kHeader, kQuery, kAwsSignature };
   Place place = Place::kNone;
   std::string name;  // header (as configured) or query parameter
   // Ready to send: "Bearer ..." and "Basic ..." are put together, a query value is percent-encoded.
+  // kAwsSignature: the secret access key, which is never sent.
   SecretString value;
+  AwsSigner aws;  // kAwsSignature only
   friend bool operator==(const Credential&, const Credential&) = default;
 };
 

@@ -145,6 +145,21 @@ absl::StatusOr<Credential> SecretStore::Render(const v1::Credential& credential)
       rendered.value = BasicValue(user, value);
       return rendered;
     }
+    case v1::Credential::AWS_SIGNATURE: {
+      rendered.place = Credential::Place::kAwsSignature;
+      rendered.name = "Authorization";
+      rendered.value = std::move(value);
+      rendered.aws.service = credential.service();
+      ASSIGN_OR_RETURN(rendered.aws.access_key_id, Value(credential.user_name()));
+      if (credential.has_session_token()) {
+        ASSIGN_OR_RETURN(rendered.aws.session_token, Value(credential.session_token()));
+      }
+      if (credential.has_region()) {
+        ASSIGN_OR_RETURN(const SecretString region, Value(credential.region()));
+        rendered.aws.region = region.Reveal();
+      }
+      return rendered;
+    }
     default:
       return absl::InvalidArgumentError("the credential has no place that this build knows");
   }

@@ -4,7 +4,7 @@ import http.server
 import json
 import threading
 
-Request = collections.namedtuple("Request", "path headers body")
+Request = collections.namedtuple("Request", "path headers body raw")
 
 
 class Reply:
@@ -22,7 +22,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):  # pylint: disable=invalid-name
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.provider.reply(Request(self.path, headers, json.loads(body)))
+        reply = self.server.provider.reply(Request(self.path, headers, json.loads(body), body))
         self.send_response(reply.status)
         self.send_header("content-type", reply.content_type)
         for name, value in reply.headers.items():
