@@ -45,7 +45,7 @@ def test_a_post_body_on_standard_input():
 ])
 def test_seed_files_are_served_unmodified(world, tmp_path, gateway, file, path, models):
     source = shared_file(f"inputs/{file}")
-    config = tmp_path / "config"
+    config = tmp_path / "imported"
     done = run("rotactl", "import", gateway, source, "-o", config)
     assert done.returncode == 0, done.stdout + done.stderr
     world.serve_directory({f.name: f.read_text() for f in config.iterdir()}, key=None)
