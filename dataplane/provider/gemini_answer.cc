@@ -123,6 +123,12 @@ std::string ArgumentsOf(const Json& call) {
   return arguments == nullptr ? "{}" : DumpJson(*arguments);
 }
 
+// A call whose arguments come piece by piece.
+struct OpenCall {
+  size_t index = 0;
+  PartialArguments arguments;
+};
+
 class GeminiStream final : public StreamTranslator {
  public:
   explicit GeminiStream(const AnswerContext& context) : StreamTranslator(context) {}
@@ -163,12 +169,6 @@ class GeminiStream final : public StreamTranslator {
   }
 
  private:
-  // A call whose arguments come piece by piece.
-  struct OpenCall {
-    size_t index = 0;
-    PartialArguments arguments;
-  };
-
   static StreamState Fail(const char* message, std::string& out) {
     ChunkWriter::Error({kUnknownInStream, message, "", "", ""}, out);
     return StreamState::kError;
