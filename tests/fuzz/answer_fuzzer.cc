@@ -30,8 +30,8 @@ std::string_view TakeHeaders(std::string_view text, AnswerHeaders& headers) {
     const size_t colon = std::min(line.find(':'), line.size());
     const std::string_view value = line.substr(std::min(colon + 1, line.size()));
     headers.Add(line.substr(0, colon), value);
-    for (const auto& window : {ParseRetryAfter(value, kNow), ParseReset(value, kNow),
-                               ParseMilliseconds(value)}) {
+    for (const auto& window :
+         {ParseRetryAfter(value, kNow), ParseReset(value, kNow), ParseMilliseconds(value)}) {
       Require(!window.has_value() || (*window >= Duration::zero() && *window <= kLongestReset));
     }
   }

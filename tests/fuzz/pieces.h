@@ -24,8 +24,7 @@ inline void Require(bool holds) {
 
 class Pieces {
  public:
-  Pieces(const uint8_t* data, size_t size)
-      : text_(reinterpret_cast<const char*>(data), size) {
+  Pieces(const uint8_t* data, size_t size) : text_(reinterpret_cast<const char*>(data), size) {
     for (uint8_t& length : lengths_) {
       length = text_.empty() ? 0 : static_cast<uint8_t>(text_.front());
       text_.remove_prefix(text_.empty() ? 0 : 1);

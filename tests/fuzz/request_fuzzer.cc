@@ -1,5 +1,5 @@
-// The body of a request: the scanner that finds `model` takes exactly what a JSON library takes, and
-// what is spliced is the same body with another model.
+// The body of a request: the scanner that finds `model` takes exactly what a JSON library takes,
+// and what is spliced is the same body with another model.
 
 #include <string>
 
@@ -62,8 +62,8 @@ void CheckGrammar(std::string_view text, const ModelSpan& span) {
 void CheckSplice(std::string_view text, const ModelSpan& span) {
   const rota::provider::SplicedBody spliced = SpliceModel(text, span, "\"another\"");
   std::string body;
-  for (const std::string_view piece :
-       {spliced.head, spliced.before_model, spliced.model_json, spliced.after_model, spliced.tail}) {
+  for (const std::string_view piece : {spliced.head, spliced.before_model, spliced.model_json,
+                                       spliced.after_model, spliced.tail}) {
     body += piece;
   }
   Require(body.size() == spliced.size());

@@ -34,9 +34,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for piece in reply.pieces:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        self.wfile.write(b"0\r\n\r\n")
+        try:
+            for piece in reply.pieces:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.server.provider.broken += 1
 
     def log_message(self, format, *args):  # pylint: disable=redefined-builtin
         pass
@@ -48,6 +51,7 @@ class Provider:
     def __init__(self, answer):
         self.answer = answer
         self.requests = []
+        self.broken = 0  # streams that the other side has given up
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.provider = self
