@@ -85,7 +85,8 @@ TEST(AnthropicRequestTest, MaxTokensAreAlwaysThere) {
 }
 
 TEST(AnthropicRequestTest, TheVersionCanBeChosen) {
-  const ProviderOptions options = {.api_version = "2025-01-01"};
+  ProviderOptions options;
+  options.api_version = "2025-01-01";
   const Json request = *ParseJson(R"({"messages":[{"role":"user","content":"x"}]})");
   EXPECT_THAT(TranslateChat(kAnthropic, request, {"m", "", &options})->headers,
               ElementsAre(HeaderField{"anthropic-version", "2025-01-01"}));

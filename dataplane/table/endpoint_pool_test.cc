@@ -11,7 +11,9 @@ namespace {
 std::unique_ptr<Endpoint> Make(const std::string& url, const std::string& key) {
   auto endpoint = std::make_unique<Endpoint>();
   endpoint->url = url;
-  endpoint->credential = {Credential::Place::kHeader, "Authorization", SecretString(key)};
+  endpoint->credential.place = Credential::Place::kHeader;
+  endpoint->credential.name = "Authorization";
+  endpoint->credential.value = SecretString(key);
   return endpoint;
 }
 

@@ -81,7 +81,7 @@ struct Route {
       0;  // series of answers that the gateway makes itself (model "", target "")
   // Targets that this operation's requests are never sent to: those of other providers than the one
   // whose own form it has, those that cannot do it at all.
-  rotation::TargetSet excluded;
+  rotation::TargetSet excluded{};
 };
 
 struct Operation {
