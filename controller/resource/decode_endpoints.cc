@@ -330,7 +330,7 @@ ProviderOptions DecodeProviderOptions(const Json& value, const FieldPath& path,
   options.region = word("region", 63);
   options.api_version = word("apiVersion", 63);
   options.deployment = word("deployment", 63);
-  options.format = reader.Choice("format", {"openai", "native"}).value_or("");
+  options.format = reader.Choice("format", {"openai", "native", "titan", "cohere"}).value_or("");
   if (const std::optional<int64_t> tokens = reader.Integer("maxTokens", 1, kMaxCount)) {
     options.max_tokens = static_cast<uint64_t>(*tokens);
   }
