@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
 
 #include "common/hex.h"
 #include "dataplane/engine/error_answer.h"
@@ -63,10 +62,7 @@ class HeadWriter {
   HeadWriter(const HeadWriter&) = delete;
   HeadWriter& operator=(const HeadWriter&) = delete;
 
-  void Put(std::string_view text) {
-    std::memcpy(at_, text.data(), text.size());
-    at_ += text.size();
-  }
+  void Put(std::string_view text) { at_ = std::copy(text.begin(), text.end(), at_); }
   void Put(char c) { *at_++ = c; }
   void PutNumber(uint64_t number) { at_ = std::to_chars(at_, at_ + kMaxDigits, number).ptr; }
   void PutField(std::string_view name, std::string_view value) {
