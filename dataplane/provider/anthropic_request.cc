@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "dataplane/provider/anthropic.h"
 #include "dataplane/provider/chat_request.h"
@@ -34,25 +33,12 @@ constexpr FieldRule kFields[] = {
     {"reasoning_effort", FieldUse::kTranslated,
      "a thinking budget; dropped beside a forced tool and behind tool calls"},
     {"user", FieldUse::kTranslated, "metadata.user_id"},
-    {"n", FieldUse::kRefused, "gives one choice only"},
     {"logprobs", FieldUse::kRefused, "gives no log probabilities"},
     {"top_logprobs", FieldUse::kRefused, "gives no log probabilities"},
-    {"modalities", FieldUse::kRefused, "answers with text only"},
-    {"audio", FieldUse::kRefused, "answers with text only"},
     {"web_search_options", FieldUse::kRefused, "has no web search in this form"},
-    {"functions", FieldUse::kRefused, "has no functions of the old kind; use tools"},
-    {"function_call", FieldUse::kRefused, "has no functions of the old kind; use tool_choice"},
-    {"logit_bias", FieldUse::kRefused, "has no bias of tokens"},
     {"seed", FieldUse::kDropped, ""},
     {"presence_penalty", FieldUse::kDropped, ""},
     {"frequency_penalty", FieldUse::kDropped, ""},
-    {"prediction", FieldUse::kDropped, ""},
-    {"metadata", FieldUse::kDropped, ""},
-    {"store", FieldUse::kDropped, ""},
-    {"service_tier", FieldUse::kDropped, ""},
-    {"verbosity", FieldUse::kDropped, ""},
-    {"prompt_cache_key", FieldUse::kDropped, ""},
-    {"safety_identifier", FieldUse::kDropped, ""},
 };
 
 // Tokens to think with; 0: does not think.
@@ -66,18 +52,6 @@ uint64_t BudgetOf(std::string_view effort) {
   return effort == "high" || effort == "xhigh" ? 16384 : 0;
 }
 constexpr uint64_t kMinBudget = 1024;
-
-// Ids of calls may come from another provider's answer: ^[a-zA-Z0-9_-]+$ here.
-std::string CallId(std::string_view id) {
-  std::string clean(id);
-  std::replace_if(
-      clean.begin(), clean.end(),
-      [](char c) {
-        return !absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-';
-      },
-      '_');
-  return clean;
-}
 
 Json Source(const Part& part) {
   if (part.base64.empty()) {
@@ -99,7 +73,7 @@ absl::StatusOr<Json> Block(const Part& part) {
       return Json{{"type", "document"}, {"source", Source(part)}};
     case Part::Kind::kToolCall:
       return Json{{"type", "tool_use"},
-                  {"id", CallId(part.id)},
+                  {"id", PlainCallId(part.id)},
                   {"name", part.name},
                   {"input", part.arguments}};
     case Part::Kind::kToolResult:
@@ -110,7 +84,7 @@ absl::StatusOr<Json> Block(const Part& part) {
     ASSIGN_OR_RETURN(Json block, Block(inner));
     content.push_back(std::move(block));
   }
-  return Json{{"type", "tool_result"}, {"tool_use_id", CallId(part.id)}, {"content", content}};
+  return Json{{"type", "tool_result"}, {"tool_use_id", PlainCallId(part.id)}, {"content", content}};
 }
 
 absl::StatusOr<Json> Messages(const std::vector<Turn>& turns) {
@@ -141,11 +115,7 @@ Json InputSchema(const Json* parameters) {
   if (parameters == nullptr) {
     return {{"type", "object"}, {"properties", Json::object()}};
   }
-  Json schema = *parameters;
-  if (Find(schema, "type") == nullptr) {
-    schema["type"] = "object";
-  }
-  return schema;
+  return ObjectSchema(parameters);
 }
 
 Json Tools(const ChatRequest& chat, std::string_view output_tool) {
@@ -160,7 +130,7 @@ Json Tools(const ChatRequest& chat, std::string_view output_tool) {
   }
   if (!output_tool.empty()) {
     tools.push_back({{"name", output_tool},
-                     {"description", "Gives the answer. Call it once, with the whole answer."},
+                     {"description", kOutputToolDescription},
                      {"input_schema", InputSchema(chat.output.schema)}});
   }
   return tools;
@@ -198,14 +168,6 @@ Json Choice(const ChatRequest& chat, std::string_view output_tool) {
   return choice;
 }
 
-// Thinking has to be repeated in front of a call whose result is sent, and its signature is not
-// ours to make: a conversation that stands there goes on without.
-bool FollowsToolCalls(const ChatRequest& chat) {
-  const std::vector<Part>& last = chat.turns.back().parts;
-  return std::any_of(last.begin(), last.end(),
-                     [](const Part& part) { return part.kind == Part::Kind::kToolResult; });
-}
-
 // Sets max_tokens and what thinking takes of it; false when the effort cannot be obeyed.
 bool SetTokens(const ChatRequest& chat, const ProviderOptions& options, bool forces_tool,
                Json& body) {
@@ -215,7 +177,9 @@ bool SetTokens(const ChatRequest& chat, const ProviderOptions& options, bool for
   if (budget == 0) {
     return true;  // none, minimal: as it is without
   }
-  if (forces_tool || FollowsToolCalls(chat)) {
+  // Thinking has to be repeated in front of a call whose result is sent, and its signature is not
+  // ours to make: a conversation that stands there goes on without.
+  if (forces_tool || AnswersCalls(chat)) {
     return false;
   }
   if (chat.max_tokens.has_value()) {
@@ -265,11 +229,7 @@ absl::StatusOr<TranslatedRequest> AnthropicTranslator::Chat(const Json& request,
   if (!SetTokens(chat, *target.options, forces_tool, body)) {
     out.dropped.emplace_back("reasoning_effort");
   }
-  std::string system = chat.system;
-  if (chat.output.kind == OutputFormat::Kind::kJsonObject) {
-    absl::StrAppend(&system, system.empty() ? "" : "\n\n", std::string(kJsonOnly));
-  }
-  if (!system.empty()) {
+  if (std::string system = SystemWithJsonOnly(chat); !system.empty()) {
     body["system"] = std::move(system);
   }
   ASSIGN_OR_RETURN(body["messages"], Messages(chat.turns));

@@ -29,27 +29,14 @@ constexpr FieldRule kFields[] = {
     {"reasoning_effort", FieldUse::kTranslated,
      "Claude: a thinking budget, dropped beside a forced tool and behind tool calls; Nova 2 and "
      "gpt-oss: their own effort; other models: dropped"},
-    {"n", FieldUse::kRefused, "gives one choice only"},
     {"logprobs", FieldUse::kRefused, "gives no log probabilities"},
     {"top_logprobs", FieldUse::kRefused, "gives no log probabilities"},
-    {"modalities", FieldUse::kRefused, "answers with text only"},
-    {"audio", FieldUse::kRefused, "answers with text only"},
     {"web_search_options", FieldUse::kRefused, "has no web search in this form"},
-    {"functions", FieldUse::kRefused, "has no functions of the old kind; use tools"},
-    {"function_call", FieldUse::kRefused, "has no functions of the old kind; use tool_choice"},
-    {"logit_bias", FieldUse::kRefused, "has no bias of tokens"},
     {"parallel_tool_calls", FieldUse::kDropped, ""},
     {"seed", FieldUse::kDropped, ""},
     {"presence_penalty", FieldUse::kDropped, ""},
     {"frequency_penalty", FieldUse::kDropped, ""},
     {"user", FieldUse::kDropped, ""},
-    {"prediction", FieldUse::kDropped, ""},
-    {"metadata", FieldUse::kDropped, ""},
-    {"store", FieldUse::kDropped, ""},
-    {"service_tier", FieldUse::kDropped, ""},
-    {"verbosity", FieldUse::kDropped, ""},
-    {"prompt_cache_key", FieldUse::kDropped, ""},
-    {"safety_identifier", FieldUse::kDropped, ""},
 };
 
 constexpr size_t kMaxCallId = 64;
@@ -86,18 +73,6 @@ std::string_view FormatOf(std::string_view media_type, absl::Span<const Format> 
 bool IsBlank(std::string_view text) {
   return std::all_of(text.begin(), text.end(),
                      [](char c) { return absl::ascii_isspace(static_cast<unsigned char>(c)); });
-}
-
-// Bedrock takes letters, digits, "_" and "-" only; ids of calls may come from another provider of
-// the same rotation.
-std::string CallId(std::string_view id) {
-  std::string safe(id.substr(0, kMaxCallId));
-  for (char& c : safe) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-') {
-      c = '_';
-    }
-  }
-  return safe;
 }
 
 // {"format":"png","source":{"bytes":"..."}}
@@ -169,7 +144,7 @@ class MessageWriter {
   }
 
   static Json CallOf(const Part& part) {
-    Json use = ObjectOf("toolUseId", CallId(part.id));
+    Json use = ObjectOf("toolUseId", PlainCallId(part.id.substr(0, kMaxCallId)));
     use["name"] = TextValue(part.name);
     use["input"] = part.arguments;
     return ObjectOf("toolUse", std::move(use));
@@ -188,7 +163,7 @@ class MessageWriter {
     if (content.empty()) {
       content.push_back(ObjectOf("text", ""));
     }
-    Json result = ObjectOf("toolUseId", CallId(part.id));
+    Json result = ObjectOf("toolUseId", PlainCallId(part.id.substr(0, kMaxCallId)));
     result["content"] = std::move(content);
     return ObjectOf("toolResult", std::move(result));
   }
@@ -202,11 +177,7 @@ Json ToolOf(std::string_view name, std::string_view description, const Json* sch
   if (!description.empty()) {
     spec["description"] = TextValue(description);
   }
-  Json input = schema == nullptr ? Json::object() : Json(*schema);
-  if (Find(input, "type") == nullptr) {
-    input["type"] = "object";
-  }
-  spec["inputSchema"] = ObjectOf("json", std::move(input));
+  spec["inputSchema"] = ObjectOf("json", ObjectSchema(schema));
   return ObjectOf("toolSpec", std::move(spec));
 }
 
@@ -234,9 +205,7 @@ Json ToolConfigOf(const ChatRequest& request, const AnswerPlan& plan) {
       config["toolChoice"] =
           tools.empty() ? ChoiceOf(plan.output_tool) : ObjectOf("any", Json::object());
     }
-    tools.push_back(ToolOf(plan.output_tool,
-                           "Gives the answer. Call it once, with the whole answer.",
-                           request.output.schema));
+    tools.push_back(ToolOf(plan.output_tool, kOutputToolDescription, request.output.schema));
   }
   if (tools.empty() &&
       (HasPart(request, Part::Kind::kToolCall) || HasPart(request, Part::Kind::kToolResult))) {
@@ -258,13 +227,6 @@ uint64_t ThinkingTokens(std::string_view effort) {
     return kLeastThinking;
   }
   return effort == "medium" ? 4096 : 16384;
-}
-
-// The last turn has results of calls.
-bool AnswersCalls(const ChatRequest& request) {
-  const std::vector<Part>& last = request.turns.back().parts;
-  return std::any_of(last.begin(), last.end(),
-                     [](const Part& part) { return part.kind == Part::Kind::kToolResult; });
 }
 
 // Claude thinks when no call is forced and no thoughts are missing from the history: those of the
@@ -360,14 +322,6 @@ absl::StatusOr<Json> MessagesOf(const ChatRequest& chat) {
   return messages;
 }
 
-std::string SystemOf(const ChatRequest& chat) {
-  std::string system = chat.system;
-  if (chat.output.kind == OutputFormat::Kind::kJsonObject) {
-    system.append(system.empty() ? "" : "\n\n").append(kJsonOnly);
-  }
-  return system;
-}
-
 }  // namespace
 
 absl::Span<const FieldRule> BedrockTranslator::fields() const { return kFields; }
@@ -380,7 +334,7 @@ absl::StatusOr<TranslatedRequest> BedrockTranslator::Chat(const Json& request,
   translated.plan.output_tool = OutputToolOf(chat);
   Json body = Json::object();
   ASSIGN_OR_RETURN(body["messages"], MessagesOf(chat));
-  if (const std::string system = SystemOf(chat); !IsBlank(system)) {
+  if (const std::string system = SystemWithJsonOnly(chat); !IsBlank(system)) {
     body["system"].push_back(ObjectOf("text", system));
   }
   Json inference = InferenceOf(chat, target);

@@ -4,16 +4,24 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "common/status_macros.h"
 
 namespace rota::provider {
 namespace {
 
-void AddDropped(std::vector<std::string> reviewed, TranslatedRequest& request) {
-  for (std::string& field : reviewed) {
-    if (std::find(request.dropped.begin(), request.dropped.end(), field) == request.dropped.end()) {
-      request.dropped.push_back(std::move(field));
+// `dropped` by the review of the fields, beside what the translation has dropped.
+absl::StatusOr<TranslatedRequest> WithDropped(std::vector<std::string> dropped,
+                                              absl::StatusOr<TranslatedRequest> translated) {
+  if (!translated.ok()) {
+    return translated;
+  }
+  for (std::string& field : dropped) {
+    std::vector<std::string>& all = translated->dropped;
+    if (std::find(all.begin(), all.end(), field) == all.end()) {
+      all.push_back(std::move(field));
     }
   }
+  return translated;
 }
 
 }  // namespace
@@ -37,15 +45,9 @@ absl::StatusOr<TranslatedAnswer> Translator::EmbeddingsAnswer(
 
 absl::StatusOr<TranslatedRequest> TranslateChat(const Translator& translator, const Json& request,
                                                 const TargetContext& target) {
-  absl::StatusOr<std::vector<std::string>> dropped = ReviewFields(request, translator.fields());
-  if (!dropped.ok()) {
-    return dropped.status();
-  }
-  absl::StatusOr<TranslatedRequest> translated = translator.Chat(request, target);
-  if (translated.ok()) {
-    AddDropped(*std::move(dropped), *translated);
-  }
-  return translated;
+  ASSIGN_OR_RETURN(std::vector<std::string> dropped,
+                   ReviewFields(request, translator.fields(), CommonChatFields()));
+  return WithDropped(std::move(dropped), translator.Chat(request, target));
 }
 
 absl::StatusOr<TranslatedRequest> TranslateEmbeddings(const Translator& translator,
@@ -55,15 +57,8 @@ absl::StatusOr<TranslatedRequest> TranslateEmbeddings(const Translator& translat
   if (rules.empty()) {
     return translator.Embeddings(request, target);
   }
-  absl::StatusOr<std::vector<std::string>> dropped = ReviewFields(request, rules);
-  if (!dropped.ok()) {
-    return dropped.status();
-  }
-  absl::StatusOr<TranslatedRequest> translated = translator.Embeddings(request, target);
-  if (translated.ok()) {
-    AddDropped(*std::move(dropped), *translated);
-  }
-  return translated;
+  ASSIGN_OR_RETURN(std::vector<std::string> dropped, ReviewFields(request, rules));
+  return WithDropped(std::move(dropped), translator.Embeddings(request, target));
 }
 
 std::string VersionedPath(std::string_view base_path, std::string_view version,

@@ -45,6 +45,28 @@ constexpr std::array<DefaultValue, 18> kDefaults = {{
     {"stream", "false"},
 }};
 
+constexpr FieldRule kCommonChatFields[] = {
+    {"n", FieldUse::kRefused, "gives one choice only"},
+    {"modalities", FieldUse::kRefused, "answers with text only"},
+    {"audio", FieldUse::kRefused, "answers with text only"},
+    {"functions", FieldUse::kRefused, "has no functions of the old kind; use tools"},
+    {"function_call", FieldUse::kRefused, "has no functions of the old kind; use tool_choice"},
+    {"logit_bias", FieldUse::kRefused, "has no bias of tokens"},
+    {"prediction", FieldUse::kDropped, ""},
+    {"metadata", FieldUse::kDropped, ""},
+    {"store", FieldUse::kDropped, ""},
+    {"service_tier", FieldUse::kDropped, ""},
+    {"verbosity", FieldUse::kDropped, ""},
+    {"prompt_cache_key", FieldUse::kDropped, ""},
+    {"safety_identifier", FieldUse::kDropped, ""},
+};
+
+const FieldRule* FindRule(absl::Span<const FieldRule> rules, std::string_view field) {
+  const auto* const rule = std::find_if(
+      rules.begin(), rules.end(), [field](const FieldRule& row) { return row.field == field; });
+  return rule == rules.end() ? nullptr : rule;
+}
+
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name.size() <= kMaxFieldName &&
          std::all_of(name.begin(), name.end(), [](char c) {
@@ -78,17 +100,20 @@ bool IsDefaultValue(std::string_view field, const Json& value) {
   return value.size() <= 1 && DumpJson(value) == row->json;
 }
 
+absl::Span<const FieldRule> CommonChatFields() { return kCommonChatFields; }
+
 absl::StatusOr<std::vector<std::string>> ReviewFields(const Json& request,
-                                                      absl::Span<const FieldRule> rules) {
+                                                      absl::Span<const FieldRule> rules,
+                                                      absl::Span<const FieldRule> common) {
   std::vector<std::string> dropped;
   for (const auto& [name, value] : request.get_ref<const Json::object_t&>()) {
     if (name == "model" || name == "stream" || name == "stream_options") {
       continue;
     }
     const std::string_view field = name;
-    const auto* const rule = std::find_if(
-        rules.begin(), rules.end(), [field](const FieldRule& row) { return row.field == field; });
-    const FieldUse use = rule == rules.end() ? FieldUse::kDropped : rule->use;
+    const FieldRule* rule = FindRule(rules, field);
+    rule = rule == nullptr ? FindRule(common, field) : rule;
+    const FieldUse use = rule == nullptr ? FieldUse::kDropped : rule->use;
     if (use == FieldUse::kTranslated || IsDefaultValue(field, value)) {
       continue;
     }

@@ -1,7 +1,7 @@
 #pragma once
 
 // What becomes of a field of an OpenAI request that goes to another provider. Each dialect has one
-// table; the code and docs/providers.md are made from it.
+// table, beside the rows that all share; the code and docs/providers.md are made from them.
 //
 // Pure and thread-safe.
 
@@ -33,12 +33,18 @@ struct FieldRule {
 // false, tools: [], ...): no provider has to express it.
 bool IsDefaultValue(std::string_view field, const Json& value);
 
-// Applies the table: the fields to drop, or the error of the first one that is refused. Fields with
-// default values, `model` and `stream` are always good; unknown ones are dropped. Bounded: at most
-// kMaxDropped names of at most 64 bytes each, of header-safe characters.
+// What no provider with a form of its own has in chat requests: rows that all of their tables
+// share.
+absl::Span<const FieldRule> CommonChatFields();
+
+// Applies the table, and where it has no row `common`: the fields to drop, or the error of the
+// first one that is refused. Fields with default values, `model` and `stream` are always good;
+// unknown ones are dropped. Bounded: at most kMaxDropped names of at most 64 bytes each, of
+// header-safe characters.
 inline constexpr size_t kMaxDropped = 32;
 absl::StatusOr<std::vector<std::string>> ReviewFields(const Json& request,
-                                                      absl::Span<const FieldRule> rules);
+                                                      absl::Span<const FieldRule> rules,
+                                                      absl::Span<const FieldRule> common = {});
 
 // A 400. `field` as people write it: "messages[2].content", "response_format.type". `reason`
 // completes "<field> ...": "must be a list".

@@ -27,24 +27,11 @@ constexpr FieldRule kFields[] = {
     {"tool_choice", FieldUse::kTranslated, "auto and none; a call cannot be forced: 400"},
     {"response_format", FieldUse::kTranslated, "format"},
     {"reasoning_effort", FieldUse::kTranslated, "think"},
-    {"n", FieldUse::kRefused, "gives one choice only"},
     {"logprobs", FieldUse::kRefused, "gives no log probabilities in this form"},
     {"top_logprobs", FieldUse::kRefused, "gives no log probabilities in this form"},
-    {"modalities", FieldUse::kRefused, "answers with text only"},
-    {"audio", FieldUse::kRefused, "answers with text only"},
     {"web_search_options", FieldUse::kRefused, "has no web search"},
-    {"functions", FieldUse::kRefused, "has no functions of the old kind; use tools"},
-    {"function_call", FieldUse::kRefused, "has no functions of the old kind; use tool_choice"},
-    {"logit_bias", FieldUse::kRefused, "has no bias of tokens"},
     {"parallel_tool_calls", FieldUse::kDropped, ""},
     {"user", FieldUse::kDropped, ""},
-    {"prediction", FieldUse::kDropped, ""},
-    {"metadata", FieldUse::kDropped, ""},
-    {"store", FieldUse::kDropped, ""},
-    {"service_tier", FieldUse::kDropped, ""},
-    {"verbosity", FieldUse::kDropped, ""},
-    {"prompt_cache_key", FieldUse::kDropped, ""},
-    {"safety_identifier", FieldUse::kDropped, ""},
 };
 
 constexpr FieldRule kEmbeddingFields[] = {
@@ -154,11 +141,7 @@ Json ToolsOf(const ChatRequest& chat) {
   for (const Tool& tool : chat.tools) {
     Json function = ObjectOf("name", TextValue(tool.name));
     function["description"] = TextValue(tool.description);
-    Json parameters = tool.parameters == nullptr ? Json::object() : Json(*tool.parameters);
-    if (Find(parameters, "type") == nullptr) {
-      parameters["type"] = "object";
-    }
-    function["parameters"] = std::move(parameters);
+    function["parameters"] = ObjectSchema(tool.parameters);
     Json written = ObjectOf("type", "function");
     written["function"] = std::move(function);
     tools.push_back(std::move(written));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -19,20 +20,31 @@ namespace {
 
 constexpr std::string_view kMarker = "<!-- table: generated -->\n";
 
-using Rules = absl::Span<const FieldRule>;
+using Rules = std::vector<FieldRule>;
 using RulesOf = Rules (*)(const Translator&);
 
-Rules ChatRules(const Translator& translator) { return translator.fields(); }
-Rules EmbeddingRules(const Translator& translator) { return translator.embedding_fields(); }
+Rules RulesIn(absl::Span<const FieldRule> rows) { return {rows.begin(), rows.end()}; }
 
-const FieldRule* RuleFor(Rules rules, std::string_view field) {
-  const auto* const rule = std::find_if(
-      rules.begin(), rules.end(), [field](const FieldRule& row) { return row.field == field; });
-  return rule == rules.end() ? nullptr : rule;
+// Its own rows come first, as ReviewFields looks.
+Rules ChatRules(const Translator& translator) {
+  Rules rules = RulesIn(translator.fields());
+  const Rules common = RulesIn(CommonChatFields());
+  rules.insert(rules.end(), common.begin(), common.end());
+  return rules;
 }
 
-std::string Cell(const FieldRule* rule) {
-  if (rule == nullptr) {
+Rules EmbeddingRules(const Translator& translator) {
+  return RulesIn(translator.embedding_fields());
+}
+
+std::optional<FieldRule> RuleFor(const Rules& rules, std::string_view field) {
+  const auto rule = std::find_if(rules.begin(), rules.end(),
+                                 [field](const FieldRule& row) { return row.field == field; });
+  return rule == rules.end() ? std::nullopt : std::optional<FieldRule>(*rule);
+}
+
+std::string Cell(const std::optional<FieldRule>& rule) {
+  if (!rule.has_value()) {
     return "dropped";
   }
   switch (rule->use) {

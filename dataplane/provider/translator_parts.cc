@@ -10,6 +10,9 @@
 namespace rota::provider {
 namespace {
 
+constexpr std::string_view kJsonOnly =
+    "Answer with one JSON object and nothing else: no text around it, no code fence.";
+
 // How providers say that a prompt does not fit.
 constexpr std::string_view kTooLong[] = {"too long", "maximum context", "context length",
                                          "context window", "maximum number of tokens"};
@@ -42,6 +45,39 @@ bool HasPart(const ChatRequest& request, Part::Kind kind) {
     return std::any_of(turn.parts.begin(), turn.parts.end(),
                        [kind](const Part& part) { return part.kind == kind; });
   });
+}
+
+bool AnswersCalls(const ChatRequest& request) {
+  const std::vector<Part>& last = request.turns.back().parts;
+  return std::any_of(last.begin(), last.end(),
+                     [](const Part& part) { return part.kind == Part::Kind::kToolResult; });
+}
+
+std::string PlainCallId(std::string_view id) {
+  std::string plain(id);
+  std::replace_if(
+      plain.begin(), plain.end(),
+      [](char c) {
+        return !absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-';
+      },
+      '_');
+  return plain;
+}
+
+Json ObjectSchema(const Json* schema) {
+  Json object = schema == nullptr ? Json::object() : Json(*schema);
+  if (Find(object, "type") == nullptr) {
+    object["type"] = "object";
+  }
+  return object;
+}
+
+std::string SystemWithJsonOnly(const ChatRequest& request) {
+  std::string system = request.system;
+  if (request.output.kind == OutputFormat::Kind::kJsonObject) {
+    system.append(system.empty() ? "" : "\n\n").append(kJsonOnly);
+  }
+  return system;
 }
 
 std::string OutputToolOf(const ChatRequest& request) {

@@ -25,12 +25,25 @@ Json TextValue(std::string_view text);
 // A part of a turn of this kind.
 bool HasPart(const ChatRequest& request, Part::Kind kind);
 
+// The last turn answers calls.
+bool AnswersCalls(const ChatRequest& request);
+
+// The id of a call with nothing but letters, digits, "_" and "-": ids may come from the answer of
+// another provider of the rotation.
+std::string PlainCallId(std::string_view id);
+
+// The schema of a tool's arguments, which is an object's; of an object with any members when there
+// is none.
+Json ObjectSchema(const Json* schema);
+
 // The name of the tool whose arguments are the answer, unlike any of the caller's tools; "" when
 // there is no schema to obey.
 std::string OutputToolOf(const ChatRequest& request);
-// The instruction that stands for json_object where a provider has no such mode.
-inline constexpr std::string_view kJsonOnly =
-    "Answer with one JSON object and nothing else: no text around it, no code fence.";
+inline constexpr std::string_view kOutputToolDescription =
+    "Gives the answer. Call it once, with the whole answer.";
+// What the system is told: with the instruction that stands for json_object where a provider
+// has no such mode.
+std::string SystemWithJsonOnly(const ChatRequest& request);
 
 // The list `member` ("content", "parts") of the last of `turns` when that has this role, else of a
 // new turn.
