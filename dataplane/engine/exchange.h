@@ -97,7 +97,7 @@ class Exchange final : public StallGuard {
   Task<TryResult> Try(const TryPlan& plan);
   Task<TryResult> Connect(const table::Endpoint& endpoint);
   Task<bool> SendRequest(const TryPlan& plan);
-  Task<bool> WriteUpstream(std::span<iovec> parts);
+  Writing WriteUpstream(std::span<iovec> parts);
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
   void OnUpstreamDeadline();
   void DropUpstream();

@@ -15,8 +15,6 @@
 namespace rota::engine {
 namespace {
 
-// A whole answer is held to be translated; the largest is a list of embeddings.
-constexpr size_t kMaxWholeAnswer = size_t{32} << 20;
 // The budget for bodies is asked once per that many bytes of it.
 constexpr size_t kAnswerStep = 64 << 10;
 
@@ -90,9 +88,10 @@ Task<bool> Exchange::SendTranslatedRequest(const TryPlan& plan) {
   AppendUpstreamHead(request, head);
   std::array<iovec, 2> parts{Part(head), Part(translated.body)};
   const std::span<iovec> all(parts);
-  const bool is_sent = co_await WriteUpstream(all);
+  Writing writing = WriteUpstream(all);
+  const IoResult result = co_await writing;
   WipeString(head);  // it holds the credential
-  co_return is_sent;
+  co_return result.ok();
 }
 
 // --- The answer
@@ -187,7 +186,7 @@ Task<bool> Exchange::ReadWholeAnswer() {
     if (looked_at_.size() >= asked + kAnswerStep) {
       const bool has_room = body_share_.Grow(looked_at_.size() - asked);
       asked = looked_at_.size();
-      if (!has_room || asked > kMaxWholeAnswer) {
+      if (!has_room || asked > Translation::kMaxWholeAnswer) {
         co_return false;
       }
     }

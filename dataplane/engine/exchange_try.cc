@@ -166,17 +166,17 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
   std::array<iovec, 6> parts{Part(head)};
   std::transform(body.begin(), body.end(), parts.begin() + 1, Part);
   const std::span<iovec> used(parts.data(), count + 1);
-  const bool is_sent = co_await WriteUpstream(used);
+  Writing writing = WriteUpstream(used);
+  const IoResult result = co_await writing;
   WipeString(head);  // it holds the credential
-  co_return is_sent;
+  co_return result.ok();
 }
 
-Task<bool> Exchange::WriteUpstream(std::span<iovec> parts) {
+// `IoResult result = co_await writing` of what it returns.
+Writing Exchange::WriteUpstream(std::span<iovec> parts) {
   // Read from now on: an early answer (413, 429) may come before everything is sent.
   upstream_->input().Start();
-  Writing writing(upstream_->stream(), parts, *this);
-  const IoResult result = co_await writing;
-  co_return result.ok();
+  return {upstream_->stream(), parts, *this};
 }
 
 void Exchange::OnWriteStalled() {

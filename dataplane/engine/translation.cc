@@ -14,8 +14,6 @@ namespace rota::engine {
 namespace {
 
 constexpr size_t kMaxErrorFrame = 8 << 10;
-// What a compressed answer may stand for: the largest is a list of embeddings.
-constexpr size_t kMaxInflated = size_t{32} << 20;
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kEvents = "text/event-stream";
 
@@ -151,7 +149,7 @@ absl::StatusOr<Translation::Answer> Translation::Whole(const ResponseHead& head,
     if (!provider::IsGzip(head.Find(FieldKind::kContentEncoding))) {
       return absl::DataLossError("the upstream's answer has a coding that was not asked for");
     }
-    inflated = provider::GunzipPrefix(body, kMaxInflated);
+    inflated = provider::GunzipPrefix(body, kMaxWholeAnswer);
     body = inflated;
   }
   Answer answer;

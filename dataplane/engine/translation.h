@@ -23,6 +23,10 @@ namespace rota::engine {
 
 class Translation {
  public:
+  // A whole answer is held to be translated, as it came and inflated; the largest is a list of
+  // embeddings.
+  static constexpr size_t kMaxWholeAnswer = size_t{32} << 20;
+
   struct Input {
     provider::OpenAiOperation operation = provider::OpenAiOperation::kChat;
     const table::Endpoint* endpoint = nullptr;  // with a translator
