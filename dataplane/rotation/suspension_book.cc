@@ -226,11 +226,12 @@ TargetRecord* SuspensionBook::RecordOfRemote(const std::string& target, Monotoni
   if (attached != attached_.end()) {
     return &RecordOf(target, attached->second);
   }
-  if (unknown_ >= kMaxUnknownTargets) {
+  if (unknown_ >= kMaxUnknownTargets && now >= next_sweep_) {
+    next_sweep_ = now + kSweepInterval;
     DropExpiredUnknown(now);
-    if (unknown_ >= kMaxUnknownTargets) {
-      return nullptr;
-    }
+  }
+  if (unknown_ >= kMaxUnknownTargets) {
+    return nullptr;
   }
   ++unknown_;
   return records_.emplace(target, std::make_shared<TargetRecord>(target)).first->second.get();

@@ -68,6 +68,9 @@ class SuspensionBook {
   // More origins per target or unknown targets than these are not remembered.
   static constexpr size_t kMaxOrigins = 64;
   static constexpr size_t kMaxUnknownTargets = 16'384;
+  // A full book looks for what has ended this often, not for each statement that it has no room
+  // for: a look goes over all records.
+  static constexpr Duration kSweepInterval = std::chrono::seconds(1);
 
   SuspensionBook(std::string node, uint64_t first_epoch);
 
@@ -120,6 +123,7 @@ class SuspensionBook {
   absl::flat_hash_map<std::string, std::shared_ptr<TargetRecord>> records_;
   absl::flat_hash_map<absl::string_view, std::shared_ptr<ChangeSignal>> attached_;
   size_t unknown_ = 0;  // records that have never been attached
+  MonotonicTime next_sweep_;
 };
 
 }  // namespace rota::rotation
