@@ -9,6 +9,9 @@ from lib.stage import Stage, say
 from lib.table import Row, median_of, table
 
 EVENT_SECONDS = 0.1
+# Between two looks at the memory. Each stops the event loops for half a millisecond; ten a second would be every
+# hundredth event, which is the p99.
+MEMORY_SECONDS = 1
 START_SECONDS = 1  # all are connected first, then started within this time
 DELAY_BAR_US = 100
 PLAIN_BAR_MIB = 100
@@ -24,7 +27,7 @@ def run(stage, engine, streams, chunks):
     peak = idle
     while child.poll() is None:
         peak = max(peak, memory_mib(engine.pid)) if engine.pid else 0
-        time.sleep(0.1)
+        time.sleep(MEMORY_SECONDS)
     result = stage.finish_load(engine, child, strict=False)
     spent = cpu_between(before, cpu_seconds(engine.pid))[0] if engine.pid else 0
     say(f"  {streams} streams: {engine.name} finished {result['streams_finished']}, p99 "
