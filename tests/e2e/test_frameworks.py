@@ -1,6 +1,5 @@
-"""Frameworks and SDKs that people build with, in front of each kind of provider: LangChain, the Vercel AI SDK, and
-Anthropic's own SDK on Anthropic's own path. Text, streams, tools, structured output, errors, leaving early."""
-import itertools
+"""Frameworks and SDKs that people build with, in front of each kind of provider: OpenAI's SDK for Node.js, LangChain, the
+Vercel AI SDK; and Anthropic's own SDK on Anthropic's own path. Text, streams, tools, structured output, errors, leaving early."""
 import json
 import os
 import pathlib
@@ -11,187 +10,130 @@ import openai
 import pytest
 from langchain_openai import ChatOpenAI
 
-from conftest import shared_file
+from harness import aws, provider_kinds
 from harness.process import clean_environment
-from harness.scripted_provider import Provider, Reply, in_pieces, sse
+from harness.provider_kinds import KEY, PARIS, Anthropic
+from harness.scripted_provider import Provider
 from harness.stack import model_policy, secret
 from harness.wait import until
 
-KEY = "sk-e2e-0123456789"
 NODE_MODULES = os.environ.get("ROTA_NODE_MODULES")
 LOCATION = {"title": "Place", "type": "object", "properties": {"location": {"type": "string"}}, "required": ["location"]}
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "The weather of a place",
                                             "parameters": LOCATION}}
-PARIS = {"location": "Paris"}
 
 
-def lines(name):
-    return shared_file(f"recordings/{name}").read_text().strip().split("\n")
-
-
-def stream(events, **framing):
-    return Reply(content_type="text/event-stream", pieces=in_pieces(sse(events, **framing), 50))
-
-
-class OpenAi:
-    """What OpenAI answers: recorded texts, and calls of whatever tool is asked for."""
-    name = "openai"
-    base = "/v1"
-    credential = {"in": "Header", "apiKeyNameKey": "Authorization"}
-
-    @staticmethod
-    def text(_):
-        return Reply(shared_file("recordings/openai/openai-text.json").read_bytes())
-
-    @staticmethod
-    def text_stream(_):
-        return stream(lines("openai/openai-text.chunks.txt") + ["[DONE]"])
-
-    @staticmethod
-    def _chunk(delta, finish=None):
-        return json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o",
-                           "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-    @classmethod
-    def tool(cls, request):
-        call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": json.dumps(PARIS)}}
-        message = {"role": "assistant", "content": None, "tool_calls": [call]}
-        if "response_format" in request.body:
-            message = {"role": "assistant", "content": json.dumps(PARIS)}
-        return Reply({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [
-            {"index": 0, "message": message, "finish_reason": "tool_calls" if "tool_calls" in message else "stop"}],
-                      "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}})
-
-    @classmethod
-    def tool_stream(cls, _):
-        pieces = ['{"loca', 'tion": "Par', 'is"}']
-        call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}
-        parts = [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
-        return stream([cls._chunk({"role": "assistant", "content": None, "tool_calls": [call]}),
-                       *map(cls._chunk, parts), cls._chunk({}, "tool_calls"), "[DONE]"])
-
-    @staticmethod
-    def refused(_):
-        return Reply({"error": {"message": "bad", "type": "invalid_request_error", "code": "bad", "param": None}}, 400)
-
-    @staticmethod
-    def exhausted(_):
-        return Reply({"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}, 429,
-                     headers={"retry-after": "30"})
-
-    @classmethod
-    def endless(cls, _):
-        return Reply(content_type="text/event-stream", pieces=itertools.chain(
-            [sse([cls._chunk({"role": "assistant", "content": ""})])],
-            itertools.repeat(sse([cls._chunk({"content": "and "})]))))
-
-
-class Anthropic:
-    name = "anthropic"
-    base = ""
-    credential = {"in": "Header", "apiKeyNameKey": "x-api-key"}
-
-    @staticmethod
-    def text(_):
-        return Reply(shared_file("recordings/anthropic/anthropic-text.json").read_bytes())
-
-    @staticmethod
-    def text_stream(_):
-        return stream(lines("anthropic/anthropic-text.chunks.txt"), named=True)
-
-    @staticmethod
-    def _called(request):
-        """The tool that a request forces, or the one that it offers."""
-        choice = request.body.get("tool_choice", {})
-        return choice.get("name") or request.body["tools"][0]["name"]
-
-    @classmethod
-    def tool(cls, request):
-        return Reply({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [
-            {"type": "tool_use", "id": "toolu_1", "name": cls._called(request), "input": PARIS}],
-                      "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 1}})
-
-    @classmethod
-    def tool_stream(cls, request):
-        block = {"type": "tool_use", "id": "toolu_1", "name": cls._called(request), "input": {}}
-        deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": piece}}
-                  for piece in ("", '{"loca', 'tion": "Paris"}')]
-        return stream(map(json.dumps, [cls._start(), {"type": "content_block_start", "index": 0, "content_block": block},
-                                       *deltas, {"type": "content_block_stop", "index": 0},
-                                       {"type": "message_delta", "delta": {"stop_reason": "tool_use"},
-                                        "usage": {"output_tokens": 9}}, {"type": "message_stop"}]), named=True)
-
-    @staticmethod
-    def _start():
-        return {"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 3}}}
-
-    @staticmethod
-    def refused(_):
-        return Reply({"type": "error", "error": {"type": "invalid_request_error", "message": "bad"}}, 400)
-
-    @staticmethod
-    def exhausted(_):
-        return Reply({"type": "error", "error": {"type": "rate_limit_error", "message": "slow down"}}, 429,
-                     headers={"retry-after": "30"})
-
-    @classmethod
-    def endless(cls, _):
-        delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "and "}}
-        begin = [cls._start(), {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}]
-        return Reply(content_type="text/event-stream", pieces=itertools.chain(
-            [sse(map(json.dumps, begin), named=True)],
-            itertools.repeat(sse([json.dumps(delta)], named=True))))
+# An exhausted quota takes the model off the rota: whoever meets it does so in an API of its own.
+APIS = ("chat", "exhausted-node", "exhausted-langchain", "exhausted-vercel", "exhausted-anthropic")
 
 
 class Served:
-    """One data plane in front of one provider."""
+    """What the shared data plane serves of one kind of provider."""
 
-    def __init__(self, world, kind):
-        self.kind = kind
-        self.provider = Provider(kind.text)
-        security = {"enabled": True, "securityType": {"secretName": "key", "apiKeyValueKey": "key", **kind.credential}}
-        endpoint = {"name": "provider", "endpoint": self.provider.url + kind.base, "provider": kind.name,
-                    "endpointSecurity": security}
-        policy = model_policy([{"model": "the-model", "endpoint": "provider"}], [], onQuotaExceedSuspendDuration=30)
-        world.serve_directory({"api.yaml": {
-            "name": "chat", "basePath": "/chat", "version": "1.0", "endpointConfigurations": {"production": [endpoint]},
-            "operations": [{"target": target, "verb": "POST"} for target in ("/chat/completions", "/v1/messages")],
-            "apiPolicies": {"request": [policy]}}, "secret.yaml": secret("key", key=KEY)})
-        self.plane = world.plane()
-        self.plane.wait_serves("/chat/1.0/chat/completions")
-        self.url = f"http://{self.plane.http}/chat/1.0"
+    def __init__(self, plane, kind, provider):
+        self.plane, self.kind, self.provider = plane, kind, provider
 
-    def chat(self, **options):
-        return ChatOpenAI(base_url=self.url, api_key="sk-of-the-caller", model="any", max_retries=0, **options)
+    def url(self, api="chat"):
+        return f"http://{self.plane.http}/{self.kind.name}/{api}/1.0"
 
-    def vercel(self, command):
+    def langchain(self, api="chat", **options):
+        return ChatOpenAI(base_url=self.url(api), api_key="sk-of-the-caller", model="any", max_retries=0, **options)
+
+    def _node(self, script, command, api):
         assert NODE_MODULES, "ROTA_NODE_MODULES is not set: run these tests by scripts/lib/e2e"
-        script = pathlib.Path(__file__).parent / "sdk/vercel.cjs"
-        done = subprocess.run(["node", str(script), self.url, command], capture_output=True, text=True, timeout=30,
+        script = pathlib.Path(__file__).parent / "sdk" / script
+        done = subprocess.run(["node", str(script), self.url(api), command], capture_output=True, text=True, timeout=30,
                               check=False, env=clean_environment({"NODE_PATH": NODE_MODULES}))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
+    def openai_node(self, command, api="chat"):
+        return self._node("client.cjs", command, api)
 
-@pytest.fixture(params=[OpenAi, Anthropic], ids=lambda kind: kind.name)
-def served(world, request):
-    served = Served(world, request.param)
-    yield served
-    served.provider.close()
+    def vercel(self, command, api="chat"):
+        return self._node("vercel.cjs", command, api)
+
+
+def definition(kind, name, provider):
+    endpoint = {"name": "provider", "endpoint": provider.url + kind.base, "provider": kind.name}
+    if kind.credential:
+        endpoint["endpointSecurity"] = {"enabled": True, "securityType": {"secretName": "key", **kind.credential}}
+    if kind.options:
+        endpoint["providerOptions"] = kind.options
+    policy = model_policy([{"model": "the-model", "endpoint": "provider"}], [], onQuotaExceedSuspendDuration=30)
+    return {"name": f"{kind.name}-{name}", "basePath": f"/{kind.name}/{name}", "version": "1.0",
+            "endpointConfigurations": {"production": [endpoint]},
+            "operations": [{"target": target, "verb": "POST"} for target in ("/chat/completions", "/v1/messages")],
+            "apiPolicies": {"request": [policy]}}
+
+
+@pytest.fixture(scope="module")
+def all_served(module_world):
+    """{name of a kind: Served}, all behind one data plane."""
+    providers = {kind: Provider(kind.text) for kind in provider_kinds.ALL}
+    files = {f"{kind.name}-{name}.yaml": definition(kind, name, provider)
+             for kind, provider in providers.items() for name in APIS}
+    files["secret.yaml"] = secret("key", key=KEY, id=aws.ACCESS_KEY, secret=aws.SECRET_KEY, token=aws.TOKEN)
+    module_world.serve_directory(files)
+    plane = module_world.plane()
+    plane.wait_serves("/openai/chat/1.0/chat/completions")
+    yield {kind.name: Served(plane, kind, provider) for kind, provider in providers.items()}
+    for provider in providers.values():
+        provider.close()
+
+
+def fresh(served):
+    served.provider.answer = served.kind.text
+    served.provider.requests.clear()
+    served.provider.broken = 0
+    return served
+
+
+@pytest.fixture(params=[kind.name for kind in provider_kinds.ALL])
+def served(all_served, request):
+    return fresh(all_served[request.param])
+
+
+# --- OpenAI's SDK for Node.js
+
+
+def test_node_chat(served):
+    answer = served.openai_node("chat")
+    assert len(answer["content"]) > 20 and answer["usage"]["total_tokens"] > 10, answer
+
+
+def test_node_stream(served):
+    served.provider.answer = served.kind.text_stream
+    answer = served.openai_node("stream")
+    assert answer["chunks"] > 3 and len(answer["content"]) > 20 and answer["usage"]["total_tokens"] > 10, answer
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_node_tools(served, streams):
+    served.provider.answer = served.kind.tool_stream if streams else served.kind.tool
+    answer = served.openai_node("toolStream" if streams else "tool")
+    assert answer == {"name": "weather", "arguments": PARIS, "finish": "tool_calls"}
+
+
+@pytest.mark.parametrize("answer, api, error", [("refused", "chat", "BadRequestError"),
+                                                ("exhausted", "exhausted-node", "RateLimitError")])
+def test_node_typed_errors(served, answer, api, error):
+    served.provider.answer = getattr(served.kind, answer)
+    assert served.openai_node("chat", api)["error"] == error
 
 
 # --- LangChain
 
 
 def test_langchain_text(served):
-    answer = served.chat().invoke("Hello")
+    answer = served.langchain().invoke("Hello")
     assert len(answer.content) > 20 and answer.usage_metadata["total_tokens"] > 10
     assert answer.response_metadata["finish_reason"] == "stop"
 
 
 def test_langchain_stream(served):
     served.provider.answer = served.kind.text_stream
-    chunks = list(served.chat(stream_usage=True).stream("Hello"))
+    chunks = list(served.langchain(stream_usage=True).stream("Hello"))
     assert len(chunks) > 3 and len("".join(chunk.text for chunk in chunks)) > 20
     assert sum(chunk.response_metadata.get("finish_reason") == "stop" for chunk in chunks) == 1
 
@@ -199,7 +141,7 @@ def test_langchain_stream(served):
 @pytest.mark.parametrize("streams", [False, True])
 def test_langchain_tools(served, streams):
     served.provider.answer = served.kind.tool_stream if streams else served.kind.tool
-    chat = served.chat(streaming=streams).bind_tools([WEATHER])
+    chat = served.langchain(streaming=streams).bind_tools([WEATHER])
     answer = chat.invoke("The weather in Paris?")
     assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("weather", PARIS)]
     assert answer.response_metadata["finish_reason"] == "tool_calls"
@@ -207,14 +149,15 @@ def test_langchain_tools(served, streams):
 
 def test_langchain_structured_output(served):
     served.provider.answer = served.kind.tool
-    assert served.chat().with_structured_output(LOCATION, method="json_schema").invoke("Where?") == PARIS
+    assert served.langchain().with_structured_output(LOCATION, method="json_schema").invoke("Where?") == PARIS
 
 
-@pytest.mark.parametrize("answer, error", [("refused", openai.BadRequestError), ("exhausted", openai.RateLimitError)])
-def test_langchain_typed_errors(served, answer, error):
+@pytest.mark.parametrize("answer, api, error", [("refused", "chat", openai.BadRequestError),
+                                                ("exhausted", "exhausted-langchain", openai.RateLimitError)])
+def test_langchain_typed_errors(served, answer, api, error):
     served.provider.answer = getattr(served.kind, answer)
     with pytest.raises(error):
-        served.chat().invoke("Hello")
+        served.langchain(api).invoke("Hello")
 
 
 # --- Vercel AI SDK
@@ -228,7 +171,7 @@ def test_vercel_text(served):
 def test_vercel_stream(served):
     served.provider.answer = served.kind.text_stream
     answer = served.vercel("stream")
-    assert answer["deltas"] > 3 and len(answer["text"]) > 20 and answer["finishReason"] == "stop", answer
+    assert answer["deltas"] > 1 and len(answer["text"]) > 20 and answer["finishReason"] == "stop", answer
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -243,10 +186,10 @@ def test_vercel_structured_output(served):
     assert served.vercel("object") == {"object": PARIS}
 
 
-@pytest.mark.parametrize("answer, status", [("refused", 400), ("exhausted", 429)])
-def test_vercel_typed_errors(served, answer, status):
+@pytest.mark.parametrize("answer, api, status", [("refused", "chat", 400), ("exhausted", "exhausted-vercel", 429)])
+def test_vercel_typed_errors(served, answer, api, status):
     served.provider.answer = getattr(served.kind, answer)
-    assert served.vercel("text")["status"] == status
+    assert served.vercel("text", api)["status"] == status
 
 
 def test_vercel_leaves_early(served):
@@ -259,12 +202,11 @@ def test_vercel_leaves_early(served):
 
 
 @pytest.fixture
-def native(world):
-    served = Served(world, Anthropic)
-    with anthropic.Anthropic(base_url=served.url, api_key="sk-of-the-caller", max_retries=0) as client:
+def native(all_served):
+    served = fresh(all_served[Anthropic.name])
+    with anthropic.Anthropic(base_url=served.url(), api_key="sk-of-the-caller", max_retries=0) as client:
         served.client = client
         yield served
-    served.provider.close()
 
 
 MESSAGE = {"model": "any", "max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}
@@ -287,5 +229,6 @@ def test_anthropic_stream(native):
 
 def test_anthropic_rate_limit(native):
     native.provider.answer = Anthropic.exhausted
+    client = native.client.with_options(base_url=native.url("exhausted-anthropic"))
     with pytest.raises(anthropic.RateLimitError):
-        native.client.messages.create(**MESSAGE)
+        client.messages.create(**MESSAGE)

@@ -6,6 +6,8 @@ const OpenAI = require('openai');
 const [baseURL, command] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: 'sk-of-the-caller', maxRetries: 0, timeout: 10000 });
 const messages = [{ role: 'user', content: 'Hello' }];
+const weather = { type: 'function', function: { name: 'weather', description: 'The weather of a place', parameters: {
+  type: 'object', properties: { location: { type: 'string' } }, required: ['location'] } } };
 
 const commands = {
   async chat() {
@@ -23,6 +25,18 @@ const commands = {
       result.usage = chunk.usage ?? result.usage;
     }
     return result;
+  },
+  async tool() {
+    const answer = await client.chat.completions.create({ model: 'any', messages, tools: [weather] });
+    const { message, finish_reason: finish } = answer.choices[0];
+    const [call] = message.tool_calls;
+    return { name: call.function.name, arguments: JSON.parse(call.function.arguments), finish };
+  },
+  async toolStream() {
+    const runner = client.chat.completions.stream({ model: 'any', messages, tools: [weather] });
+    const { message, finish_reason: finish } = (await runner.finalChatCompletion()).choices[0];
+    const [call] = message.tool_calls;
+    return { name: call.function.name, arguments: JSON.parse(call.function.arguments), finish };
   },
   async models() {
     const models = [];
