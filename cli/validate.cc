@@ -213,8 +213,9 @@ class Validator {
         continue;  // its Secrets are the same everywhere
       }
       for (const resource::Diagnostic& diagnostic : outcome.unresolved) {
-        // The Secret may well be in the cluster already.
-        const bool is_elsewhere = diagnostic.reason == "SecretNotFound";
+        // The Secret, or its grant, may well be in the cluster already.
+        const bool is_elsewhere =
+            diagnostic.reason == "SecretNotFound" || diagnostic.reason == "RefNotPermitted";
         AddOne(api, diagnostic, is_elsewhere ? Level::kNote : Level::kError);
       }
     }

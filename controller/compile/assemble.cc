@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "controller/resource/secret_ref.h"
 #include "rota/sync/v1/config.pb.h"
 
 namespace rota::compile {
@@ -49,6 +50,15 @@ resource::Diagnostic Conflict(const CompiledApi& api, const ObjectName& owner,
 }
 
 resource::Diagnostic MissingSecret(const SecretUse& use) {
+  if (const auto foreign = resource::ForeignSecret(use.secret)) {
+    // Whether it exists is nobody's business who may not use it.
+    return {Severity::kError, "RefNotPermitted", use.field,
+            absl::StrCat("Secret ", foreign->ToString(),
+                         " does not exist, or no ReferenceGrant of "
+                         "namespace ",
+                         foreign->ns, " lets APIs of ", use.secret.ns,
+                         " use it; make one there, or copy the Secret")};
+  }
   return {Severity::kError, "SecretNotFound", use.field,
           absl::StrCat("Secret ", use.secret.ToString(), " does not exist (key '", use.key,
                        "' is needed); create it with kubectl -n ", use.secret.ns,
@@ -57,9 +67,10 @@ resource::Diagnostic MissingSecret(const SecretUse& use) {
 }
 
 resource::Diagnostic MissingKey(const SecretUse& use) {
-  return {Severity::kError, "SecretKeyNotFound", use.field,
-          absl::StrCat("Secret ", use.secret.ToString(), " has no key '", use.key,
-                       "'; add it to the Secret or name another key")};
+  return {
+      Severity::kError, "SecretKeyNotFound", use.field,
+      absl::StrCat("Secret ", resource::ForeignSecret(use.secret).value_or(use.secret).ToString(),
+                   " has no key '", use.key, "'; add it to the Secret or name another key")};
 }
 
 // Chooses the version of one API that is served.

@@ -12,7 +12,8 @@ namespace pb = rota::sync::v1;
 using resource::ObjectName;
 
 std::shared_ptr<const CompiledApi> MakeApi(const std::string& name, const std::string& base_path,
-                                           bool default_version = false) {
+                                           bool default_version = false,
+                                           const std::string& secret_ns = "") {
   resource::Api api;
   api.base_path = base_path;
   api.version = "v1";
@@ -20,7 +21,7 @@ std::shared_ptr<const CompiledApi> MakeApi(const std::string& name, const std::s
   resource::Endpoint endpoint;
   endpoint.url = "https://api.openai.com/v1";
   endpoint.security = resource::ApiKeySecurity{"keys", resource::ApiKeySecurity::Place::kHeader,
-                                               "Authorization", "apiKey"};
+                                               "Authorization", "apiKey", secret_ns};
   api.endpoint_configurations.production = {endpoint};
   api.operations.push_back({"/chat/completions", "POST", true, {}, std::nullopt, std::nullopt});
   return std::make_shared<CompiledApi>(CompileApi({"default", name}, "uid-" + name, api));
@@ -107,6 +108,33 @@ TEST_F(AssembleTest, TwoDefaultVersionsOfOneBasePathAreAConflict) {
 
   // "/a/v1" is the versioned path of one and the default path of the other.
   EXPECT_EQ(Run().apis.at({"default", "b"}).served, nullptr);
+}
+
+TEST_F(AssembleTest, ASecretOfAnotherNamespaceIsNotToBeHadUnderItsOwnName) {
+  const auto api = MakeApi("a", "/a", false, "vault");
+  const ObjectName reference{"default", "vault/keys"};
+  ASSERT_EQ(api->secrets.size(), 1U);
+  EXPECT_EQ(api->secrets[0].secret, reference);
+  apis_[Old("a")] = {api, nullptr};
+  const SecretVersion secret = Version("1", {{"apiKey", SecretString("value")}});
+  secrets_ = {{ObjectName{"vault", "keys"}, secret}};
+
+  const Assembly refused = Run();
+  secrets_[reference] = secret;
+  const Assembly granted = Run();
+
+  const ApiOutcome& outcome = refused.apis.at({"default", "a"});
+  ASSERT_EQ(outcome.unresolved.size(), 1U);
+  EXPECT_EQ(outcome.unresolved[0].reason, "RefNotPermitted");
+  EXPECT_NE(outcome.unresolved[0].message.find("ReferenceGrant of namespace vault"),
+            std::string::npos);
+  EXPECT_TRUE(granted.apis.at({"default", "a"}).unresolved.empty());
+  EXPECT_TRUE(granted.snapshot->resources.contains({ResourceKind::kSecret, "default/vault/keys"}));
+}
+
+TEST_F(AssembleTest, TheOwnNamespaceMayBeNamed) {
+  EXPECT_EQ(MakeApi("a", "/a", false, "default")->secrets[0].secret,
+            (ObjectName{"default", "keys"}));
 }
 
 TEST_F(AssembleTest, ServesAnApiWhoseSecretIsMissingAndNamesSecretAndKey) {

@@ -228,7 +228,8 @@ TEST(CompileApiTest, ASignatureNeedsItsKeysAndBedrock) {
   resource::Api api = TwoModels();
   resource::Endpoint& endpoint = api.endpoint_configurations.production[0];
   endpoint.provider = "bedrock";
-  endpoint.security = resource::AwsSecurity{"aws", "id", "key", "token", "", "bedrock"};
+  resource::AwsSecurity aws{"aws", "id", "key", "token", "", "bedrock"};
+  endpoint.security = aws;
 
   const CompiledApi compiled = Compile(api);
   const pb::Credential credential = Decode(compiled).endpoints(0).credential();
@@ -240,6 +241,12 @@ TEST(CompileApiTest, ASignatureNeedsItsKeysAndBedrock) {
   EXPECT_FALSE(credential.has_region());
   EXPECT_EQ(credential.service(), "bedrock");
   EXPECT_EQ(compiled.secrets.size(), 3U);
+
+  aws.secret_ns = "vault";
+  endpoint.security = aws;
+  const pb::Credential foreign = Decode(Compile(api)).endpoints(0).credential();
+  EXPECT_EQ(foreign.user_name().secret(), "default/vault/aws");
+  EXPECT_EQ(foreign.session_token().secret(), "default/vault/aws");
 
   endpoint.provider = "openai";
   const CompiledApi refused = Compile(api);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "controller/compile/proto_duration.h"
 #include "controller/compile/provider.h"
+#include "controller/resource/secret_ref.h"
 
 namespace rota::compile {
 namespace {
@@ -55,9 +56,8 @@ uint32_t EndpointTable::Intern(const pb::Endpoint& endpoint) {
   return entry->second;
 }
 
-pb::SecretKey EndpointTable::Use(const std::string& secret, const std::string& key,
+pb::SecretKey EndpointTable::Use(const resource::ObjectName& name, const std::string& key,
                                  const std::string& field) {
-  const resource::ObjectName name{result_.name.ns, secret};
   if (used_keys_.emplace(name.ToString(), key).second) {
     result_.secrets.push_back({name, key, field});
   }
@@ -70,17 +70,21 @@ pb::SecretKey EndpointTable::Use(const std::string& secret, const std::string& k
 void EndpointTable::AddCredential(const resource::Endpoint& endpoint, const std::string& field,
                                   pb::Endpoint& out) {
   const std::string at = field + ".endpointSecurity.securityType";
+  const std::string& ns = result_.name.ns;
   if (const auto* key = std::get_if<resource::ApiKeySecurity>(&endpoint.security)) {
     pb::Credential& credential = *out.mutable_credential();
     const bool in_header = key->in == resource::ApiKeySecurity::Place::kHeader;
     credential.set_place(in_header ? pb::Credential::HEADER : pb::Credential::QUERY);
     credential.set_name(key->name);
-    *credential.mutable_value() = Use(key->secret_name, key->value_key, at);
+    *credential.mutable_value() =
+        Use(resource::SecretOf(ns, key->secret_ns, key->secret_name), key->value_key, at);
   } else if (const auto* basic = std::get_if<resource::BasicSecurity>(&endpoint.security)) {
     pb::Credential& credential = *out.mutable_credential();
     credential.set_place(pb::Credential::BASIC);
-    *credential.mutable_user_name() = Use(basic->secret_name, basic->user_name_key, at);
-    *credential.mutable_value() = Use(basic->secret_name, basic->password_key, at);
+    const resource::ObjectName secret =
+        resource::SecretOf(ns, basic->secret_ns, basic->secret_name);
+    *credential.mutable_user_name() = Use(secret, basic->user_name_key, at);
+    *credential.mutable_value() = Use(secret, basic->password_key, at);
   } else if (const auto* aws = std::get_if<resource::AwsSecurity>(&endpoint.security)) {
     AddSignature(*aws, at, out);
   }
@@ -102,13 +106,15 @@ void EndpointTable::AddSignature(const resource::AwsSecurity& aws, const std::st
   pb::Credential& credential = *out.mutable_credential();
   credential.set_place(pb::Credential::AWS_SIGNATURE);
   credential.set_service(aws.service);
-  *credential.mutable_user_name() = Use(aws.secret_name, aws.access_key, at);
-  *credential.mutable_value() = Use(aws.secret_name, aws.secret_key, at);
+  const resource::ObjectName secret =
+      resource::SecretOf(result_.name.ns, aws.secret_ns, aws.secret_name);
+  *credential.mutable_user_name() = Use(secret, aws.access_key, at);
+  *credential.mutable_value() = Use(secret, aws.secret_key, at);
   if (!aws.session_token.empty()) {
-    *credential.mutable_session_token() = Use(aws.secret_name, aws.session_token, at);
+    *credential.mutable_session_token() = Use(secret, aws.session_token, at);
   }
   if (!aws.region.empty()) {
-    *credential.mutable_region() = Use(aws.secret_name, aws.region, at);
+    *credential.mutable_region() = Use(secret, aws.region, at);
   }
 }
 
@@ -157,8 +163,8 @@ uint32_t EndpointTable::Add(const resource::Endpoint& endpoint, const std::strin
   AddCredential(endpoint, field, out);
   if (endpoint.certificate.has_value()) {
     const resource::CertificateRef& certificate = *endpoint.certificate;
-    *out.mutable_ca_certificate() =
-        Use(certificate.secret_name, certificate.secret_key, field + ".certificate");
+    *out.mutable_ca_certificate() = Use({result_.name.ns, certificate.secret_name},
+                                        certificate.secret_key, field + ".certificate");
     if (endpoint.url.starts_with("http://")) {
       Report(
           Severity::kWarning, "NotEnforced", field + ".certificate",

@@ -42,7 +42,7 @@ class EndpointTable {
   // REQUIRES: `out` has its provider.
   void AddSignature(const resource::AwsSecurity& aws, const std::string& at,
                     rota::sync::v1::Endpoint& out);
-  rota::sync::v1::SecretKey Use(const std::string& secret, const std::string& key,
+  rota::sync::v1::SecretKey Use(const resource::ObjectName& secret, const std::string& key,
                                 const std::string& field);
   std::string ProviderOf(const resource::Endpoint& endpoint, const std::string& provider,
                          const std::string& field);

@@ -437,8 +437,8 @@ void Reflector::Report(const absl::Status& error) {
     } else if (absl::IsNotFound(error)) {
       log::Error(
           "kube",
-          "the API server does not know this resource; install its definition (kubectl apply "
-          "-f crds/). Trying again every 30 s",
+          "the API server does not know this resource; install its definition (those of Rota: "
+          "kubectl apply -f crds/). Trying again every 30 s",
           {{"resource", scope_.ToString()}, {"error", std::string(error.message())}});
     } else if (absl::IsPermissionDenied(error) || absl::IsUnauthenticated(error)) {
       log::Error("kube",

@@ -32,8 +32,9 @@ struct ApiKeySecurity {
   enum class Place { kHeader, kQuery };
   std::string secret_name;
   Place in = Place::kHeader;
-  std::string name;       // apiKeyNameKey: header or query parameter, literally
-  std::string value_key;  // apiKeyValueKey: key of the Secret
+  std::string name;         // apiKeyNameKey: header or query parameter, literally
+  std::string value_key;    // apiKeyValueKey: key of the Secret
+  std::string secret_ns{};  // "": the API's own
   friend bool operator==(const ApiKeySecurity&, const ApiKeySecurity&) = default;
 };
 
@@ -42,6 +43,7 @@ struct BasicSecurity {
   std::string secret_name;
   std::string user_name_key;
   std::string password_key;
+  std::string secret_ns{};  // "": the API's own
   friend bool operator==(const BasicSecurity&, const BasicSecurity&) = default;
 };
 
@@ -54,6 +56,7 @@ struct AwsSecurity {
   std::string session_token;  // sessionTokenRef; "" when the keys are long-lived
   std::string region;         // regionRef; "" when the host or providerOptions says it
   std::string service = "bedrock";
+  std::string secret_ns{};  // "": the API's own
   friend bool operator==(const AwsSecurity&, const AwsSecurity&) = default;
 };
 

@@ -39,6 +39,18 @@ std::string SecretName(ObjectReader& reader, const std::string& key) {
   return name.value_or("");
 }
 
+// "": the API's own.
+std::string SecretNamespace(ObjectReader& reader) {
+  const std::string ns = reader.Text("secretNamespace", 63, 1).value_or("");
+  if (!ns.empty() && !IsDnsLabel(ns)) {
+    reader.reporter().Error(
+        "InvalidValue", reader.At("secretNamespace"),
+        "is not a namespace: lower-case letters, digits and '-' only; correct it");
+    return "";
+  }
+  return ns;
+}
+
 // Reads `key` as a key inside a Secret. The text is not repeated: people paste the value itself
 // here.
 std::string SecretKey(ObjectReader& reader, const std::string& key, std::string_view example) {
@@ -56,6 +68,7 @@ std::string SecretKey(ObjectReader& reader, const std::string& key, std::string_
 EndpointSecurity DecodeApiKey(ObjectReader& reader) {
   ApiKeySecurity security;
   security.secret_name = SecretName(reader, "secretName");
+  security.secret_ns = SecretNamespace(reader);
   security.in = reader.Choice("in", {"Header", "Query"}).value_or("Header") == "Query"
                     ? ApiKeySecurity::Place::kQuery
                     : ApiKeySecurity::Place::kHeader;
@@ -85,6 +98,7 @@ EndpointSecurity DecodeApiKey(ObjectReader& reader) {
 EndpointSecurity DecodeBasic(ObjectReader& reader) {
   BasicSecurity security;
   security.secret_name = SecretName(reader, "secretName");
+  security.secret_ns = SecretNamespace(reader);
   security.user_name_key = SecretKey(reader, "userNameKey", "userNameKey: username");
   security.password_key = SecretKey(reader, "passwordKey", "passwordKey: password");
   return security;
@@ -93,6 +107,7 @@ EndpointSecurity DecodeBasic(ObjectReader& reader) {
 EndpointSecurity DecodeAws(ObjectReader& reader) {
   AwsSecurity security;
   security.secret_name = SecretName(reader, "secretName");
+  security.secret_ns = SecretNamespace(reader);
   security.access_key = SecretKey(reader, "accessKeyRef", "accessKeyRef: accessKey");
   security.secret_key = SecretKey(reader, "secretKeyRef", "secretKeyRef: secretKey");
   if (reader.Has("sessionTokenRef")) {

@@ -167,6 +167,28 @@ TEST(DecodeTest, EndpointsCarryCredentialCertificateAndTimeouts) {
             EndpointSecurity(BasicSecurity{"s", "u", "p"}));
 }
 
+TEST(DecodeTest, EachFormMayNameASecretOfAnotherNamespace) {
+  Json spec = Valid();
+  Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];
+  const auto decoded = [&](const char* type) {
+    security = {{"enabled", true}, {"securityType", Json::parse(type)}};
+    return DecodeApi(spec).api->endpoint_configurations.production.at(0).security;
+  };
+  EXPECT_EQ(
+      decoded(R"({"secretName": "s", "secretNamespace": "vault", "apiKeyNameKey": "key",
+                        "apiKeyValueKey": "k"})"),
+      EndpointSecurity(ApiKeySecurity{"s", ApiKeySecurity::Place::kHeader, "key", "k", "vault"}));
+  EXPECT_EQ(decoded(R"({"secretName": "s", "secretNamespace": "vault", "userNameKey": "u",
+                        "passwordKey": "p"})"),
+            EndpointSecurity(BasicSecurity{"s", "u", "p", "vault"}));
+  EXPECT_EQ(decoded(R"({"secretName": "s", "secretNamespace": "vault", "accessKeyRef": "id",
+                        "secretKeyRef": "key"})"),
+            EndpointSecurity(AwsSecurity{"s", "id", "key", "", "", "bedrock", "vault"}));
+
+  security["securityType"]["secretNamespace"] = "Vault_1";
+  EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.secretNamespace"));
+}
+
 TEST(DecodeTest, TheAwsFormNamesKeysOfASecret) {
   Json spec = Valid();
   Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "controller/kube/error.h"
+#include "controller/resource/secret_ref.h"
 #include "controller/source/kube_decode.h"
 
 namespace rota::source {
@@ -13,6 +14,11 @@ namespace {
 using nlohmann::json;
 
 kube::Resource SecretResource() { return {"", "v1", "secrets", "Secret"}; }
+
+// The Secret that a reference leads to.
+resource::ObjectName TargetOf(const resource::ObjectName& reference) {
+  return resource::ForeignSecret(reference).value_or(reference);
+}
 
 BackoffOptions ReadBackoff() {
   return {std::chrono::milliseconds(200), std::chrono::seconds(30), 2.0, 0.5};
@@ -71,7 +77,9 @@ KubeSecrets::KubeSecrets(const kube::KubeApi& api, Clock& clock, const KubeSourc
       options_(options),
       deliver_(std::move(deliver)),
       changed_(std::move(changed)),
-      queue_(clock, ReadBackoff()) {}
+      queue_(clock, ReadBackoff()),
+      grants_(api, clock, options.reflector, options.max_granting_namespaces,
+              [this] { OnGrants(); }) {}
 
 KubeSecrets::~KubeSecrets() { Stop(); }
 
@@ -123,6 +131,12 @@ void KubeSecrets::SetReferences(SecretReferences references) {
         to_read.push_back(name);
       }
     }
+    foreign_.clear();
+    for (const auto& [name, wanted] : wanted_) {
+      if (const auto secret = resource::ForeignSecret(name)) {
+        foreign_[*secret].insert(name);
+      }
+    }
     scopes_dirty_ = true;
     scopes_changed_.notify_all();
   }
@@ -147,6 +161,9 @@ std::vector<std::string> KubeSecrets::problems() const {
   for (const auto& [scope, problem] : watch_problems_) {
     problems.push_back(problem);
   }
+  for (std::string& problem : grants_.problems()) {
+    problems.push_back(std::move(problem));
+  }
   for (const auto& [name, wanted] : wanted_) {
     if (!wanted.problem.empty()) {
       problems.push_back(wanted.problem);
@@ -155,35 +172,67 @@ std::vector<std::string> KubeSecrets::problems() const {
   return problems;
 }
 
-void KubeSecrets::OnMetadata(const resource::ObjectName& name, const std::string& uid,
-                             const std::string& resource_version) {
-  {
-    std::lock_guard guard(mutex_);
-    const auto found = wanted_.find(name);
-    if (found == wanted_.end()) {
-      return;
-    }
-    Wanted& wanted = found->second;
-    wanted.watched_version = resource_version;
-    if (wanted.told.present && wanted.told.uid == uid &&
-        wanted.told.resource_version == resource_version) {
-      return;  // read already
-    }
+std::vector<resource::ObjectName> KubeSecrets::ReferencesTo(
+    const resource::ObjectName& secret) const {
+  std::vector<resource::ObjectName> references;
+  if (wanted_.contains(secret)) {
+    references.push_back(secret);
   }
-  queue_.Add(name);
+  if (const auto foreign = foreign_.find(secret); foreign != foreign_.end()) {
+    references.insert(references.end(), foreign->second.begin(), foreign->second.end());
+  }
+  return references;
 }
 
-void KubeSecrets::OnGone(const resource::ObjectName& name) {
+void KubeSecrets::OnMetadata(const resource::ObjectName& secret, const std::string& uid,
+                             const std::string& resource_version) {
+  std::vector<resource::ObjectName> to_read;
   {
     std::lock_guard guard(mutex_);
-    const auto found = wanted_.find(name);
-    if (found == wanted_.end()) {
-      return;
+    for (const resource::ObjectName& name : ReferencesTo(secret)) {
+      Wanted& wanted = wanted_.at(name);
+      wanted.watched_version = resource_version;
+      const bool is_read = wanted.told.present && wanted.told.uid == uid &&
+                           wanted.told.resource_version == resource_version;
+      if (!is_read) {
+        to_read.push_back(name);
+      }
     }
-    found->second.watched_version.clear();
+  }
+  for (const resource::ObjectName& name : to_read) {
+    queue_.Add(name);
+  }
+}
+
+void KubeSecrets::OnGone(const resource::ObjectName& secret) {
+  std::vector<resource::ObjectName> to_read;
+  {
+    std::lock_guard guard(mutex_);
+    to_read = ReferencesTo(secret);
+    for (const resource::ObjectName& name : to_read) {
+      wanted_.at(name).watched_version.clear();
+    }
   }
   // Read rather than believed: it may exist again by now, and events of two watches may cross.
-  queue_.Add(name);
+  for (const resource::ObjectName& name : to_read) {
+    queue_.Add(name);
+  }
+}
+
+void KubeSecrets::OnGrants() {
+  std::vector<resource::ObjectName> to_read;
+  {
+    std::lock_guard guard(mutex_);
+    for (const auto& [secret, names] : foreign_) {
+      to_read.insert(to_read.end(), names.begin(), names.end());
+    }
+    scopes_dirty_ = true;
+    scopes_changed_.notify_all();
+  }
+  for (const resource::ObjectName& name : to_read) {
+    queue_.Add(name);
+  }
+  changed_();
 }
 
 void KubeSecrets::Read(std::stop_token stop) {
@@ -193,12 +242,24 @@ void KubeSecrets::Read(std::stop_token stop) {
 }
 
 void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop) {
+  const resource::ObjectName secret = TargetOf(name);
+  if (secret != name) {
+    const std::optional<bool> is_allowed = grants_.Allows(name.ns, secret);
+    if (!is_allowed.value_or(false)) {
+      if (is_allowed.has_value()) {
+        EmitDeleted(name);
+      }
+      queue_.Done(name);  // what is granted later asks again
+      changed_();
+      return;
+    }
+  }
   std::set<std::string> keys;
   std::string version;
   {
     std::lock_guard guard(mutex_);
     const auto found = wanted_.find(name);
-    if (found == wanted_.end()) {
+    if (found == wanted_.end() || found->second.is_beyond) {
       queue_.Done(name);
       return;
     }
@@ -211,7 +272,7 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
     }
     keys = wanted.keys;
   }
-  absl::StatusOr<json> object = api_.Get(SecretResource(), name.ns, name.name, stop, version);
+  absl::StatusOr<json> object = api_.Get(SecretResource(), secret.ns, secret.name, stop, version);
   if (stop.stop_requested()) {
     queue_.Done(name);
     return;
@@ -239,6 +300,7 @@ void KubeSecrets::Emit(const resource::ObjectName& name, const json& object,
     NoteProblem(name, secret.status(), true);
     return;
   }
+  secret->name = name;
   deliver_([&](ObjectSink& sink) {
     if (Remember(name, {true, secret->metadata.uid, secret->metadata.resource_version, keys})) {
       sink.OnSecret(*std::move(secret));
@@ -297,10 +359,14 @@ void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Stat
 std::set<KubeSecrets::WatchScope> KubeSecrets::WantedScopes() const {
   std::set<WatchScope> scopes;
   for (const auto& [name, wanted] : wanted_) {
+    const resource::ObjectName secret = TargetOf(name);
+    if (secret != name && !grants_.Allows(name.ns, secret).value_or(false)) {
+      continue;  // not looked at before it is granted
+    }
     if (options_.secret_access == SecretAccess::kNamespace) {
-      scopes.insert({name.ns, ""});
+      scopes.insert({secret.ns, ""});
     } else if (!wanted.is_beyond) {
-      scopes.insert(name);
+      scopes.insert(secret);
     }
   }
   if (options_.secret_access == SecretAccess::kNamespace &&
@@ -313,15 +379,20 @@ std::set<KubeSecrets::WatchScope> KubeSecrets::WantedScopes() const {
 void KubeSecrets::ManageWatches(std::stop_token stop) {
   while (!stop.stop_requested()) {
     std::set<WatchScope> scopes;
+    std::set<std::string> granting;
     {
       std::unique_lock lock(mutex_);
       scopes_changed_.wait(lock, stop, [this] { return scopes_dirty_; });
       scopes_dirty_ = false;
       scopes = WantedScopes();
+      for (const auto& [secret, names] : foreign_) {
+        granting.insert(secret.ns);
+      }
     }
     if (stop.stop_requested()) {
       break;
     }
+    grants_.SetNamespaces(granting);
     // New ones first: nothing goes unwatched while the old ones end.
     for (const WatchScope& scope : scopes) {
       if (!watches_.contains(scope)) {
@@ -342,6 +413,7 @@ void KubeSecrets::ManageWatches(std::stop_token stop) {
     }
   }
   watches_.clear();
+  grants_.SetNamespaces({});
 }
 
 }  // namespace rota::source

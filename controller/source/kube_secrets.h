@@ -3,6 +3,8 @@
 // The Secret half of the Kubernetes source: which Secrets are wanted, a metadata watch per
 // namespace that holds one (or per Secret), and readers that get the wanted ones when they change.
 //
+// Secrets of other namespaces (secret_ref.h) do not exist without a ReferenceGrant.
+//
 // Thread-safe. Calls the sink through `deliver`, which serialises.
 
 #include <functional>
@@ -14,6 +16,7 @@
 
 #include "controller/kube/work_queue.h"
 #include "controller/source/kube_source.h"
+#include "controller/source/reference_grants.h"
 
 namespace rota::source {
 
@@ -71,6 +74,9 @@ class KubeSecrets {
   void OnMetadata(const resource::ObjectName& name, const std::string& uid,
                   const std::string& resource_version);
   void OnGone(const resource::ObjectName& name);
+  void OnGrants();
+  // The wanted references to a Secret. REQUIRES: mutex_.
+  std::vector<resource::ObjectName> ReferencesTo(const resource::ObjectName& secret) const;
   void ManageWatches(std::stop_token stop);
   std::set<WatchScope> WantedScopes() const;
 
@@ -85,8 +91,11 @@ class KubeSecrets {
   std::condition_variable_any scopes_changed_;
   bool scopes_dirty_ = false;
   std::map<resource::ObjectName, Wanted> wanted_;
+  // Of wanted_, those to Secrets of other namespaces, by the Secret.
+  std::map<resource::ObjectName, std::set<resource::ObjectName>> foreign_;
   std::map<WatchScope, std::string> watch_problems_;
 
+  ReferenceGrants grants_;
   std::map<WatchScope, std::unique_ptr<Watch>> watches_;  // of the manager's thread
   std::vector<std::jthread> readers_;
   std::jthread manager_;

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from conftest import LONG, shared_file
-from harness import http, seed
+from harness import http, kube, seed
 from harness.checks import check_key_rotation
 from harness.kube_stack import ask, path_of, ready_api, resource, serve
 from harness.stack import KEY, metric, quota
@@ -139,6 +139,45 @@ def test_what_is_created_again_while_it_is_held_is_never_missing(served, kubectl
     kubectl.apply(manifest)
     until("nothing is held", lambda: held(served) == 0, 10)
     until("all are served", lambda: served.planes[0].metric("rota_apis") == len(names), 10)
+
+
+# As much of the Gateway API's definition as is looked at.
+REFERENCE_GRANTS = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": "referencegrants.gateway.networking.k8s.io",
+                 "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"}},
+    "spec": {"group": "gateway.networking.k8s.io", "scope": "Namespaced",
+             "names": {"kind": "ReferenceGrant", "plural": "referencegrants", "singular": "referencegrant"},
+             "versions": [{"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                 "type": "object", "properties": {"spec": {"type": "object",
+                                                           "x-kubernetes-preserve-unknown-fields": True}}}}}]}}
+
+
+def test_a_secret_of_another_namespace_is_used_only_while_it_is_granted(world, kubectl, tmp_path):
+    kubectl.apply(REFERENCE_GRANTS)
+    vault = kube.Kubectl(kubectl.server, tmp_path, f"{kubectl.namespace}-vault")
+    kubectl("create", "namespace", vault.namespace)
+    vault("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    served = serve(world, kubectl)
+    manifest = resource(models=("gpt-4o",), sandbox=())
+    endpoint = manifest["spec"]["endpointConfigurations"]["production"][0]
+    endpoint["endpointSecurity"]["securityType"]["secretNamespace"] = vault.namespace
+    kubectl.apply(manifest)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["RefNotPermitted", vault.namespace])
+    served.planes[0].wait_serves(path_of("assistant"))
+    assert ask(served).status in (429, 503)
+
+    grant = {"apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant", "metadata": {"name": "rota"},
+             "spec": {"from": [{"group": "gateway.rota.dev", "kind": "API", "namespace": kubectl.namespace}],
+                      "to": [{"group": "", "kind": "Secret", "name": "openai-key"}]}}
+    until("the definition is served", lambda: vault("get", "referencegrants") is not None)
+    vault.apply(grant)
+    until("it is used", lambda: ask(served).status == 200, 5)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "True")
+    vault("delete", "referencegrant", "rota")
+    until("its targets are off the rota", lambda: ask(served).status in (429, 503), seconds=1)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["RefNotPermitted"])
+    assert KEY not in served.controller.text()
 
 
 def test_secured_operation_is_refused_without_allow_unauthenticated(world, kubectl):

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "controller/source/kube_status.h"
+#include "controller/source/reference_grants.h"
 #include "tests/integration/kube_test_support.h"
 #include "tests/integration/kube_world.h"
 #include "tests/support/fake_apiserver.h"
@@ -232,6 +233,169 @@ TEST_F(KubeSourceTest, NoMoreSecretsThanAllowedAreWatchedOneByOne) {
   source_->SetSecretReferences(references);
 
   EXPECT_TRUE(Eventually([&] { return world_.Logged("secret team/key-3"); }));
+}
+
+class ForeignSecretTest : public KubeSourceTest {
+ protected:
+  // Of namespace vault, as APIs of namespace team call it.
+  const ObjectName reference_{"team", "vault/key"};
+
+  void DefineGrants() { server_.Register(source::ReferenceGrantResource()); }
+  void Grant(const std::string& name, const std::string& user, const json& to) {
+    const json from = {{"group", "gateway.rota.dev"}, {"kind", "API"}, {"namespace", user}};
+    server_.Create(source::ReferenceGrantResource(), "vault",
+                   {{"metadata", {{"name", name}}},
+                    {"spec", {{"from", json::array({from})}, {"to", json::array({to})}}}});
+  }
+  static json ToSecret(const std::string& name = "") {
+    json to = {{"group", ""}, {"kind", "Secret"}};
+    if (!name.empty()) {
+      to["name"] = name;
+    }
+    return to;
+  }
+  bool AwaitKey(const std::string& value) {
+    return Eventually([&] { return world_.Key(reference_, "apiKey") == value; });
+  }
+};
+
+TEST_F(ForeignSecretTest, IsReadOnlyWhileItIsGrantedAndFollowed) {
+  DefineGrants();
+  CreateSecret("vault", "key", {{"apiKey", "b25l"}});
+  Grant("for-others", "other", ToSecret("key"));
+  Grant("another-secret", "team", ToSecret("another"));
+  Grant("no-secret", "team", {{"group", ""}, {"kind", "Service"}});
+  StartSynced({{reference_, {"apiKey"}}});
+  EXPECT_EQ(server_.Requests("get"), 0);
+  EXPECT_TRUE(world_.Logged("deleted team/vault/key"));
+
+  Grant("right", "team", ToSecret("key"));
+  ASSERT_TRUE(AwaitKey("one"));
+  server_.Replace(Secrets(), "vault", "key",
+                  {{"metadata", {{"name", "key"}}}, {"data", {{"apiKey", "dHdv"}}}});
+  ASSERT_TRUE(AwaitKey("two"));
+
+  server_.Delete(source::ReferenceGrantResource(), "vault", "right");
+  ASSERT_TRUE(AwaitKey(""));
+  Grant("every-secret", "team", ToSecret());
+  ASSERT_TRUE(AwaitKey("two"));
+}
+
+TEST_F(ForeignSecretTest, AGrantToOneNamespaceIsNoneToAnother) {
+  DefineGrants();
+  CreateSecret("vault", "key", {{"apiKey", "b25l"}});
+  Grant("team", "team", ToSecret());
+  const ObjectName others{"other", "vault/key"};
+  const ObjectName own{"vault", "key"};
+  StartSynced({{reference_, {"apiKey"}}, {others, {"apiKey"}}, {own, {"apiKey"}}});
+
+  EXPECT_EQ(world_.Key(reference_, "apiKey"), "one");
+  EXPECT_EQ(world_.Key(own, "apiKey"), "one");
+  EXPECT_EQ(world_.Key(others, "apiKey"), "");
+}
+
+TEST_F(ForeignSecretTest, WithoutTheDefinitionOfGrantsNothingIsGrantedAndNobodyWaits) {
+  CreateSecret("vault", "key", {{"apiKey", "b25l"}});
+  StartSynced({{reference_, {"apiKey"}}});
+
+  EXPECT_EQ(world_.Key(reference_, "apiKey"), "");
+  EXPECT_THAT(world_.Read(&World::problems_), IsEmpty());
+}
+
+TEST_F(ForeignSecretTest, OfTheNamedOnesItIsWatchedByItself) {
+  DefineGrants();
+  CreateSecret("vault", "key", {{"apiKey", "b25l"}});
+  Grant("team", "team", ToSecret("key"));
+  source::KubeSourceOptions options = FastOptions();
+  options.secret_access = source::SecretAccess::kNamed;
+  StartSynced({{reference_, {"apiKey"}}}, options);
+  ASSERT_TRUE(AwaitKey("one"));
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 3; }));  // APIs, grants, Secret
+
+  server_.Delete(Secrets(), "vault", "key");
+
+  EXPECT_TRUE(AwaitKey(""));
+}
+
+TEST_F(ForeignSecretTest, BeyondTheNumberOfNamedOnesItIsNotRead) {
+  DefineGrants();
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  CreateSecret("vault", "key", {{"apiKey", "b25l"}});
+  Grant("team", "team", ToSecret("key"));
+  source::KubeSourceOptions options = FastOptions();
+  options.secret_access = source::SecretAccess::kNamed;
+  options.max_named_secrets = 1;
+  options.secret_readers = 1;
+  StartSynced({{key_, {"apiKey"}}, {reference_, {"apiKey"}}}, options);
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 3; }));  // APIs, grants, Secret
+
+  Grant("again", "team", ToSecret());
+  server_.Replace(Secrets(), "team", "key", {{"data", {{"apiKey", "dHdv"}}}});
+
+  ASSERT_TRUE(Eventually([&] { return world_.Key(key_, "apiKey") == "two"; }));
+  EXPECT_EQ(world_.Key(reference_, "apiKey"), "");
+}
+
+TEST_F(ForeignSecretTest, WhileTheDefinitionIsGoneNothingIsGranted) {
+  const ObjectName secret{"vault", "key"};
+  DefineGrants();
+  Grant("team", "team", ToSecret("key"));
+  FakeClock clock;
+  source::ReferenceGrants grants(client_.api, clock, {}, 64, [] {});
+  grants.SetNamespaces({"vault"});
+  ASSERT_TRUE(Eventually([&] { return grants.Allows("team", secret) == true; }));
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 1; }));
+
+  server_.Inject(Fault::kNotFound, "watch", "referencegrants");
+  server_.EndWatches();
+  EXPECT_TRUE(Eventually([&] {
+    clock.Advance(std::chrono::seconds(1));
+    return grants.Allows("team", secret) == false;
+  }));
+
+  // The object is the same as before, so that no event tells of it again.
+  EXPECT_TRUE(Eventually([&] {
+    clock.Advance(std::chrono::seconds(10));
+    return grants.Allows("team", secret) == true;
+  }));
+}
+
+TEST_F(ForeignSecretTest, ANamespaceThatComesLaterTakesNoGrantFromAnother) {
+  DefineGrants();
+  Grant("team", "team", ToSecret());
+  source::ReferenceGrants grants(client_.api, client_.clock, FastOptions().reflector, 1, [] {});
+  grants.SetNamespaces({"vault"});
+  ASSERT_TRUE(Eventually([&] { return grants.Allows("team", {"vault", "key"}) == true; }));
+
+  grants.SetNamespaces({"another", "vault"});
+
+  EXPECT_EQ(grants.Allows("team", {"vault", "key"}), true);
+  EXPECT_EQ(grants.Allows("team", {"another", "key"}), false);
+  EXPECT_THAT(grants.problems(), ElementsAre(HasSubstr("more than 1 other namespaces")));
+}
+
+TEST_F(ForeignSecretTest, ObjectsBeyondTheNumberOfPairsGrantNothing) {
+  DefineGrants();
+  json from = json::array();
+  json to = json::array();
+  for (int i = 0; i < 32; ++i) {
+    from.push_back({{"group", "gateway.rota.dev"},
+                    {"kind", "API"},
+                    {"namespace", "team-" + std::to_string(i)}});
+    to.push_back(ToSecret("key-" + std::to_string(i)));
+  }
+  for (int i = 0; i < 10; ++i) {
+    from[0]["namespace"] = i == 9 ? "last" : "first";
+    server_.Create(source::ReferenceGrantResource(), "vault",
+                   {{"metadata", {{"name", "grants-" + std::to_string(i)}}},
+                    {"spec", {{"from", from}, {"to", to}}}});
+  }
+  source::ReferenceGrants grants(client_.api, client_.clock, FastOptions().reflector, 64, [] {});
+  grants.SetNamespaces({"vault"});
+
+  EXPECT_TRUE(Eventually([&] { return grants.Allows("last", {"vault", "key-1"}) == false; }));
+  EXPECT_EQ(grants.Allows("first", {"vault", "key-1"}), true);
+  EXPECT_THAT(grants.problems(), ElementsAre(HasSubstr("1 of them grant nothing")));
 }
 
 TEST_F(KubeSourceTest, AMissingDefinitionIsToldAndNotSynced) {

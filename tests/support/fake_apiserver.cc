@@ -471,6 +471,8 @@ bool FakeApiServer::ServeFault(FakeConnection& connection, Fault fault, const st
       return status(401, "Unauthorized");
     case Fault::kForbidden:
       return status(403, "Forbidden");
+    case Fault::kNotFound:
+      return status(404, "NotFound");
     case Fault::kResetBeforeHead:
       connection.Reset();
       return false;

@@ -31,6 +31,7 @@ enum class Fault {
   kUnavailable,      // HTTP 503, an HTML page, as a proxy makes it
   kUnauthorized,     // HTTP 401 Status
   kForbidden,        // HTTP 403 Status
+  kNotFound,         // HTTP 404 Status, as if there were no such resource
   kResetBeforeHead,  // RST instead of an answer
   kResetMidBody,     // half a body, then RST
   kTruncatedJson,    // a complete answer whose JSON is cut

@@ -34,6 +34,12 @@
   verbs: [get, list, watch]
 {{- end -}}
 
+{{- define "rota.rules.grants" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [referencegrants]
+  verbs: [list, watch]
+{{- end -}}
+
 {{/* The CA and the controllers' certificate, in the release's own namespace. */}}
 {{- define "rota.rules.identity" -}}
 {{- $prefix := include "rota.fullname" . -}}
