@@ -192,15 +192,20 @@ std::string ServiceNamespaceOf(std::string_view url) {
   }
   std::string_view host = url.substr(start + 3);
   host = host.substr(0, host.find_first_of(":/"));
-  // "service.namespace.svc" or "service.namespace.svc.cluster.local" (or another cluster domain).
-  const size_t first = host.find('.');
-  const size_t second = first == std::string_view::npos ? first : host.find('.', first + 1);
-  if (second == std::string_view::npos) {
+  // "service.namespace.svc", "pod.service.namespace.svc" and "address.namespace.pod", each also
+  // with the usual domain of clusters behind it.
+  constexpr std::string_view kClusterDomain = ".cluster.local";
+  if (host.ends_with(kClusterDomain)) {
+    host.remove_suffix(kClusterDomain.size());
+  }
+  if (!host.ends_with(".svc") && !host.ends_with(".pod")) {
     return "";
   }
-  const std::string_view rest = host.substr(second + 1);
-  const bool is_service = rest == "svc" || rest == "svc.cluster.local";
-  return is_service ? std::string(host.substr(first + 1, second - first - 1)) : "";
+  host.remove_suffix(4);
+  const size_t before_namespace = host.rfind('.');
+  return before_namespace == std::string_view::npos
+             ? ""
+             : std::string(host.substr(before_namespace + 1));
 }
 
 }  // namespace rota::resource

@@ -17,7 +17,8 @@ absl::StatusOr<std::string> NormaliseUrl(std::string_view text);
 // True when `text` is meant as a URL ("scheme://...") rather than as the name of an endpoint.
 bool LooksLikeUrl(std::string_view text);
 
-// The namespace in "http://service.namespace.svc..." of a normalised URL; "" for other hosts.
+// The namespace that the host of a normalised URL is in: of a service ("service.namespace.svc...")
+// or of a pod. "" for other hosts.
 std::string ServiceNamespaceOf(std::string_view normalised_url);
 
 }  // namespace rota::resource

@@ -79,7 +79,12 @@ TEST(UrlTest, BadUrlsSayWhatIsWrongAndNeverRepeatThemselves) {
 TEST(UrlTest, ServicesTellTheirNamespace) {
   EXPECT_EQ(ServiceNamespaceOf("http://vllm.team-a.svc:8000"), "team-a");
   EXPECT_EQ(ServiceNamespaceOf("http://vllm.team-a.svc.cluster.local/v1"), "team-a");
+  EXPECT_EQ(ServiceNamespaceOf("http://vllm-0.vllm.team-a.svc:8000"), "team-a");
+  EXPECT_EQ(ServiceNamespaceOf("http://vllm-0.vllm.team-a.svc.cluster.local"), "team-a");
+  EXPECT_EQ(ServiceNamespaceOf("http://10-0-0-1.team-a.pod.cluster.local/v1"), "team-a");
   EXPECT_EQ(ServiceNamespaceOf("https://api.openai.com/v1"), "");
+  EXPECT_EQ(ServiceNamespaceOf("https://svc.cluster.local.example.com"), "");
+  EXPECT_EQ(ServiceNamespaceOf("https://cluster.local"), "");
   EXPECT_EQ(ServiceNamespaceOf("https://svc"), "");
   EXPECT_EQ(ServiceNamespaceOf("https://a.svc"), "");
 }
