@@ -82,6 +82,8 @@ def test_the_version_is_the_projects():
     ("dataplane.controllers={a:1}", "controller.enabled: false"),
     ("dataplane.autoscaling.minReplicas=11", "minReplicas"),
     ("dataplane.resources.requests=null", "requests.cpu"),
+    ("monitoring.serviceMonitor.interval=often", "interval"),
+    ("monitoring.podMonitor.enabled=true,monitoring.serviceMonitor.enabled=true", "Enable one"),
 ])
 def test_wrong_values_are_refused_by_name(setting, says):
     done = helm("template", "rota", CHART, "--set", setting)
@@ -274,6 +276,22 @@ def test_the_expressions_of_the_dashboard_parse(tmp_path):
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     promtool("check", "rules", file)
+
+
+def test_a_service_monitor_finds_the_one_service_that_shows_metrics():
+    documents = objects(rendered(CASES["named-secrets"]))
+    monitors = of_kind(documents, "ServiceMonitor")
+    assert [monitor["metadata"]["name"] for monitor in monitors] == ["rota-controller", "rota-dataplane"]
+    for monitor in monitors:
+        assert monitor["apiVersion"] == "monitoring.coreos.com/v1"
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+        selector = monitor["spec"]["selector"]["matchLabels"]
+        service, = (s for s in of_kind(documents, "Service") if selector.items() <= s["metadata"]["labels"].items())
+        assert service["spec"]["clusterIP"] == "None" and service["spec"]["publishNotReadyAddresses"] is True
+        assert [port["name"] for port in service["spec"]["ports"]] == ["metrics"]
+        assert monitor["spec"]["endpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "15s"}]
+    others = [port["name"] for service in of_kind(objects(rendered()), "Service") for port in service["spec"]["ports"]]
+    assert others and "metrics" not in others
 
 
 def test_kinds_of_the_prometheus_operator_have_its_shape():

@@ -5,6 +5,9 @@
 {{- if not (or $controller $dataplane.enabled) -}}
 {{- fail "controller.enabled and dataplane.enabled are both false: nothing would be installed. Enable one of them." -}}
 {{- end -}}
+{{- if and .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled -}}
+{{- fail "monitoring.podMonitor and monitoring.serviceMonitor find the same pods, and every sample would count twice. Enable one of them." -}}
+{{- end -}}
 {{- $secrets := .Values.secrets -}}
 {{- if and (eq $secrets.access "named") (not $secrets.names) -}}
 {{- fail "secrets.access: named needs the names: secrets.names: {NAMESPACE: [SECRET, ...]}." -}}
