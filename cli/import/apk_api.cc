@@ -159,7 +159,8 @@ void AddKey(const std::string& ns, const std::string& secret, const std::string&
 void CollectSecrets(const std::string& ns, const Json& value,
                     std::vector<ImportedSecret>& secrets) {
   if (value.is_object() && value.contains("secretName") && value["secretName"].is_string()) {
-    for (const char* const key : {"apiKeyValueKey", "userNameKey", "passwordKey", "secretKey"}) {
+    for (const char* const key : {"apiKeyValueKey", "userNameKey", "passwordKey", "accessKeyRef",
+                                  "secretKeyRef", "sessionTokenRef", "regionRef", "secretKey"}) {
       if (value.contains(key) && value[key].is_string()) {
         AddKey(ns, value["secretName"].get<std::string>(), value[key].get<std::string>(), secrets);
       }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/import/aws_keys.h"
 
 namespace rota::importer {
 namespace {
@@ -79,15 +80,18 @@ bool ReadBedrock(Fields& options, EndpointDraft& endpoint) {
   if (std::optional<Fields> bedrock = options.Map("bedrock")) {
     region = bedrock->Text("aws_region").value_or("");
     bedrock->NoEqual({"aws_assume_role_arn", "aws_role_session_name", "aws_sts_endpoint_url"},
-                     "the role of the pod or the key in the Secret is used as it is");
+                     "no role is taken on: the key in the Secret signs as it is");
     bedrock->NoEqual({"embeddings_normalize", "performance_config_latency", "batch_bucket_prefix",
                       "batch_role_arn"},
                      "Rota does not send it");
     bedrock->Finish();
   }
-  if (region.empty()) {
+  const bool is_reference = region.find_first_of("${}") != std::string::npos;
+  if (region.empty() || is_reference) {
     options.report().Error(options.At("bedrock").Key("aws_region"),
-                           "is missing; Kong takes it from its environment, write it here");
+                           is_reference ? "is a reference; the URL is made of it, so write it here"
+                                        : "is missing; Kong takes it from its environment, write "
+                                          "it here");
     return false;
   }
   endpoint.url = absl::StrCat("https://bedrock-runtime.", region, ".amazonaws.com");
@@ -238,8 +242,14 @@ bool ReadAuth(Fields& target, Model& model, const KongScope& scope) {
   const std::string wished = absl::StrCat(scope.api, "-", model.endpoint.name);
   bool is_good = ReadPlainKey(auth, scope, wished, model.endpoint.security);
   is_good = ReadIdentities(auth, scope.report) && is_good;
-  auth.NoEqual({"aws_access_key_id", "aws_secret_access_key"},
-               "is not imported: write the AWS form of securityType");
+  const AwsKeyFields aws = {"aws_access_key_id", "aws_secret_access_key", ""};
+  const bool may_sign = model.endpoint.provider == "bedrock" && model.endpoint.security.is_null();
+  if (may_sign && HasAwsKey(auth, aws)) {
+    is_good = ReadAwsKey(auth, aws, wished, scope.secrets, model.endpoint.security) && is_good;
+  } else {
+    auth.NoEqual({"aws_access_key_id", "aws_secret_access_key"},
+                 "is of no use beside another key, or to another provider");
+  }
   auth.Finish();
   const bool has_key = !model.endpoint.security.is_null();
   if (is_good && !has_key && !model.row->url.empty()) {

@@ -137,7 +137,8 @@ std::string SecretBook::Use(const std::vector<Key>& keys, std::string_view wishe
     return known->second;
   }
   const std::string& variable = keys.front().source.variable;
-  const std::string base = NameFrom(variable.empty() ? wished : variable, "key");
+  const bool is_called_after_it = keys.size() == 1 && !variable.empty();
+  const std::string base = NameFrom(is_called_after_it ? variable : wished, "key");
   const std::string name = UniqueName(base, [this](const std::string& candidate) {
     return std::any_of(secrets_.begin(), secrets_.end(),
                        [&](const ImportedSecret& secret) { return secret.name == candidate; });

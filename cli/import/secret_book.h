@@ -35,8 +35,8 @@ class SecretBook {
     std::string key;
     KeySource source;
   };
-  // The name of the Secret that holds these keys: after the variable that the source names, else
-  // `wished`.
+  // The name of the Secret that holds these keys: one key is called after the variable that the
+  // source names; several, and one without a variable, are called `wished`.
   std::string Use(const std::vector<Key>& keys, std::string_view wished);
 
  private:

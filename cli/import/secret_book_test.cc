@@ -57,6 +57,19 @@ TEST(SecretBookTest, OneValueIsOneSecretNamedAfterItsVariable) {
   EXPECT_EQ(secrets[2].keys[0].variable, "CHAT_OPENAI_2_APIKEY");
 }
 
+TEST(SecretBookTest, SeveralKeysAreOneSecretNamedAfterItsUse) {
+  std::vector<ImportedSecret> secrets;
+  SecretBook book(secrets);
+  const SecretBook::Key id{"accessKey", ReadKeySource(R"(${{ env "DECK_ID" }})", false)};
+  const SecretBook::Key secret{"secretKey", ReadKeySource("in-clear", false)};
+  EXPECT_EQ(book.Use({id, secret}, "chat-bedrock"), "chat-bedrock");
+  EXPECT_EQ(book.Use({id, secret}, "other-bedrock"), "chat-bedrock");
+  ASSERT_EQ(secrets.size(), 1U);
+  ASSERT_EQ(secrets[0].keys.size(), 2U);
+  EXPECT_EQ(secrets[0].keys[0].variable, "DECK_ID");
+  EXPECT_EQ(secrets[0].keys[1].variable, "CHAT_BEDROCK_SECRETKEY");
+}
+
 TEST(PrintSecretTest, PlaceholderOrValue) {
   const ImportedSecret secret{"", "login", {{"apiKey", "LOGIN", "Basic ", "the file"}}, false};
   const std::string placeholder = PrintSecret(secret, nullptr);

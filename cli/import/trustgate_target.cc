@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/import/aws_keys.h"
 #include "cli/import/providers.h"
 
 namespace rota::importer {
@@ -70,23 +71,33 @@ bool ReadAzure(Fields& keys, const std::string& prefix, const Context& context) 
   return !by_identity && !by_principal;
 }
 
-// Bedrock's region and keys; `prefix` "aws_" in credentials, "" in auth.aws.
-void ReadAws(Fields& keys, const std::string& prefix, const Context& context) {
+// Bedrock's region and keys; `prefix` "aws_" in credentials, "" in auth.aws. False: half of a key
+// is missing.
+bool ReadAws(Fields& keys, const std::string& prefix, const Context& context) {
   if (const auto region = keys.Text(prefix + "region")) {
     context.draft.options["region"] = *region;
     context.draft.url = absl::StrCat("https://bedrock-runtime.", *region, ".amazonaws.com");
-  }
-  for (const char* const key : {"access_key_id", "secret_access_key", "session_token"}) {
-    if (keys.Has(prefix + key)) {
-      keys.report().NoEqual(keys.At(prefix + key),
-                            "is not imported: write the AWS form of securityType");
-    }
   }
   for (const char* const key : {"role", "use_role"}) {
     if (keys.Has(prefix + key)) {
       keys.report().NoEqual(keys.At(prefix + key), "roles are not taken on");
     }
   }
+  const AwsKeyFields names = {prefix + "access_key_id", prefix + "secret_access_key",
+                              prefix + "session_token"};
+  if (!HasAwsKey(keys, names)) {
+    return true;
+  }
+  if (context.draft.provider != "bedrock" || !context.draft.security.is_null()) {
+    for (const std::string* const name : {&names.id, &names.secret, &names.token}) {
+      if (keys.Has(*name)) {
+        keys.report().NoEqual(keys.At(*name),
+                              "is of no use beside another key, or to another provider");
+      }
+    }
+    return true;
+  }
+  return ReadAwsKey(keys, names, context.wished, context.secrets, context.draft.security);
 }
 
 bool ReadCredentials(Fields& fields, const Context& context) {
@@ -96,7 +107,7 @@ bool ReadCredentials(Fields& fields, const Context& context) {
   }
   bool is_good = ReadPlainKey(*keys, context);
   is_good = ReadAzure(*keys, "azure_", context) && is_good;
-  ReadAws(*keys, "aws_", context);
+  is_good = ReadAws(*keys, "aws_", context) && is_good;
   keys->NoEqual({"gcp_use_service_account", "gcp_service_account_json"},
                 "an account of Google's cloud has no equal; use a key");
   keys->Finish();
@@ -120,7 +131,7 @@ bool ReadAuth(Fields& fields, const Context& context) {
     azure->Finish();
   }
   if (std::optional<Fields> aws = auth->Map("aws")) {
-    ReadAws(*aws, "", context);
+    is_good = ReadAws(*aws, "", context) && is_good;
     aws->Finish();
   }
   if (auth->Has("oauth") || auth->Has("gcp_service_account") || type == "oauth2") {

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from conftest import shared_file
+from harness import kube
 from harness.process import run
 from harness.wait import until
 
@@ -53,3 +54,33 @@ def test_seed_files_are_served_unmodified(world, tmp_path, gateway, file, path, 
     until("the imported models are served",
           lambda: {target["model"] for rotation in plane.rotations() for target in rotation["targets"]} == models)
     assert plane.serves(path)
+
+
+def refusals(cluster, manifests):
+    """What the API server, strictly, and rotactl have against a file or a directory."""
+    applied = cluster.run("apply", "--dry-run=server", "--validate=strict", "-f", manifests)
+    validated = run("rotactl", "validate", manifests)
+    return [done.stderr + done.stdout for done in (applied, validated) if done.returncode != 0]
+
+
+def test_server_and_rotactl_take_what_imports_have_made(server, tmp_path):
+    cluster = kube.Kubectl(server, tmp_path, None)
+    cluster.run("create", "namespace", "models")  # of an APK's API; may be there
+    made = [file for file in sorted((ROOT / "cli/import/testdata").glob("*.out.yaml"))
+            if "\nkind: API\n" in file.read_text()]
+    made += [ROOT / "examples" / gateway / "config" for gateway in GATEWAYS]
+    assert len(made) > len(GATEWAYS)
+    wrong = {str(path.relative_to(ROOT)): found for path in made if (found := refusals(cluster, path))}
+    assert not wrong, wrong
+
+
+@pytest.mark.parametrize("gateway, file", [
+    ("kong", "kong/openai-and-ollama.deck.yaml"), ("kong", "kong/bedrock.deck.yaml"),
+    ("trustgate", "trustgate/upstream.json"), ("agentcc", "agentcc/routing-policy.yaml"),
+    ("apk", "apk/chat-service.apk-conf.yaml")])
+def test_server_and_rotactl_take_imported_seed_files(server, tmp_path, gateway, file):
+    source = shared_file(f"inputs/{file}")
+    made = tmp_path / "imported"
+    done = run("rotactl", "import", gateway, source, "-o", made)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(made.glob("*.api.yaml")) and not refusals(kube.Kubectl(server, tmp_path), made)
