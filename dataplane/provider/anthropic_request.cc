@@ -63,14 +63,14 @@ Json Source(const Part& part) {
 absl::StatusOr<Json> Block(const Part& part) {
   switch (part.kind) {
     case Part::Kind::kText:
-      return Json{{"type", "text"}, {"text", part.text}};
+      return ObjectOf("type", "text", "text", TextValue(part.text));
     case Part::Kind::kImage:
-      return Json{{"type", "image"}, {"source", Source(part)}};
+      return ObjectOf("type", "image", "source", Source(part));
     case Part::Kind::kFile:
       if (part.media_type != "application/pdf") {
         return UnsupportedField(part.field, "takes files of type application/pdf only");
       }
-      return Json{{"type", "document"}, {"source", Source(part)}};
+      return ObjectOf("type", "document", "source", Source(part));
     case Part::Kind::kToolCall:
       return Json{{"type", "tool_use"},
                   {"id", PlainCallId(part.id)},
@@ -101,7 +101,7 @@ absl::StatusOr<Json> Messages(const std::vector<Turn>& turns) {
       }
     }
     messages.push_back(
-        {{"role", turn.is_user ? "user" : "assistant"}, {"content", std::move(blocks)}});
+        ObjectOf("role", turn.is_user ? "user" : "assistant", "content", std::move(blocks)));
   }
   // A beginning of the answer must not end with white space.
   if (!turns.back().is_user && turns.back().parts.back().kind == Part::Kind::kText) {

@@ -16,45 +16,6 @@ bool IsTokenLimit(std::string_view name) {
          std::end(kTokenLimits);
 }
 
-// Behind the value at `place`.
-size_t SkipValue(std::string_view text, size_t place) {
-  bool has_escape = false;
-  switch (text[place]) {
-    case '"':
-      return SkipString(text, place + 1, has_escape);
-    case '{':
-    case '[':
-      return SkipContainer(text, place);
-    case 't':
-    case 'f':
-    case 'n':
-      return SkipLiteral(text, place);
-    default:
-      return SkipNumber(text, place);
-  }
-}
-
-// Calls `visit(raw, has_escape)` with the name of each top-level member.
-template <typename Visit>
-void ForEachMember(std::string_view body, Visit visit) {
-  size_t place = SkipSpace(body, body.find('{') + 1);
-  while (place < body.size() && body[place] == '"') {
-    const size_t begin = place + 1;
-    bool has_escape = false;
-    place = SkipString(body, begin, has_escape);
-    if (place == kBroken) {
-      return;
-    }
-    visit(body.substr(begin, place - 1 - begin), has_escape);
-    place = SkipSpace(body, SkipSpace(body, place) + 1);  // the colon
-    place = place < body.size() ? SkipValue(body, place) : kBroken;
-    if (place == kBroken) {
-      return;
-    }
-    place = SkipSpace(body, SkipSpace(body, place) + 1);  // the comma
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<std::vector<DefaultMember>> ReadDefaults(std::string_view object) {
@@ -79,12 +40,11 @@ absl::StatusOr<std::vector<DefaultMember>> ReadDefaults(std::string_view object)
 std::string FillDefaults(std::string_view body, absl::Span<const DefaultMember> defaults) {
   std::vector<bool> is_there(defaults.size());
   bool is_empty = true;
-  ForEachMember(body, [&](std::string_view raw, bool has_escape) {
+  ForEachMember(body, [&](const JsonMember& member) {
     is_empty = false;
     for (size_t i = 0; i < defaults.size(); ++i) {
       const std::string_view name = defaults[i].name;
-      const bool is_same = has_escape ? EscapedEquals(raw, name) : raw == name;
-      if (is_same || (IsTokenLimit(name) && IsTokenLimit(raw))) {
+      if (IsCalled(member, name) || (IsTokenLimit(name) && IsTokenLimit(member.name))) {
         is_there[i] = true;
       }
     }

@@ -100,6 +100,23 @@ size_t SkipContainer(std::string_view text, size_t place) {
   return kBroken;
 }
 
+size_t SkipValue(std::string_view text, size_t place) {
+  bool has_escape = false;
+  switch (text[place]) {
+    case '"':
+      return SkipString(text, place + 1, has_escape);
+    case '{':
+    case '[':
+      return SkipContainer(text, place);
+    case 't':
+    case 'f':
+    case 'n':
+      return SkipLiteral(text, place);
+    default:
+      return SkipNumber(text, place);
+  }
+}
+
 bool EscapedEquals(std::string_view raw, std::string_view wanted) {
   size_t place = 0;
   for (const char c : wanted) {

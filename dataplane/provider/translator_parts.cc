@@ -34,7 +34,16 @@ bool SaysTooLong(std::string_view message) {
 
 Json ObjectOf(std::string_view name, Json value) {
   Json object = Json::object();
-  object[std::string(name)] = std::move(value);
+  object.get_ref<Json::object_t&>().emplace_back(name, std::move(value));
+  return object;
+}
+
+Json ObjectOf(std::string_view name, Json value, std::string_view other_name, Json other_value) {
+  Json object = Json::object();
+  auto& members = object.get_ref<Json::object_t&>();
+  members.reserve(2);
+  members.emplace_back(name, std::move(value));
+  members.emplace_back(other_name, std::move(other_value));
   return object;
 }
 

@@ -17,8 +17,10 @@
 
 namespace rota::provider {
 
-// {"name": value}
+// {"name": value}, and with another member. (Written as the library's lists, an object costs an
+// array of two for each member beside it.)
 Json ObjectOf(std::string_view name, Json value);
+Json ObjectOf(std::string_view name, Json value, std::string_view other_name, Json other_value);
 // A JSON string.
 Json TextValue(std::string_view text);
 
