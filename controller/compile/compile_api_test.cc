@@ -3,7 +3,6 @@
 #include <functional>
 
 #include "controller/compile/operation_kind.h"
-#include "controller/compile/provider.h"
 #include "gtest/gtest.h"
 #include "rota/sync/v1/config.pb.h"
 
@@ -266,21 +265,6 @@ TEST(OperationKindTest, KnowsInferenceByVerbAndPath) {
   EXPECT_EQ(OperationKindOf("POST", "/threads/{id}/messages"), pb::PASSTHROUGH);
   EXPECT_EQ(OperationKindOf("POST", "/models/{model}:streamGenerateContent"), pb::CONVERSE);
   EXPECT_EQ(OperationKindOf("DELETE", "/chat/completions"), pb::PASSTHROUGH);
-}
-
-TEST(ProviderTest, KnowsNamesWhateverTheirSpelling) {
-  EXPECT_EQ(DialectOfName("OpenAI"), "openai");
-  EXPECT_EQ(DialectOfName("Azure OpenAI"), "azure");
-  EXPECT_EQ(DialectOfName("aws-bedrock"), "bedrock");
-  EXPECT_EQ(DialectOfName("acme"), std::nullopt);
-}
-
-TEST(ProviderTest, KnowsHostsAndIsNotFooledByTheirLookalikes) {
-  EXPECT_EQ(DialectOfUrl("https://my.openai.azure.com/x"), "azure");
-  EXPECT_EQ(DialectOfUrl("https://api.anthropic.com"), "anthropic");
-  EXPECT_EQ(DialectOfUrl("https://api.anthropic.com.example.com"), std::nullopt);
-  EXPECT_EQ(DialectOfUrl("https://notapi.anthropic.com"), std::nullopt);
-  EXPECT_EQ(DialectOfUrl("http://ollama.models.svc:11434/v1"), "ollama");
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/provider_catalog.h"
 #include "controller/compile/proto_duration.h"
-#include "controller/compile/provider.h"
 #include "controller/resource/secret_ref.h"
 
 namespace rota::compile {
@@ -32,6 +32,13 @@ std::string NamesIn(const EndpointScope& scope) {
   }
   return names.empty() ? "no endpoint there has a name"
                        : "names there: " + absl::StrJoin(names, ", ");
+}
+
+// "anthropic, azure, ...".
+std::string NamesOfProviders() {
+  return absl::StrJoin(Providers(), ", ", [](std::string* out, const Provider& provider) {
+    out->append(provider.name);
+  });
 }
 
 }  // namespace
@@ -75,7 +82,9 @@ void EndpointTable::AddCredential(const resource::Endpoint& endpoint, const std:
     pb::Credential& credential = *out.mutable_credential();
     const bool in_header = key->in == resource::ApiKeySecurity::Place::kHeader;
     credential.set_place(in_header ? pb::Credential::HEADER : pb::Credential::QUERY);
-    credential.set_name(key->name);
+    const Provider* const provider = FindProvider(out.provider());
+    const bool is_known = key->name.empty() && provider != nullptr;
+    credential.set_name(is_known ? std::string(provider->key_header) : key->name);
     *credential.mutable_value() =
         Use(resource::SecretOf(ns, key->secret_ns, key->secret_name), key->value_key, at);
   } else if (const auto* basic = std::get_if<resource::BasicSecurity>(&endpoint.security)) {
@@ -125,16 +134,17 @@ std::string EndpointTable::ProviderOf(const resource::Endpoint& endpoint,
   const bool is_explicit = !explicit_name.empty();
   const std::string& name = is_explicit ? explicit_name : api_.ai_provider_name;
   if (!name.empty()) {
-    if (std::optional<std::string> dialect = DialectOfName(name)) {
-      return *dialect;
+    if (const Provider* const known = ProviderOfName(name)) {
+      return std::string(known->name);
     }
     Report(Severity::kWarning, "UnknownProvider",
            is_explicit ? field + ".provider" : prefix_ + "aiProvider.name",
            absl::StrCat("provider '", name, "' is not known and treated as openai; known are ",
-                        KnownDialects()));
+                        NamesOfProviders()));
     return "openai";
   }
-  return DialectOfUrl(endpoint.url).value_or("openai");
+  const Provider* const known = ProviderOfUrl(endpoint.url);
+  return known == nullptr ? "openai" : std::string(known->name);
 }
 
 void EndpointTable::SetOptions(const resource::Endpoint& endpoint, pb::Endpoint& out) const {

@@ -32,7 +32,7 @@ struct ApiKeySecurity {
   enum class Place { kHeader, kQuery };
   std::string secret_name;
   Place in = Place::kHeader;
-  std::string name;         // apiKeyNameKey: header or query parameter, literally
+  std::string name;         // apiKeyNameKey: header or query parameter; "": the provider's header
   std::string value_key;    // apiKeyValueKey: key of the Secret
   std::string secret_ns{};  // "": the API's own
   friend bool operator==(const ApiKeySecurity&, const ApiKeySecurity&) = default;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/provider_catalog.h"
 #include "controller/resource/names.h"
 #include "controller/resource/url.h"
 
@@ -73,8 +74,12 @@ EndpointSecurity DecodeApiKey(ObjectReader& reader) {
                     ? ApiKeySecurity::Place::kQuery
                     : ApiKeySecurity::Place::kHeader;
   security.value_key = SecretKey(reader, "apiKeyValueKey", "apiKeyValueKey: apiKey");
-  const std::string name =
-      reader.RequiredText("apiKeyNameKey", 128, "apiKeyNameKey: Authorization").value_or("");
+  // In a header the provider says where.
+  const std::optional<std::string> written =
+      security.in == ApiKeySecurity::Place::kHeader
+          ? reader.Text("apiKeyNameKey", 128, 1)
+          : reader.RequiredText("apiKeyNameKey", 128, "apiKeyNameKey: api_key");
+  const std::string name = written.value_or("");
   if (!name.empty() && !IsToken(name)) {
     reader.reporter().Error("InvalidValue", reader.At("apiKeyNameKey"),
                             "is not the name of a header or query parameter; write one, such as "
@@ -305,9 +310,15 @@ std::string DecodeService(const Json& value, const FieldPath& path, const std::s
   return url.ok() && CheckNamespace(*url, ns, path, reporter) ? *url : "";
 }
 
-std::string DecodeAddress(ObjectReader& reader, const std::string& ns) {
+// `provider`: the endpoint's own.
+std::string DecodeAddress(ObjectReader& reader, const std::string& ns,
+                          const std::string& provider) {
   const Json* const value = reader.Find("endpoint");
   if (value == nullptr) {
+    const Provider* const known = ProviderOfName(provider);
+    if (known != nullptr && !known->url.empty()) {
+      return std::string(known->url);
+    }
     reader.Missing("endpoint", "endpoint: https://api.openai.com/v1");
     return "";
   }
@@ -357,8 +368,9 @@ Endpoint DecodeEndpoint(const Json& value, const FieldPath& path, const std::str
                         Reporter& reporter) {
   Endpoint endpoint;
   ObjectReader reader(value, path, reporter);
+  endpoint.provider = reader.Text("provider", 63, 1).value_or("");
   if (value.is_object()) {
-    endpoint.url = DecodeAddress(reader, ns);
+    endpoint.url = DecodeAddress(reader, ns, endpoint.provider);
   }
   endpoint.name = reader.Text("name", 63, 1).value_or("");
   if (!endpoint.name.empty() && !IsEndpointName(endpoint.name)) {
@@ -367,7 +379,6 @@ Endpoint DecodeEndpoint(const Json& value, const FieldPath& path, const std::str
         "may hold letters, digits, '-', '_' and '.', and begins and ends with a letter or "
         "digit; correct it");
   }
-  endpoint.provider = reader.Text("provider", 63, 1).value_or("");
   if (!endpoint.provider.empty() && !IsEndpointName(endpoint.provider)) {
     reporter.Error("InvalidValue", reader.At("provider"),
                    "is not the name of a provider; write one, such as openai, azure or anthropic");

@@ -189,6 +189,26 @@ TEST(DecodeTest, EachFormMayNameASecretOfAnotherNamespace) {
   EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.secretNamespace"));
 }
 
+TEST(DecodeTest, AProviderSaysWhereItIsAndWhichHeaderItWants) {
+  Json spec = Valid();
+  Json& endpoint = spec["endpointConfigurations"]["production"][0];
+  endpoint.erase("endpoint");
+  endpoint.update(Json::parse(R"({"provider": "Mistral", "endpointSecurity": {"enabled": true,
+      "securityType": {"secretName": "s", "apiKeyValueKey": "k"}}})"));
+  const DecodedApi decoded = DecodeApi(spec);
+  ASSERT_TRUE(decoded.api) << ToText(decoded.diagnostics);
+  const Endpoint& production = decoded.api->endpoint_configurations.production.at(0);
+  EXPECT_EQ(production.url, "https://api.mistral.ai/v1");
+  EXPECT_EQ(production.security,
+            EndpointSecurity(ApiKeySecurity{"s", ApiKeySecurity::Place::kHeader, "", "k"}));
+
+  endpoint["provider"] = "vllm";
+  EXPECT_THAT(Finding(spec).field, HasSubstr("production[0].endpoint"));
+  endpoint["provider"] = "mistral";
+  endpoint["endpointSecurity"]["securityType"]["in"] = "Query";
+  EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.apiKeyNameKey"));
+}
+
 TEST(DecodeTest, TheAwsFormNamesKeysOfASecret) {
   Json spec = Valid();
   Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];

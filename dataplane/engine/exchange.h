@@ -3,7 +3,6 @@
 // One request from its head to the end of its answer: admission, match, body, rotation and tries,
 // relay, accounting. The files follow that order: exchange.cc, exchange_forward.cc,
 // exchange_try.cc, exchange_relay.cc, exchange_translate.cc. Contract: docs/concepts.
-//
 // Lives inside its connection's coroutine; Cancel() ends it wherever it waits. Single-thread
 // (owner: the loop).
 
@@ -67,8 +66,7 @@ class Exchange final : public StallGuard {
   Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
   rotation::PickResult PickFirst(MonotonicTime now);
   Task<void> TryTargets(size_t first);  // and others behind it; relays or answers
-  // An answer has come: suspends, counts. The target to try next, if there is to be one.
-  // `is_whole`: all of an error's body has been looked at.
+  // Suspends, counts; the target to try next. `is_whole`: all of an error's body was looked at.
   std::optional<size_t> JudgeAnswer(const TryPlan& plan, bool is_whole);
   provider::Evidence Judge(const TryPlan& plan) const;
   bool MayReplay(const provider::Evidence& evidence) const;
@@ -97,6 +95,7 @@ class Exchange final : public StallGuard {
   Task<TryResult> Try(const TryPlan& plan);
   Task<TryResult> Connect(const table::Endpoint& endpoint);
   Task<bool> SendRequest(const TryPlan& plan);
+  provider::BodyPieces PiecesFor(const TryPlan& plan, std::string& own_body);
   Writing WriteUpstream(std::span<iovec> parts);
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
   void OnUpstreamDeadline();
@@ -164,6 +163,7 @@ class Exchange final : public StallGuard {
   std::string failure_;           // of the last try, for the log
   bool request_started_ = false;  // bytes of the last try's request may have left
   bool request_sent_ = false;     // all of it has
+  bool asked_usage_ = false;      // ... asks for usage that the client does not want to see
   bool is_looking_ = false;       // at an answer's body: a deadline ends that, not the connection
   std::string response_bytes_;    // the answer's head, when it has been moved out of the connection
   bool head_in_connection_ = false;  // it has not

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dataplane/engine/exchange.h"
+#include "dataplane/provider/stream_usage.h"
 
 namespace rota::engine {
 namespace {
@@ -160,6 +161,7 @@ BodyPiece Exchange::NextPiece(bool first) {
 
 Task<void> Exchange::StreamBody(std::string& head) {
   Input& input = upstream_->input();
+  std::string kept;  // events without the one that the client has not asked for
   bool is_first = true;
   while (true) {
     const BodyPiece next = NextPiece(is_first);
@@ -177,6 +179,7 @@ Task<void> Exchange::StreamBody(std::string& head) {
     }
     if (is_events_) {
       FollowEvents(piece);
+      piece = asked_usage_ ? provider::WithoutUsageChunks(piece, kept) : piece;
     }
     const bool is_truncated = is_complete && is_events_ && !events_.has_ended() &&
                               HasTerminalEvent(match_.operation->kind);

@@ -9,6 +9,8 @@
 #include "dataplane/engine/upstream_pool.h"
 #include "dataplane/provider/azure.h"
 #include "dataplane/provider/defaults.h"
+#include "dataplane/provider/field_quirks.h"
+#include "dataplane/provider/stream_usage.h"
 #include "dataplane/table/operation_form.h"
 
 namespace rota::engine {
@@ -20,6 +22,11 @@ constexpr Duration kErrorBodyTime = std::chrono::seconds(5);
 constexpr size_t kHeadReserve = 1000;
 // Interim answers (1xx) in front of the final one.
 constexpr int kMaxInterim = 16;
+
+// The client has chosen a version of Azure's API itself.
+bool NamesVersion(std::string_view query) {
+  return query.find("api-version=") != std::string_view::npos;
+}
 
 // Where Azure has what others have at OpenAI's path, unless the client has named the deployment
 // itself; "" elsewhere. The client's own api-version stays behind it in the query.
@@ -33,8 +40,25 @@ std::string AzurePathOf(const TryPlan& plan, const table::Operation& operation,
   }
   std::string own = provider::AzurePath(provider::OpenAiPath(*form),
                                         {plan.model, endpoint.base_path, &endpoint.options});
-  if (query.find("api-version=") != std::string_view::npos) {
+  if (NamesVersion(query)) {
     own.resize(std::min(own.find('?'), own.size()));
+  }
+  return own;
+}
+
+// The client's body with what the target adds to it and as its provider calls the fields; "" when
+// it is good as it came.
+std::string OwnBodyOf(const TryPlan& plan, bool has_openai_form, std::string_view body) {
+  std::string own;
+  if (!plan.target->defaults.empty()) {
+    own = provider::FillDefaults(body, plan.target->defaults);
+  }
+  const Provider* const known = plan.endpoint->known;
+  if (has_openai_form && known != nullptr && !known->quirks.empty()) {
+    std::string changed = provider::ApplyQuirks(own.empty() ? body : own, known->quirks);
+    if (!changed.empty()) {
+      own = std::move(changed);
+    }
   }
   return own;
 }
@@ -117,7 +141,28 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
   co_return result;
 }
 
+// The body as the target gets it; `own_body` holds it when it is not the client's.
+provider::BodyPieces Exchange::PiecesFor(const TryPlan& plan, std::string& own_body) {
+  if (plan.target == nullptr) {
+    return HasBody() ? provider::BodyPieces{body_} : provider::BodyPieces();
+  }
+  const rota::sync::v1::OperationKind kind = match_.operation->kind;
+  own_body = OwnBodyOf(plan, table::OpenAiOperationOf(kind).has_value(), body_);
+  const bool is_own = !own_body.empty();
+  const std::string_view body = is_own ? own_body : body_;
+  const provider::ModelSpan span = is_own ? provider::FindModel(body) : span_;
+  const bool may_stream = kind == rota::sync::v1::CHAT || kind == rota::sync::v1::COMPLETIONS;
+  std::optional<provider::BodyEdit> question;
+  if (span.stream && may_stream && plan.endpoint->takes_stream_options &&
+      !(plan.endpoint->provider == "azure" && NamesVersion(head_.query))) {
+    question = provider::AskForUsage(body, span);
+  }
+  asked_usage_ = question.has_value();
+  return provider::PiecesOf(body, span, plan.model_json, question);
+}
+
 Task<bool> Exchange::SendRequest(const TryPlan& plan) {
+  asked_usage_ = false;
   if (translation_ != nullptr) {
     const bool is_sent = co_await SendTranslatedRequest(plan);
     co_return is_sent;
@@ -135,37 +180,20 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
     request.path = azure_path;
   }
   request.request_id = request_id_;
-  std::array<std::string_view, 5> pieces{};  // of the body
-  size_t count = 0;
-  std::string filled;  // the body with the target's defaults
-  if (plan.target != nullptr) {
-    std::string_view whole = body_;
-    provider::ModelSpan span = span_;
-    if (!plan.target->defaults.empty()) {
-      filled = provider::FillDefaults(body_, plan.target->defaults);
-    }
-    if (!filled.empty()) {
-      whole = filled;
-      span = provider::FindModel(filled);
-    }
-    const provider::SplicedBody spliced = provider::SpliceModel(whole, span, plan.model_json);
-    request.body_size = spliced.size();
-    for (const std::string_view piece : {spliced.head, spliced.before_model, spliced.model_json,
-                                         spliced.after_model, spliced.tail}) {
-      pieces[count++] = piece;
-    }
-  } else if (HasBody()) {
-    request.body_size = body_.size();
-    pieces[count++] = body_;
+  std::string own_body;
+  const provider::BodyPieces pieces = PiecesFor(plan, own_body);
+  if (!pieces.empty()) {
+    request.body_size = provider::SizeOf(pieces);
   }
-  const absl::Span<const std::string_view> body(pieces.data(), count);
+  request.wants_plain_answer = asked_usage_;
+  const absl::Span<const std::string_view> body(pieces);
   const std::vector<provider::HeaderField> signature =
       SignatureOf(request, body, loop_.clock(), loop_.signing_keys());
   request.signature = signature;
   AppendUpstreamHead(request, head);
-  std::array<iovec, 6> parts{Part(head)};
+  std::array<iovec, provider::kMaxBodyPieces + 1> parts{Part(head)};
   std::transform(body.begin(), body.end(), parts.begin() + 1, Part);
-  const std::span<iovec> used(parts.data(), count + 1);
+  const std::span<iovec> used(parts.data(), body.size() + 1);
   Writing writing = WriteUpstream(used);
   const IoResult result = co_await writing;
   WipeString(head);  // it holds the credential

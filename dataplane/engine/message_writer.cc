@@ -101,7 +101,7 @@ constexpr std::array<std::string_view, 4> kFormHeaders = {"accept", "accept-enco
 
 bool IsReplaced(const UpstreamRequest& request, std::string_view name) {
   if (!request.is_translated) {
-    return false;
+    return request.wants_plain_answer && EqualsIgnoringCase(name, "accept-encoding");
   }
   const auto is_name = [name](std::string_view other) { return EqualsIgnoringCase(name, other); };
   return std::any_of(kFormHeaders.begin(), kFormHeaders.end(), is_name) ||
@@ -208,6 +208,8 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
     for (const provider::HeaderField& header : request.own_headers) {
       writer.PutField(header.name, header.value);
     }
+  } else if (request.wants_plain_answer) {
+    writer.PutField("accept-encoding", "identity");
   }
   if (credential.place == table::Credential::Place::kHeader) {
     writer.PutField(credential.name, credential.value.Reveal());

@@ -24,6 +24,7 @@ struct UpstreamRequest {
   // The body is another one than the client's: its query and what it says about the body and the
   // answer (content-type, accept, ...) stay behind; `own_headers` come in their place.
   bool is_translated = false;
+  bool wants_plain_answer = false;  // not compressed, because something may have to be taken out
   absl::Span<const provider::HeaderField> own_headers;
   absl::Span<const provider::HeaderField> signature;  // request_signature.h
 };

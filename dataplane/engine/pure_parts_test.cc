@@ -12,6 +12,7 @@
 #include "dataplane/engine/resolver.h"
 #include "dataplane/engine/socket_address.h"
 #include "dataplane/engine/sse_scanner.h"
+#include "dataplane/provider/stream_usage.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -144,6 +145,32 @@ TEST(SseScannerTest, FindsTheEndOfTheLastWholeEvent) {
   EXPECT_EQ(SseScanner::WholeEvents("data: a\r\n\r\ndata"), 11u);
   EXPECT_EQ(SseScanner::WholeEvents("data: a\r\n"), 0u);
   EXPECT_EQ(SseScanner::WholeEvents("data: a\r\rx"), 9u);
+}
+
+// As the relay does it: only whole events are passed on, without the chunk that only says usage.
+std::string PassedOn(std::string_view stream, size_t cut) {
+  std::string held;
+  std::string passed;
+  std::string buffer;
+  for (const std::string_view piece : {stream.substr(0, cut), stream.substr(cut)}) {
+    held.append(piece);
+    const size_t whole = SseScanner::WholeEvents(held);
+    passed.append(provider::WithoutUsageChunks(held.substr(0, whole), buffer));
+    held.erase(0, whole);
+  }
+  return passed.append(held);
+}
+
+TEST(SseScannerTest, AUsageChunkIsTakenOutWhereverTheStreamIsCut) {
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    const std::string text = "data: {\"choices\":[{\"delta\":{}}],\"usage\":null}" + end + end;
+    const std::string usage = "data: {\"choices\":[],\"usage\":{\"a\":1}}" + end + end;
+    const std::string done = "data: [DONE]" + end + end;
+    const std::string stream = text + usage + text + usage + done;
+    for (size_t cut = 0; cut <= stream.size(); ++cut) {
+      ASSERT_EQ(PassedOn(stream, cut), text + text + done) << cut;
+    }
+  }
 }
 
 TEST(SseScannerTest, KnowsTheEndFromTextThatTalksAboutIt) {

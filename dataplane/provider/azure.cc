@@ -24,6 +24,11 @@ std::string Between(const TargetContext& target) {
 
 }  // namespace
 
+bool AzureTakesStreamOptions(std::string_view version) {
+  // Versions are dates, with "-preview" behind some; "preview" and "v1" are later than all of them.
+  return version.empty() || version >= "2024-09-01";
+}
+
 std::string_view AzureDeployment(const TargetContext& target) {
   return target.options->deployment.empty() ? target.model
                                             : std::string_view(target.options->deployment);

@@ -22,6 +22,9 @@ inline constexpr std::string_view kAzureVersion = "2024-10-21";
 // deployment).
 std::string AzurePath(std::string_view operation, const TargetContext& target);
 
+// Whether that version of the API ("" = the default) takes stream_options. Earlier ones refuse it.
+bool AzureTakesStreamOptions(std::string_view version);
+
 // The name that Azure knows the model by: providerOptions.deployment, or the model's own.
 std::string_view AzureDeployment(const TargetContext& target);
 

@@ -41,5 +41,14 @@ TEST(AzureTest, EveryOperationHasItsPath) {
             "/openai/deployments/text-embedding-3-small/embeddings?api-version=2024-10-21");
 }
 
+TEST(AzureTest, EarlierVersionsCannotBeAskedForUsage) {
+  for (const char* const version : {"", "2024-09-01-preview", "2024-10-21", "preview", "v1"}) {
+    EXPECT_TRUE(AzureTakesStreamOptions(version)) << version;
+  }
+  for (const char* const version : {"2024-08-01-preview", "2024-06-01", "2023-05-15"}) {
+    EXPECT_FALSE(AzureTakesStreamOptions(version)) << version;
+  }
+}
+
 }  // namespace
 }  // namespace rota::provider

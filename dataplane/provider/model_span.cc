@@ -1,6 +1,7 @@
 #include "dataplane/provider/model_span.h"
 
 #include <bitset>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/provider/json_scan.h"
@@ -41,7 +42,7 @@ class Walk {
   }
 
  private:
-  enum class Key : uint8_t { kOther, kModel, kStream };
+  enum class Key : uint8_t { kOther, kModel, kStream, kStreamOptions };
 
   ModelSpan Fail(BodyError error) {
     ModelSpan failed;
@@ -86,12 +87,14 @@ class Walk {
       return BodyError::kTooDeep;
     }
     RejectIfModel();
+    BeginStreamOptions();
     is_object_[depth_++] = is_object;
     place_ = SkipSpace(body_, place_ + 1);
     closed_at_once_ = At(is_object ? '}' : ']');
     if (closed_at_once_) {
       --depth_;
       ++place_;
+      EndStreamOptions();
       return BodyError::kNone;
     }
     if (depth_ == 1) {
@@ -115,6 +118,7 @@ class Walk {
       }
       --depth_;
       ++place_;
+      EndStreamOptions();
     }
     return true;
   }
@@ -151,7 +155,23 @@ class Walk {
     if (raw == "stream" || (has_escape && EscapedEquals(raw, "stream"))) {
       return Key::kStream;
     }
+    if (raw == "stream_options" || (has_escape && EscapedEquals(raw, "stream_options"))) {
+      return Key::kStreamOptions;
+    }
     return Key::kOther;
+  }
+
+  void BeginStreamOptions() {
+    if (depth_ == 1 && key_ == Key::kStreamOptions) {
+      span_.stream_options_begin = place_;
+      ++span_.stream_options_count;
+    }
+  }
+
+  void EndStreamOptions() {
+    if (depth_ == 1 && key_ == Key::kStreamOptions) {
+      span_.stream_options_end = place_;
+    }
   }
 
   void RejectIfModel() {
@@ -165,6 +185,7 @@ class Walk {
     if (place_ >= body_.size()) {
       return BodyError::kNotJson;
     }
+    BeginStreamOptions();
     const size_t begin = place_;
     const char c = body_[place_];
     size_t end = kBroken;
@@ -188,6 +209,7 @@ class Walk {
       span_.stream = c == 't';
     }
     place_ = end;
+    EndStreamOptions();
     return BodyError::kNone;
   }
 
@@ -236,6 +258,33 @@ SplicedBody SpliceModel(std::string_view body, const ModelSpan& span, std::strin
     spliced.after_model = span.object_is_empty ? "" : ",";
   }
   return spliced;
+}
+
+BodyPieces PiecesOf(std::string_view body, const ModelSpan& span, std::string_view model_json,
+                    const std::optional<BodyEdit>& edit) {
+  const SplicedBody spliced = SpliceModel(body, span, model_json);
+  BodyPieces pieces;
+  bool is_edited = !edit.has_value();
+  // `text` stands at `place` of the body.
+  const auto add = [&](std::string_view text, size_t place) {
+    if (is_edited || edit->begin < place || edit->end > place + text.size()) {
+      pieces.push_back(text);
+      return;
+    }
+    is_edited = true;
+    pieces.push_back(text.substr(0, edit->begin - place));
+    pieces.push_back(edit->text);
+    pieces.push_back(text.substr(edit->end - place));
+  };
+  add(spliced.head, 0);
+  pieces.insert(pieces.end(), {spliced.before_model, spliced.model_json, spliced.after_model});
+  add(spliced.tail, span.end);
+  return pieces;
+}
+
+size_t SizeOf(const BodyPieces& pieces) {
+  return std::accumulate(pieces.begin(), pieces.end(), size_t{0},
+                         [](size_t sum, std::string_view piece) { return sum + piece.size(); });
 }
 
 }  // namespace rota::provider

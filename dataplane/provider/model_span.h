@@ -10,8 +10,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "absl/container/inlined_vector.h"
 
 namespace rota::provider {
 
@@ -39,6 +42,10 @@ struct ModelSpan {
   size_t end = 0;
   bool object_is_empty = false;  // an inserted member needs no comma behind it
   bool stream = false;           // the top-level member "stream" is true
+  // The value of the top-level member "stream_options", the last one of several.
+  size_t stream_options_begin = 0;
+  size_t stream_options_end = 0;
+  size_t stream_options_count = 0;
 };
 
 // Scans the whole body.
@@ -62,5 +69,20 @@ struct SplicedBody {
 
 // REQUIRES: span = FindModel(body) without an error. `model_json` has its quotes ("\"gpt-4o\"").
 SplicedBody SpliceModel(std::string_view body, const ModelSpan& span, std::string_view model_json);
+
+// Another change of the same body: the bytes [begin, end), which are none of the model's, become
+// `text`.
+struct BodyEdit {
+  size_t begin = 0;
+  size_t end = 0;
+  std::string_view text;
+};
+
+// All of it, for a gather write.
+inline constexpr size_t kMaxBodyPieces = 7;
+using BodyPieces = absl::InlinedVector<std::string_view, kMaxBodyPieces>;
+BodyPieces PiecesOf(std::string_view body, const ModelSpan& span, std::string_view model_json,
+                    const std::optional<BodyEdit>& edit);
+size_t SizeOf(const BodyPieces& pieces);
 
 }  // namespace rota::provider

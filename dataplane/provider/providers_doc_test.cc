@@ -1,5 +1,5 @@
-// docs/providers.md says what the tables of the dialects say. UPDATE_GOLDENS=1 writes its last part
-// anew.
+// docs/providers.md says what the rows of the providers and the tables of the dialects say.
+// UPDATE_GOLDENS=1 writes those parts anew.
 
 #include <gtest/gtest.h>
 
@@ -9,16 +9,20 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "common/provider_catalog.h"
 #include "dataplane/provider/registry.h"
 #include "tests/support/paths.h"
 
 namespace rota::provider {
 namespace {
 
-constexpr std::string_view kMarker = "<!-- table: generated -->\n";
+constexpr std::string_view kRows = "<!-- rows: generated -->\n";
+constexpr std::string_view kEndOfRows = "<!-- end of rows -->\n";
+constexpr std::string_view kTable = "<!-- table: generated -->\n";
 
 using Rules = std::vector<FieldRule>;
 using RulesOf = Rules (*)(const Translator&);
@@ -92,23 +96,71 @@ std::string TableOf(const std::string& title, RulesOf rules_of) {
   return table;
 }
 
+std::string Quoted(std::string_view text) {
+  return text.empty() ? "" : "`" + std::string(text) + "`";
+}
+
+// What has to be different in a request that is passed on.
+std::string DifferencesOf(const rota::Provider& provider) {
+  std::string text;
+  for (const FieldQuirk& quirk : provider.quirks) {
+    text.append(text.empty() ? "" : ", ").append(Quoted(quirk.field));
+    text.append(quirk.name.empty() ? " is left out" : " goes as " + Quoted(quirk.name));
+  }
+  for (const std::string_view more :
+       {std::string_view(provider.takes_stream_options ? "" : "not asked for usage"),
+        provider.note}) {
+    text.append(text.empty() || more.empty() ? "" : "; ").append(more);
+  }
+  return text;
+}
+
+std::string RowsOfProviders() {
+  std::string table =
+      "| `provider` | whose API | requests are | URL, when the endpoint has none | header of the "
+      "key "
+      "| what is special |\n|---|---|---|---|---|---|\n";
+  for (const rota::Provider& provider : Providers()) {
+    table.append("| ").append(Quoted(provider.name)).append(" | ").append(provider.title);
+    table.append(FindTranslator(provider.name) == nullptr ? " | passed on | " : " | translated | ");
+    table.append(Quoted(provider.url)).append(" | ").append(Quoted(provider.key_header));
+    table.append(" | ").append(DifferencesOf(provider)).append(" |\n");
+  }
+  return table;
+}
+
+// The part of `document` between two marks; "" as the second is the end.
+struct Part {
+  size_t begin = std::string::npos;
+  size_t size = 0;
+};
+Part FindPart(const std::string& document, std::string_view mark, std::string_view end_mark) {
+  const size_t at = document.find(mark);
+  const size_t begin = at == std::string::npos ? at : at + mark.size();
+  const size_t end = end_mark.empty() ? document.size() : document.find(end_mark);
+  return {begin, end - begin};
+}
+
 TEST(ProvidersDocTest, SaysWhatTheTablesSay) {
   const std::string path = test::SourceDir() + "/docs/providers.md";
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
   std::string document = text.str();
-  const size_t marker = document.find(kMarker);
-  ASSERT_NE(marker, std::string::npos) << path << " lacks " << kMarker;
-  const std::string wanted =
+  const std::string tables =
       TableOf("Chat completions", ChatRules) + TableOf("Embeddings", EmbeddingRules);
+  for (const auto& [mark, end_mark, wanted] : {std::tuple(kRows, kEndOfRows, RowsOfProviders()),
+                                               std::tuple(kTable, std::string_view(), tables)}) {
+    const Part part = FindPart(document, mark, end_mark);
+    ASSERT_NE(part.begin, std::string::npos) << path << " lacks " << mark;
 
-  if (std::getenv("UPDATE_GOLDENS") != nullptr) {
-    document = document.substr(0, marker + kMarker.size()) + wanted;
-    std::ofstream(path) << document;
+    if (std::getenv("UPDATE_GOLDENS") != nullptr) {
+      document.replace(part.begin, part.size, wanted);
+      std::ofstream(path) << document;
+    } else {
+      EXPECT_EQ(document.substr(part.begin, part.size), wanted)
+          << "run with UPDATE_GOLDENS=1 and review";
+    }
   }
-
-  EXPECT_EQ(document.substr(marker + kMarker.size()), wanted)
-      << "run with UPDATE_GOLDENS=1 and review";
 }
 
 }  // namespace

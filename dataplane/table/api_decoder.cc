@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
+#include "dataplane/provider/azure.h"
 #include "dataplane/provider/registry.h"
 #include "dataplane/provider/sigv4.h"
 #include "dataplane/table/endpoint_url.h"
@@ -242,6 +243,12 @@ class Decoder {
     }
     endpoint.translator =
         provider::TranslatorFor(endpoint.provider, endpoint.base_path, endpoint.options);
+    endpoint.known = FindProvider(endpoint.provider);
+    endpoint.takes_stream_options =
+        endpoint.translator == nullptr && endpoint.known != nullptr &&
+        endpoint.known->takes_stream_options &&
+        (endpoint.provider != "azure" ||
+         provider::AzureTakesStreamOptions(endpoint.options.api_version));
   }
 
   bool DecodeCredential(const v1::Endpoint& message, const std::string& field, Endpoint& endpoint) {

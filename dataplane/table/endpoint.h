@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/clock.h"
+#include "common/provider_catalog.h"
 #include "common/secret.h"
 #include "dataplane/provider/dialect.h"
 #include "dataplane/provider/provider_options.h"
@@ -35,11 +36,13 @@ struct Credential {
 };
 
 struct Endpoint {
-  std::string url;       // "https://api.openai.com/v1"
-  std::string name;      // for people
-  std::string provider;  // "openai"
+  std::string url;                  // "https://api.openai.com/v1"
+  std::string name;                 // for people
+  std::string provider;             // "openai"
+  const Provider* known = nullptr;  // its row; null: a name that this build does not know
   provider::ProviderOptions options;
   const provider::Translator* translator = nullptr;  // null: it speaks OpenAI's form
+  bool takes_stream_options = false;                 // streams may be asked what they have cost
   bool tls = false;
   std::string host;  // without brackets
   uint16_t port = 0;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "dataplane/engine/sse_scanner.h"
+#include "dataplane/provider/stream_usage.h"
 #include "tests/fuzz/pieces.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -35,5 +36,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(split.has_ended() == whole.has_ended() && split.has_data() == whole.has_data());
   Require(split.has_usage() == whole.has_usage() && split.usage() == whole.usage());
   Require(split.error_event() == whole.error_event() && split.error_data() == whole.error_data());
+
+  // What has been taken out once is not there any more.
+  std::string buffer;
+  std::string again;
+  const std::string_view events = pieces.text().substr(0, whole_events);
+  const std::string_view kept = rota::provider::WithoutUsageChunks(events, buffer);
+  Require(kept.size() <= events.size());
+  Require(rota::provider::WithoutUsageChunks(kept, again) == kept);
   return 0;
 }

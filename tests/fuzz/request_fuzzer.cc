@@ -1,9 +1,14 @@
 // The body of a request: the scanner that finds `model` takes exactly what a JSON library takes,
-// and what is spliced is the same body with another model.
+// and what is spliced is the same body with another model, with a question for usage, or with the
+// names that a provider has.
 
+#include <optional>
 #include <string>
 
+#include "common/provider_catalog.h"
+#include "dataplane/provider/field_quirks.h"
 #include "dataplane/provider/model_span.h"
+#include "dataplane/provider/stream_usage.h"
 #include "nlohmann/json.hpp"
 #include "tests/fuzz/pieces.h"
 
@@ -75,6 +80,39 @@ void CheckSplice(std::string_view text, const ModelSpan& span) {
   }
 }
 
+// Asking for usage changes nothing else, and is not asked for twice.
+void CheckQuestion(std::string_view text, const ModelSpan& span) {
+  const std::optional<rota::provider::BodyEdit> edit = AskForUsage(text, span);
+  if (!edit.has_value()) {
+    return;
+  }
+  std::string body;
+  for (const std::string_view piece : PiecesOf(text, span, "\"another\"", edit)) {
+    body += piece;
+  }
+  Require(!AskForUsage(body, rota::provider::FindModel(body)).has_value());
+  json before = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  json after = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  if (before.is_object()) {
+    before["model"] = "another";
+    if (!before["stream_options"].is_object()) {
+      before["stream_options"] = json::object();
+    }
+    before["stream_options"]["include_usage"] = true;
+    Require(before == after);
+  }
+}
+
+// Quirks leave JSON that has none of them.
+void CheckQuirks(std::string_view text) {
+  const auto quirks = rota::FindProvider("mistral")->quirks;
+  const std::string body = rota::provider::ApplyQuirks(text, quirks);
+  if (!body.empty()) {
+    Require(rota::provider::FindModel(body).error != BodyError::kNotJson);
+    Require(rota::provider::ApplyQuirks(body, quirks).empty());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -85,6 +123,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (span.error == BodyError::kNone) {
     CheckSplice(text, span);
+    CheckQuestion(text, span);
+    CheckQuirks(text);
   } else {
     Require(!ErrorText(span).empty() && span.offset <= text.size());
   }

@@ -2,6 +2,7 @@
 // absence is counted. The bytes reach the client as they came.
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "engine_test_support.h"
@@ -98,6 +99,124 @@ TEST(EngineUsageTest, PassesACompressedErrorOnAsItCame) {
   EXPECT_EQ(answer->body, error);
   EXPECT_EQ(answer->Field("content-encoding"), "gzip");
   EXPECT_EQ(gateway.suspended(), 0u);
+}
+
+// --- Usage that the client has not asked for
+// ------------------------------------------------------------------------
+
+const std::string kStreamed = R"({"model":"x","stream":true,"messages":[]})";
+const std::string kFirst = R"({"id":"1","choices":[{"delta":{"content":"Hi"}}],"usage":null})";
+const std::string kLast =
+    R"({"id":"1","choices":[{"delta":{},"finish_reason":"stop"}],"usage":null})";
+const std::string kUsageChunk =
+    R"({"id":"1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}})";
+
+std::string EventsOf(const std::vector<std::string>& data, std::string_view end) {
+  std::string events;
+  for (const std::string& one : data) {
+    absl::StrAppend(&events, "data: ", one, std::string(end), std::string(end));
+  }
+  return events;
+}
+
+// `events` in pieces of `size` bytes, whatever was asked.
+TestUpstream::Handler StreamOf(const std::string& events, size_t size) {
+  return [events, size](const Message&, Wire& wire) {
+    wire.Send(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        "transfer-encoding: chunked\r\n\r\n");
+    for (size_t place = 0; place < events.size(); place += size) {
+      const std::string piece = events.substr(place, size);
+      wire.Send(absl::StrCat(absl::Hex(piece.size()), "\r\n", piece, "\r\n"));
+    }
+    return wire.Send("0\r\n\r\n");
+  };
+}
+
+// A rotation over one endpoint of `provider`.
+std::string ApiOf(uint16_t port, std::string_view provider, std::string_view more = "") {
+  return absl::StrCat(
+      "uid: \"u\" base_path: \"/chat\" version: \"1.0\" endpoints { url: \"http://127.0.0.1:", port,
+      "/v1\" name: \"e\" provider: \"", std::string(provider), "\" ", std::string(more),
+      " } rotations { id: \"r\" environment: PRODUCTION failure_threshold: 3 targets { id: \"t\" "
+      "model: \"m\" endpoint: 0 "
+      "weight: 1 } } operations { verb: \"POST\" target: \"/chat/completions\" kind: CHAT "
+      "production "
+      "{ rotation: 1 endpoint: 0 } }");
+}
+
+TEST(EngineUsageTest, AsksForUsageAndTakesItOutAgain) {
+  for (const std::string_view end : {"\n", "\r\n"}) {
+    for (const size_t size : {size_t{1}, size_t{7}, size_t{1} << 20}) {
+      TestUpstream upstream(StreamOf(EventsOf({kFirst, kLast, kUsageChunk, "[DONE]"}, end), size));
+      TestGateway gateway(ApiOf(upstream.port(), "openai"));
+
+      const auto answer =
+          Ask(gateway.port(), ChatRequest(kStreamed, "accept-encoding: gzip, br\r\n"));
+
+      ASSERT_TRUE(answer.has_value());
+      EXPECT_TRUE(answer->complete);
+      EXPECT_EQ(answer->body, EventsOf({kFirst, kLast, "[DONE]"}, end));
+      const Message request = upstream.requests().at(0);
+      EXPECT_EQ(request.body,
+                R"({"stream_options":{"include_usage":true},"model":"m","stream":true,)"
+                R"("messages":[]})");
+      EXPECT_EQ(request.Field("accept-encoding"), "identity");
+      EXPECT_TRUE(
+          Eventually([&] { return gateway.Metric("rota_tokens_total", "kind=completion") == 4; }));
+    }
+  }
+}
+
+TEST(EngineUsageTest, AClientThatAsksForUsageGetsIt) {
+  TestUpstream upstream(StreamOf(EventsOf({kFirst, kLast, kUsageChunk, "[DONE]"}, "\n"), 10));
+  TestGateway gateway(ApiOf(upstream.port(), "openai"));
+  const std::string body =
+      R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]})";
+
+  const auto answer = Ask(gateway.port(), ChatRequest(body, "accept-encoding: gzip\r\n"));
+
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->body, EventsOf({kFirst, kLast, kUsageChunk, "[DONE]"}, "\n"));
+  EXPECT_EQ(upstream.requests().at(0).body, body);
+  EXPECT_EQ(upstream.requests().at(0).Field("accept-encoding"), "gzip");
+}
+
+TEST(EngineUsageTest, AnUpstreamThatIgnoresTheQuestionIsPassedOn) {
+  const std::string events = EventsOf({kFirst, kLast, "[DONE]"}, "\n");
+  TestUpstream streaming(StreamOf(events, 9));
+  TestGateway gateway(ApiOf(streaming.port(), "vllm"));
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest(kStreamed))->body, events);
+  TestUpstream whole(Always(Answer(200, kJson, "content-type: application/json\r\n")));
+  TestGateway other(ApiOf(whole.port(), "vllm"));
+  EXPECT_EQ(Ask(other.port(), ChatRequest(kStreamed))->body, kJson);
+  EXPECT_TRUE(
+      Eventually([&] { return other.Metric("rota_tokens_total", "kind=completion") == 4; }));
+}
+
+TEST(EngineUsageTest, WhoRefusesTheFieldIsNotAsked) {
+  const std::string events = EventsOf({kFirst, kLast, kUsageChunk, "[DONE]"}, "\n");
+  struct Row {
+    const char* provider;
+    const char* more;
+  };
+  for (const Row& row : {Row{"custom", ""}, Row{"mistral", ""}, Row{"of-a-later-build", ""},
+                         Row{"azure", R"(provider_options { api_version: "2024-06-01" })"}}) {
+    SCOPED_TRACE(row.provider);
+    TestUpstream upstream(StreamOf(events, 64));
+    TestGateway gateway(ApiOf(upstream.port(), row.provider, row.more));
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest(kStreamed))->body, events);
+    EXPECT_EQ(upstream.requests().at(0).body, R"({"model":"m","stream":true,"messages":[]})");
+  }
+}
+
+TEST(EngineUsageTest, AFieldGoesByTheNameThatTheProviderHas) {
+  TestUpstream upstream(Always(Answer(200, "{}")));
+  TestGateway gateway(ApiOf(upstream.port(), "mistral"));
+  Ask(gateway.port(),
+      ChatRequest(
+          R"({"model":"x","stream":true,"stream_options":{"include_usage":true},"seed":7})"));
+  EXPECT_EQ(upstream.requests().at(0).body, R"({"model":"m","stream":true,"random_seed":7})");
 }
 
 }  // namespace
