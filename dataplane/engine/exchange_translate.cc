@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "common/provider_catalog.h"
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/request_signature.h"
 #include "dataplane/provider/defaults.h"
@@ -18,12 +19,28 @@ namespace {
 // The budget for bodies is asked once per that many bytes of it.
 constexpr size_t kAnswerStep = 64 << 10;
 
-// A provider has a new word, which the tables should know.
-void LogFinishReason(Loop& loop, const table::Api& api, const std::string& reason) {
-  if (!reason.empty() && loop.MayWarn()) {
-    log::Warn("engine", "a finish reason of a provider is not known and is shown as stop",
-              {{"api", api.id}, {"finish_reason", reason}});
+// A provider has a new word, which the tables should know: counted each time, told once.
+void NoteUnknownWord(Loop& loop, std::string_view provider, observe::ProviderWord kind,
+                     const std::string& word) {
+  const Provider* const known = FindProvider(provider);
+  if (word.empty() || known == nullptr) {
+    return;
   }
+  loop.metrics().CountUnknownWord(*known, kind);
+  const std::string_view name = observe::ProviderWordName(kind);
+  if (loop.shared().told_words.IsNew(known->name, name, word)) {
+    log::Warn(
+        "engine", "a provider has a word that is not known",
+        {{"provider", known->name},
+         {"kind", name},
+         {"word", word},
+         {"meaning", kind == observe::ProviderWord::kFinishReason ? "shown as stop" : "left out"}});
+  }
+}
+
+void NoteUnknownWords(Loop& loop, std::string_view provider, const provider::UnknownWords& words) {
+  NoteUnknownWord(loop, provider, observe::ProviderWord::kFinishReason, words.finish_reason);
+  NoteUnknownWord(loop, provider, observe::ProviderWord::kEvent, words.event);
 }
 
 GatewayError UnreadableAnswer() {
@@ -125,7 +142,7 @@ Task<void> Exchange::RelayTranslated() {
     translation_->ReleaseRequest();
     co_await StreamTranslated(head);
     usage_.Set(translation_->usage());
-    LogFinishReason(loop_, *match_.api, translation_->unknown_finish_reason());
+    NoteUnknownWords(loop_, translation_->provider_name(), translation_->unknown());
   } else if (begins_with_error) {
     const Translation::Answer answer = translation_->OfError(response_);
     DropUpstream();
@@ -166,7 +183,7 @@ Task<void> Exchange::RelayWhole() {
   if (answer->usage.has_value()) {
     usage_.Set(*answer->usage);
   }
-  LogFinishReason(loop_, *match_.api, answer->unknown_finish_reason);
+  NoteUnknownWords(loop_, translation_->provider_name(), answer->unknown);
   co_await SendTranslated(*answer);
 }
 

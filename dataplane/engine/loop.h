@@ -23,6 +23,7 @@
 #include "dataplane/engine/queue_probe.h"
 #include "dataplane/engine/resolver.h"
 #include "dataplane/engine/stream.h"
+#include "dataplane/engine/told_words.h"
 #include "dataplane/provider/sigv4.h"
 
 namespace rota::engine {
@@ -43,6 +44,7 @@ struct Shared {
   std::unique_ptr<ServerTls> server_tls;  // null without --https
   std::unique_ptr<ClientTls> client_tls;
   std::unique_ptr<WaitingRooms> rooms;
+  ToldWords told_words;
   std::atomic<bool> draining{false};
   size_t requests_per_loop = 0;
   size_t connections_per_loop = 0;

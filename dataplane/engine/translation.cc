@@ -168,7 +168,7 @@ absl::StatusOr<Translation::Answer> Translation::Whole(const ResponseHead& head,
   answer.head = Head(200, kJson, nullptr);
   answer.body = std::move(translated->body);
   answer.usage = translated->usage;
-  answer.unknown_finish_reason = std::move(translated->unknown_finish_reason);
+  answer.unknown = std::move(translated->unknown);
   return answer;
 }
 
@@ -219,8 +219,6 @@ bool Translation::Finish(std::string& out) {
 
 const provider::Usage& Translation::usage() const { return stream_->usage(); }
 
-const std::string& Translation::unknown_finish_reason() const {
-  return stream_->unknown_finish_reason();
-}
+const provider::UnknownWords& Translation::unknown() const { return stream_->unknown(); }
 
 }  // namespace rota::engine

@@ -38,6 +38,7 @@ class Translation {
   // The error of a request that cannot be translated: ProblemOf() says which field.
   static absl::StatusOr<std::unique_ptr<Translation>> Make(const Input& input);
 
+  std::string_view provider_name() const { return translator_.name(); }
   const provider::TranslatedRequest& request() const { return request_; }
   // The request has been sent and will not be again.
   void ReleaseRequest();
@@ -62,7 +63,7 @@ class Translation {
     std::string head;
     std::string body;
     std::optional<provider::Usage> usage;
-    std::string unknown_finish_reason;  // that was shown as "stop"; "" for none
+    provider::UnknownWords unknown;
   };
   // A whole answer, an error included. DataLoss: the provider's answer makes no sense.
   absl::StatusOr<Answer> Whole(const ResponseHead& head, std::string_view body) const;
@@ -77,7 +78,7 @@ class Translation {
   // The upstream's body has ended; false when the terminal event was missing.
   bool Finish(std::string& out);
   const provider::Usage& usage() const;
-  const std::string& unknown_finish_reason() const;
+  const provider::UnknownWords& unknown() const;
 
  private:
   Translation(const Input& input, provider::TranslatedRequest request);

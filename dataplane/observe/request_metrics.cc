@@ -163,6 +163,11 @@ std::string_view UsageSkippedName(UsageSkipped reason) {
   return kNames[Index(reason)];
 }
 
+std::string_view ProviderWordName(ProviderWord kind) {
+  static constexpr std::array<std::string_view, 2> kNames = {"finish_reason", "event"};
+  return kNames[Index(kind)];
+}
+
 std::string_view LimitName(Limit limit) {
   static constexpr std::array<std::string_view, kLimits> kNames = {
       "head_size",   "body_size", "head_time",   "body_time", "concurrency",
@@ -195,6 +200,10 @@ void LoopMetrics::CountTokens(table::SeriesId series, TokenKind kind, uint64_t c
 }
 void LoopMetrics::CountUsageSkipped(UsageSkipped reason) {
   shard_->usage_skipped[Index(reason)].Add(1);
+}
+void LoopMetrics::CountUnknownWord(const Provider& provider, ProviderWord kind) {
+  const auto row = static_cast<size_t>(&provider - Providers().data());
+  shard_->unknown_words[row][Index(kind)].Add(1);
 }
 void LoopMetrics::CountLimit(Limit limit) { shard_->limits[Index(limit)].Add(1); }
 void LoopMetrics::ObserveOverhead(table::SeriesId series, Duration own_time) {
@@ -312,6 +321,7 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
                 usage_skipped[i],
                 {{"reason", std::string(UsageSkippedName(static_cast<UsageSkipped>(i)))}});
   }
+  AddUnknownWords(all);
   const auto add_gauge = [&all](const char* name, const char* help, int64_t value) {
     all.Gauge(name, help, static_cast<double>(value));
   };
@@ -325,6 +335,23 @@ std::vector<MetricFamily> RequestMetrics::Collect() const {
             "of the slowest thread.",
             static_cast<double>(queue_wait_ns) / kNanosecondsPerSecond);
   return all.Take();
+}
+
+void RequestMetrics::AddUnknownWords(MetricFamilies& all) const {
+  for (size_t row = 0; row < Providers().size(); ++row) {
+    for (const ProviderWord kind : {ProviderWord::kFinishReason, ProviderWord::kEvent}) {
+      uint64_t count = 0;
+      for (const std::unique_ptr<LoopMetrics>& loop : loops_) {
+        count += loop->shard_->unknown_words[row][Index(kind)].Get();
+      }
+      if (count > 0) {
+        all.Counter("rota_unknown_provider_words_total",
+                    "Words in answers of providers that no table knows.", count,
+                    {{"provider", std::string(Providers()[row].name)},
+                     {"kind", std::string(ProviderWordName(kind))}});
+      }
+    }
+  }
 }
 
 void RequestMetrics::AddHistograms(MetricFamilies& all) const {

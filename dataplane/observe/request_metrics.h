@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/metric_families.h"
+#include "common/provider_catalog.h"
 #include "dataplane/rotation/rotation.h"
 #include "dataplane/table/route_table.h"
 
@@ -49,11 +50,16 @@ enum class UsageSkipped : uint8_t {
   kDamaged,  // no gzip although it says so, cut short, or too large
 };
 
-// Label values: "quota", "connect", "server_error"; "prompt"; "head_size"; "coding".
+// What a provider has said that no table knows.
+enum class ProviderWord : uint8_t { kFinishReason, kEvent };
+
+// Label values: "quota", "connect", "server_error"; "prompt"; "head_size"; "coding";
+// "finish_reason".
 std::string_view FailoverReasonName(FailoverReason reason);
 std::string_view TokenKindName(TokenKind kind);
 std::string_view LimitName(Limit limit);
 std::string_view UsageSkippedName(UsageSkipped reason);
+std::string_view ProviderWordName(ProviderWord kind);
 
 struct Shard;
 class SeriesNames;
@@ -76,6 +82,8 @@ class LoopMetrics {
   void CountSuspension(table::SeriesId series, rotation::Reason reason);
   void CountTokens(table::SeriesId series, TokenKind kind, uint64_t count);
   void CountUsageSkipped(UsageSkipped reason);
+  // `provider`: a row of Providers().
+  void CountUnknownWord(const Provider& provider, ProviderWord kind);
   void CountLimit(Limit limit);
   // Histograms, per api and environment of the series.
   void ObserveOverhead(table::SeriesId series, Duration own_time);
@@ -121,6 +129,7 @@ class RequestMetrics final : public prometheus::Collectable {
 
  private:
   void AddHistograms(MetricFamilies& all) const;
+  void AddUnknownWords(MetricFamilies& all) const;
 
   const Clock& clock_;
   std::unique_ptr<SeriesNames> names_;

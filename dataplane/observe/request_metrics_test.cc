@@ -52,6 +52,8 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   loop.CountUnmatched(404);
   loop.CountLimit(Limit::kBodyMemory);
   loop.CountUsageSkipped(UsageSkipped::kDamaged);
+  loop.CountUnknownWord(*FindProvider("gemini"), ProviderWord::kFinishReason);
+  metrics_.loop(1).CountUnknownWord(*FindProvider("gemini"), ProviderWord::kFinishReason);
   loop.AddHeldBodyBytes(int64_t{6} << 30);
   loop.AddHeldBodyBytes(-(int64_t{1} << 30));
   loop.AddOpenRequests(3);
@@ -71,6 +73,8 @@ TEST_F(RequestMetricsTest, CountsEveryKindUnderItsOwnName) {
   EXPECT_THAT(text, HasSubstr("rota_queue_wait_seconds 0.007\n"));
   EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"damaged\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("rota_usage_skipped_total{reason=\"coding\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("rota_unknown_provider_words_total{provider=\"gemini\",kind="
+                              "\"finish_reason\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("rota_held_body_bytes 5368709120\n"));
   EXPECT_THAT(text, HasSubstr("rota_open_requests 2\n"));
   EXPECT_THAT(text, HasSubstr("rota_open_connections 5\n"));

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <vector>
 
 #include "common/clock.h"
 #include "dataplane/observe/chunked.h"
@@ -105,6 +106,9 @@ struct Shard {
   CodeCounts unmatched;
   std::array<Counter, kLimits> limits;
   std::array<Counter, 2> usage_skipped;
+  // By row of Providers() and ProviderWord.
+  std::vector<std::array<Counter, 2>> unknown_words =
+      std::vector<std::array<Counter, 2>>(Providers().size());
   OneWriter<int64_t> open_requests;
   OneWriter<int64_t> open_connections;
   OneWriter<int64_t> upstream_connections;

@@ -105,6 +105,8 @@ class AnthropicStream final : public StreamTranslator {
     } else if (type == "error") {
       ChunkWriter::Error(ErrorIn(*event, 0), out);
       return StreamState::kError;
+    } else if (type != "ping") {
+      NoteUnknownEvent(type);
     }
     return StreamState::kOpen;
   }
@@ -209,6 +211,8 @@ class AnthropicStream final : public StreamTranslator {
       if (const auto block = FindBlock(event); block != blocks_.end()) {
         AddArguments(FindText(*delta, "partial_json"), *block, out);
       }
+    } else if (type != "signature_delta" && type != "citations_delta") {
+      NoteUnknownEvent(type);
     }
   }
 
@@ -229,7 +233,7 @@ class AnthropicStream final : public StreamTranslator {
     if (reason.empty()) {
       return;
     }
-    std::string_view ours = FinishReasonOf(reason, kFinishReasons, unknown_finish_reason_);
+    std::string_view ours = FinishReasonOf(reason, kFinishReasons, unknown_.finish_reason);
     if (ours == "tool_calls" && chunks_.tool_calls() == 0) {
       ours = "stop";  // the only call was the structured output
     }
@@ -261,7 +265,7 @@ absl::StatusOr<TranslatedAnswer> AnthropicTranslator::ChatAnswer(
   ReadBlocks(*blocks, context.plan->output_tool, result);
   const std::string_view reason = FindText(*document, "stop_reason");
   if (!reason.empty()) {
-    result.finish_reason = FinishReasonOf(reason, kFinishReasons, answer.unknown_finish_reason);
+    result.finish_reason = FinishReasonOf(reason, kFinishReasons, answer.unknown.finish_reason);
   }
   if (result.finish_reason == "tool_calls" && result.tool_calls.empty()) {
     result.finish_reason = "stop";

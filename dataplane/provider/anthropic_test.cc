@@ -246,7 +246,7 @@ TEST(AnthropicAnswerTest, FinishReasonsAreOpenAisWords) {
     const TranslatedAnswer answer =
         *kAnthropic.ChatAnswer(R"({"content":[],"stop_reason":")" + theirs + "\"}", kContext);
     EXPECT_EQ(FindText(Choice(*ParseJson(answer.body)), "finish_reason"), ours) << theirs;
-    EXPECT_EQ(answer.unknown_finish_reason, theirs == "something_new" ? theirs : "");
+    EXPECT_EQ(answer.unknown.finish_reason, theirs == "something_new" ? theirs : "");
   }
 }
 
@@ -413,6 +413,24 @@ TEST(AnthropicErrorTest, ErrorsKeepTheirMessageAndGetOpenAisWords) {
   EXPECT_EQ(error(0, "rate_limit_error", "slow"), "429 rate_limit_exceeded slow");
   EXPECT_EQ(kAnthropic.ErrorAnswer({502, "<html>", ""}).message,
             "the provider answered with status 502");
+}
+
+TEST(AnthropicStreamTest, NewWordsAreRememberedAndOldOnesAreNot) {
+  struct Row {
+    const char* event;
+    const char* unknown;
+  };
+  const AnswerPlan plan;
+  for (const Row& row :
+       {Row{R"({"type":"ping"})", ""}, Row{R"({"type":"new_event"})", "new_event"},
+        Row{R"({"type":"content_block_delta","delta":{"type":"signature_delta"}})", ""},
+        Row{R"({"type":"content_block_delta","delta":{"type":"new_delta"}})", "new_delta"}}) {
+    const auto stream = AnthropicTranslator().NewStream({&plan, "m", "id", 0});
+    std::string out;
+    EXPECT_EQ(stream->Add({"", row.event, false}, out), StreamState::kOpen);
+    EXPECT_EQ(stream->unknown().event, row.unknown);
+    EXPECT_EQ(out, "");
+  }
 }
 
 }  // namespace

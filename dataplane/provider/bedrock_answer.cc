@@ -216,10 +216,12 @@ class BedrockStream final : public StreamTranslator {
     } else if (name == "messageStop") {
       CloseBlocks(out);
       const std::string_view reason = FindText(event, "stopReason");
-      chunks_.FinishReason(FinishReason(reason, chunks_.tool_calls() > 0, unknown_finish_reason_),
+      chunks_.FinishReason(FinishReason(reason, chunks_.tool_calls() > 0, unknown_.finish_reason),
                            out);
       has_ended_ = true;
       return StreamState::kEnded;
+    } else {
+      NoteUnknownEvent(name);
     }
     return StreamState::kOpen;
   }
@@ -333,7 +335,7 @@ absl::StatusOr<TranslatedAnswer> BedrockTranslator::ChatAnswer(std::string_view 
     reader.Add(block);
   }
   result.finish_reason = FinishReason(FindText(*document, "stopReason"), !result.tool_calls.empty(),
-                                      answer.unknown_finish_reason);
+                                      answer.unknown.finish_reason);
   if (!result.content.has_value() && result.tool_calls.empty()) {
     result.content = "";
   }

@@ -102,7 +102,7 @@ TEST(BedrockAnswerTest, FinishReasonsAreOpenAisWords) {
   const absl::StatusOr<TranslatedAnswer> answer = kBedrock.ChatAnswer(
       R"({"output":{"message":{"content":[]}},"stopReason":"something_new"})", kContext);
   ASSERT_TRUE(answer.ok());
-  EXPECT_EQ(answer->unknown_finish_reason, "something_new");
+  EXPECT_EQ(answer->unknown.finish_reason, "something_new");
 }
 
 TEST(BedrockAnswerTest, CachedTokensArePartOfThePrompt) {
@@ -214,6 +214,19 @@ TEST(BedrockStreamTest, CallsHaveIndexesWithoutGapsAndArguments) {
   EXPECT_EQ(reading.calls[1].arguments, R"({"a":1})");
   EXPECT_EQ(reading.finish_reason, "tool_calls");
   EXPECT_TRUE(reading.done);
+}
+
+TEST(BedrockStreamTest, ANewEventIsLeftOutAndRemembered) {
+  const AnswerPlan plan;
+  const auto stream = kBedrock.NewStream({&plan, "m", "id", 0});
+  std::string out;
+  EXPECT_EQ(stream->Add({"messageStart", R"({"role":"assistant"})", false}, out),
+            StreamState::kOpen);
+  EXPECT_EQ(stream->unknown().event, "");
+  out.clear();
+  EXPECT_EQ(stream->Add({"newEvent", "{}", false}, out), StreamState::kOpen);
+  EXPECT_EQ(stream->unknown().event, "newEvent");
+  EXPECT_EQ(out, "");
 }
 
 TEST(BedrockStreamTest, ThoughtsAreNoContent) {

@@ -67,6 +67,14 @@ struct ErrorInput {
   std::string_view error_type;  // x-amzn-ErrorType; of a frame its name
 };
 
+// Words of a provider that no table knows: it has something new. The last one of each kind of one
+// answer, at most kMaxUnknownWord bytes; "" when there was none.
+inline constexpr size_t kMaxUnknownWord = 64;
+struct UnknownWords {
+  std::string finish_reason;  // shown as "stop"
+  std::string event;          // the type of an event or of its delta, which is left out
+};
+
 // What Add has seen.
 enum class StreamState : uint8_t {
   kOpen,   // more is to come
@@ -87,23 +95,23 @@ class StreamTranslator {
   bool Finish(std::string& out);
   // What has been reported so far, as OpenAI counts: the last value wins, it is never a sum.
   const Usage& usage() const { return usage_; }
-  // A finish reason that no table knows, shown as "stop"; "" when there was none. At most 64 bytes.
-  const std::string& unknown_finish_reason() const { return unknown_finish_reason_; }
+  const UnknownWords& unknown() const { return unknown_; }
 
  protected:
   explicit StreamTranslator(const AnswerContext& context) : chunks_(context) {}
+  void NoteUnknownEvent(std::string_view type) { unknown_.event = type.substr(0, kMaxUnknownWord); }
 
   ChunkWriter chunks_;
   Usage usage_;
   bool has_ended_ = false;  // the terminal event has been seen
-  std::string unknown_finish_reason_;
+  UnknownWords unknown_;
 };
 
 // A whole answer in OpenAI's form, and what the gateway itself wants to know of it.
 struct TranslatedAnswer {
   std::string body;
   Usage usage;
-  std::string unknown_finish_reason;
+  UnknownWords unknown;
 };
 
 class Translator {

@@ -165,7 +165,7 @@ class GeminiStream final : public StreamTranslator {
       return StreamState::kOpen;
     }
     EndCall(out);
-    return End(FinishReason(reason, chunks_.tool_calls() > 0, unknown_finish_reason_), out);
+    return End(FinishReason(reason, chunks_.tool_calls() > 0, unknown_.finish_reason), out);
   }
 
  private:
@@ -283,7 +283,7 @@ absl::StatusOr<TranslatedAnswer> GeminiTranslator::ChatAnswer(std::string_view b
   result.finish_reason =
       is_blocked ? "content_filter"
                  : FinishReason(FindText(*candidate, "finishReason"), !result.tool_calls.empty(),
-                                answer.unknown_finish_reason);
+                                answer.unknown.finish_reason);
   if (!result.content.has_value() && result.tool_calls.empty()) {
     result.content = "";
   }

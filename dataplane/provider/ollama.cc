@@ -282,7 +282,7 @@ class OllamaStream final : public StreamTranslator {
       return StreamState::kOpen;
     }
     ReadUsage(*event, usage_);
-    chunks_.FinishReason(FinishReason(*event, chunks_.tool_calls() > 0, unknown_finish_reason_),
+    chunks_.FinishReason(FinishReason(*event, chunks_.tool_calls() > 0, unknown_.finish_reason),
                          out);
     has_ended_ = true;
     return StreamState::kEnded;
@@ -363,7 +363,7 @@ absl::StatusOr<TranslatedAnswer> OllamaTranslator::ChatAnswer(std::string_view b
     result.content = std::string(text);
   }
   result.finish_reason =
-      FinishReason(*document, !result.tool_calls.empty(), answer.unknown_finish_reason);
+      FinishReason(*document, !result.tool_calls.empty(), answer.unknown.finish_reason);
   ReadUsage(*document, result.usage);
   answer.usage = result.usage;
   answer.body = RenderChat(result, context);

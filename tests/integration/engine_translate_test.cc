@@ -237,6 +237,24 @@ TEST(EngineTranslateTest, AnAnswerThatMakesNoSenseIsABadGateway) {
   EXPECT_THAT(Ask(other.port(), ChatRequest(kHello))->body, HasSubstr("upstream_cut"));
 }
 
+TEST(EngineTranslateTest, WordsThatNobodyKnowsAreCounted) {
+  TestUpstream streaming(
+      Stream({Events()[0], "event: new\ndata: {\"type\":\"new\"}\n\n",
+              "event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
+              "\"bored\"}}\n\n",
+              Events()[3]}));
+  TestGateway gateway(Api(streaming.port()));
+  const auto answer = Ask(gateway.port(), ChatRequest(kStreamed));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_THAT(answer->body, HasSubstr(R"("finish_reason":"stop")"));
+  const auto count = [&gateway](const char* kind) {
+    return gateway.Metric("rota_unknown_provider_words_total", kind);
+  };
+  EXPECT_TRUE(Eventually([&] { return count("kind=event") == 1; }));
+  EXPECT_EQ(count("kind=finish_reason"), 1);
+  EXPECT_EQ(gateway.Metric("rota_unknown_provider_words_total", "provider=anthropic"), 2);
+}
+
 TEST(EngineTranslateTest, ALargeAnswerComesWhole) {
   const std::string text(300'000, 'x');
   TestUpstream claude(Always(
