@@ -77,10 +77,10 @@ class Mock:
     """The upstream. Its streams send an event every 100 ms with the time when it was sent."""
 
     def __init__(self, start, programs, folder, cpus, threads=1, chunks=100, name="mock", certificates=None,
-                 behavior=None):
+                 behavior=None, answer_bytes=512):
         ports = folder / "ports.json"
         command = [programs / "rota-mock-llm", "--listen", "127.0.0.1:0", "--ports-file", ports, "--threads", threads,
-                   "--keep-requests", 0, "--answer-bytes", 512, "--chunks", chunks, "--chunk-interval", "100ms",
+                   "--keep-requests", 0, "--answer-bytes", answer_bytes, "--chunks", chunks, "--chunk-interval", "100ms",
                    "--stamp-chunks", "--name", name]
         if certificates:
             command += ["--tls-cert", certificates.certificate, "--tls-key", certificates.key]

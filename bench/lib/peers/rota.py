@@ -8,10 +8,11 @@ import urllib.request
 from lib.peers.common import MODELS, PATIENCE_SECONDS, Engine, answers
 
 
-def api(url, name="bench", models=MODELS):
-    """An apk-conf API: a rotation over models (name or (name, url, weight)) with a credential towards `url`."""
+def api(url, name="bench", models=MODELS, provider=None):
+    """An apk-conf API: a rotation over models (name or (name, url, weight)) with a credential towards `url`.
+    `provider`: whose form the endpoint has, default OpenAI's."""
     targets = [model if isinstance(model, tuple) else (model, url, 1) for model in models]
-    endpoints = [{"endpoint": one, "endpointSecurity": {"enabled": True, "securityType": {
+    endpoints = [{"endpoint": one, **({"provider": provider} if provider else {}), "endpointSecurity": {"enabled": True, "securityType": {
         "secretName": "bench-key", "in": "Header", "apiKeyNameKey": "Authorization", "apiKeyValueKey": "apiKey"}}}
         for one in sorted({target[1] for target in targets})]
     policy = {"policyName": "ModelBasedRoundRobin", "policyVersion": "v1", "parameters": {

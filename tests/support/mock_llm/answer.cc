@@ -375,8 +375,9 @@ Answer NativeAnswer(const AnswerOptions& options, const BehaviorBook::Rules& rul
   if (model.empty() || prompt.empty()) {
     return FailureAnswer({400, "model or messages are missing."}, model);
   }
-  if (FindMember(*members, "stream") == "true") {
-    return FailureAnswer({400, "The mock streams in OpenAI's form only."}, model);
+  const bool is_stream = FindMember(*members, "stream") == "true";
+  if (is_stream && form != NativeForm::kAnthropic) {
+    return FailureAnswer({400, "The mock streams in OpenAI's and Anthropic's form only."}, model);
   }
   static const Behavior kProper;
   const Behavior* taken = BehaviorBook::Take(rules, model);
@@ -385,9 +386,18 @@ Answer NativeAnswer(const AnswerOptions& options, const BehaviorBook::Rules& rul
   Answer answer = replacement ? *std::move(replacement) : Answer{};
   answer.model = model;
   if (!replacement) {
-    const std::string text = Words(behavior.answer_bytes.value_or(options.answer_bytes));
-    answer.body = NativeBody(form, {absl::StrCat(request_number), model, text,
-                                    (prompt.size() + 3) / 4, CountWords(text)});
+    const uint64_t chunks = behavior.chunks.value_or(options.chunks);
+    const uint64_t bytes = behavior.answer_bytes.value_or(options.answer_bytes);
+    const std::string text = Words(is_stream ? std::max(bytes, chunks) : bytes);
+    const NativeText said{absl::StrCat(request_number), model, text, (prompt.size() + 3) / 4,
+                          CountWords(text)};
+    if (is_stream) {
+      answer.content_type = "text/event-stream; charset=utf-8";
+      answer.chunk_interval = behavior.chunk_interval.value_or(options.chunk_interval);
+      answer.events = AnthropicEvents(said, chunks);
+    } else {
+      answer.body = NativeBody(form, said);
+    }
   }
   ApplyDelivery(behavior, answer);
   return answer;

@@ -1,5 +1,8 @@
 #include "tests/support/mock_llm/native_answer.h"
 
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::mock_llm {
@@ -15,6 +18,65 @@ int HexValue(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
+
+std::string Dump(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+class AnthropicStream final : public EventSource {
+ public:
+  AnthropicStream(NativeText answer, uint64_t chunks)
+      : answer_(std::move(answer)), chunks_(chunks) {}
+
+  std::string Next(MonotonicTime /*now*/) override {
+    const uint64_t step = step_++;
+    if (step == 0) {
+      return Event(
+          {{"type", "message_start"},
+           {"message",
+            {{"id", "msg_" + answer_.id},
+             {"type", "message"},
+             {"role", "assistant"},
+             {"model", answer_.model},
+             {"content", Json::array()},
+             {"usage", {{"input_tokens", answer_.prompt_tokens}, {"output_tokens", 1}}}}}});
+    }
+    if (step == 1) {
+      return Event({{"type", "content_block_start"},
+                    {"index", 0},
+                    {"content_block", {{"type", "text"}, {"text", ""}}}});
+    }
+    if (step < chunks_ + 2) {
+      const uint64_t from = answer_.text.size() * (step - 2) / chunks_;
+      const uint64_t to = answer_.text.size() * (step - 1) / chunks_;
+      return Event(
+          {{"type", "content_block_delta"},
+           {"index", 0},
+           {"delta", {{"type", "text_delta"}, {"text", answer_.text.substr(from, to - from)}}}});
+    }
+    switch (step - chunks_) {
+      case 2:
+        return Event({{"type", "content_block_stop"}, {"index", 0}});
+      case 3:
+        return Event({{"type", "message_delta"},
+                      {"delta", {{"stop_reason", "end_turn"}, {"stop_sequence", nullptr}}},
+                      {"usage", {{"output_tokens", answer_.completion_tokens}}}});
+      case 4:
+        return Event(Json::object({{"type", "message_stop"}}));
+      default:
+        return "";
+    }
+  }
+
+ private:
+  static std::string Event(const Json& data) {
+    return absl::StrCat("event: ", data["type"].get<std::string>(), "\ndata: ", Dump(data), "\n\n");
+  }
+
+  const NativeText answer_;
+  const uint64_t chunks_;
+  uint64_t step_ = 0;
+};
 
 }  // namespace
 
@@ -84,7 +146,11 @@ std::string NativeBody(NativeForm form, const NativeText& answer) {
               {"metrics", {{"latencyMs", 1}}}};
       break;
   }
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Dump(body);
+}
+
+std::unique_ptr<EventSource> AnthropicEvents(NativeText answer, uint64_t chunks) {
+  return std::make_unique<AnthropicStream>(std::move(answer), chunks);
 }
 
 }  // namespace rota::mock_llm

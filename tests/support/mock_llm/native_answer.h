@@ -1,14 +1,18 @@
 #pragma once
 
 // What the mock says in the forms of providers that do not speak OpenAI's: whole answers of Ollama
-// (/api/chat), Anthropic (/v1/messages) and Bedrock (/model/{id}/converse). Streams are not made.
+// (/api/chat), Anthropic (/v1/messages) and Bedrock (/model/{id}/converse), and streams of
+// Anthropic.
 //
 // Pure. Thread-safe.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "tests/support/mock_llm/answer.h"
 
 namespace rota::mock_llm {
 
@@ -29,5 +33,7 @@ struct NativeText {
 };
 // The body of a success.
 std::string NativeBody(NativeForm form, const NativeText& answer);
+// Anthropic's stream of it, the text in `chunks` pieces.
+std::unique_ptr<EventSource> AnthropicEvents(NativeText answer, uint64_t chunks);
 
 }  // namespace rota::mock_llm

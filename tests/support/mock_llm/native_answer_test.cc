@@ -45,7 +45,26 @@ TEST(NativeAnswerTest, EachProviderIsAnsweredInItsOwnForm) {
   }
 }
 
-TEST(NativeAnswerTest, StreamsAreRefusedAndFailuresAreMadeHereToo) {
+TEST(NativeAnswerTest, AnthropicStreamsItsEvents) {
+  const std::string_view body = R"({"model":"m","messages":[{}],"stream":true})";
+  AnswerOptions options;
+  options.chunks = 3;
+  const Answer answer = MakeAnswer(options, {}, {"POST", "/v1/messages", body, ""}, 1, 0);
+  ASSERT_NE(answer.events, nullptr);
+  std::string text;
+  std::string types;
+  for (std::string event; !(event = answer.events->Next({})).empty();) {
+    const nlohmann::json data = nlohmann::json::parse(event.substr(event.find('{')));
+    types += data["type"].get<std::string>() + " ";
+    text += data.value(nlohmann::json::json_pointer("/delta/text"), "");
+  }
+  EXPECT_EQ(types,
+            "message_start content_block_start content_block_delta content_block_delta "
+            "content_block_delta content_block_stop message_delta message_stop ");
+  EXPECT_EQ(text.size(), options.answer_bytes);
+}
+
+TEST(NativeAnswerTest, OtherStreamsAreRefusedAndFailuresAreMadeHereToo) {
   const std::string_view stream = R"({"model":"m","messages":[{}],"stream":true})";
   EXPECT_EQ(MakeAnswer({}, {}, {"POST", "/api/chat", stream, ""}, 1, 0).status, 400);
   BehaviorBook book;
