@@ -76,6 +76,7 @@ class Validator {
     for (const resource::PolicyFragment& fragment : parsed.fragments) {
       CheckFragment(file, fragment);
     }
+    namespaces_ += parsed.namespaces.size();
     for (resource::SecretManifest& secret : parsed.secrets) {
       const ObjectName name = secret.name;
       const int line = secret.line;
@@ -123,7 +124,7 @@ class Validator {
 
   bool found_nothing() const {
     return apis_.empty() && gateways_.empty() && secrets_.empty() && fragments_ == 0 &&
-           findings_.empty();
+           namespaces_ == 0 && findings_.empty();
   }
   size_t Count(Level level) const {
     return static_cast<size_t>(std::count_if(findings_.begin(), findings_.end(),
@@ -244,7 +245,7 @@ class Validator {
   void TakeForeign(const std::string& file, bool is_named, const resource::ParsedFile& parsed) {
     const bool is_mistake = is_named && parsed.apis.empty() && parsed.gateways.empty() &&
                             parsed.secrets.empty() && parsed.fragments.empty() &&
-                            parsed.problems.empty();
+                            parsed.namespaces.empty() && parsed.problems.empty();
     for (const resource::ForeignDocument& document : parsed.foreign) {
       (is_mistake ? findings_ : passed_over_)
           .push_back({file, document.line, Level::kError, "Foreign", "", "", document.message});
@@ -324,6 +325,7 @@ class Validator {
 
   size_t files_ = 0;
   size_t fragments_ = 0;
+  size_t namespaces_ = 0;  // their labels say nothing about a file
   std::map<ObjectName, CheckedApi> apis_;
   std::map<ObjectName, CheckedGateway> gateways_;
   std::map<ObjectName, CheckedSecret> secrets_;

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -105,6 +106,8 @@ struct App::State {
   absl::Status StartEngine();
   absl::Status StartAdmin();
   void OnSuspension(const rotation::Suspension& suspension);
+  std::vector<engine::CertificateProblem> SetCertificates(
+      const std::vector<table::ServerCertificate>& certificates);
   std::vector<std::string> NotReady() const;
   std::vector<std::string> Notes() const;
 
@@ -119,6 +122,7 @@ struct App::State {
   std::unique_ptr<observe::AccessLog> access_log;
   std::shared_ptr<observe::StateMetrics> state_metrics;
   std::unique_ptr<Configuration> configuration;
+  std::mutex certificates_mutex;  // held while the engine gets them, and while it goes
   std::unique_ptr<engine::Engine> engine;
   std::unique_ptr<AdminServer> metrics;
   std::unique_ptr<AdminServer> admin;
@@ -145,8 +149,11 @@ absl::Status App::State::CreateSyncClient() {
     return request_metrics->Intern(labels);
   };
   configuration = std::make_unique<Configuration>(
-      std::move(builder), Configuration::Context{&table, &registry, request_metrics.get(),
-                                                 state_metrics.get(), &clock});
+      std::move(builder),
+      Configuration::Context{&table, &registry, request_metrics.get(), state_metrics.get(), &clock,
+                             [this](const std::vector<table::ServerCertificate>& certificates) {
+                               return SetCertificates(certificates);
+                             }});
 
   sync::SyncClientOptions options;
   options.node = flags.node;
@@ -217,13 +224,25 @@ void App::State::OnSuspension(const rotation::Suspension& suspension) {
   }
 }
 
+// From the thread that applies transactions, which ends after the engine.
+std::vector<engine::CertificateProblem> App::State::SetCertificates(
+    const std::vector<table::ServerCertificate>& certificates) {
+  std::lock_guard guard(certificates_mutex);
+  return engine == nullptr ? std::vector<engine::CertificateProblem>()
+                           : engine->SetCertificates(certificates);
+}
+
 std::vector<std::string> App::State::NotReady() const {
   if (draining) {
     return {"draining"};
   }
   const sync::SyncState state = sync->state();
   if (state.ready()) {
-    return {};
+    return engine->lacks_certificate()
+               ? std::vector<std::string>{absl::StrCat(
+                     "--https has no certificate: give RotaGateway ", flags.gateway,
+                     " a listener whose Secret exists, or start with --tls-cert and --tls-key")}
+               : std::vector<std::string>();
   }
   std::vector<std::string> reasons = {"no configuration yet"};
   if (!state.last_error.empty()) {
@@ -274,8 +293,11 @@ App::App(std::unique_ptr<State> state) : state_(std::move(state)) {}
 App::~App() {
   state_->admin.reset();
   state_->metrics.reset();
-  state_->engine.reset();  // no more suspensions
-  state_->sync.reset();    // no more transactions
+  {
+    std::lock_guard guard(state_->certificates_mutex);
+    state_->engine.reset();  // no more suspensions
+  }
+  state_->sync.reset();  // no more transactions
 }
 
 void App::Reload() {

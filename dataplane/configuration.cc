@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/hash.h"
 #include "common/log.h"
 
@@ -33,6 +34,7 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   const MonotonicTime start = context_.clock->Now();
   table::BuildResult result = builder_.Build(wanted, snapshot_hash, changed);
   context_.table->Publish(result.table);
+  SetCertificates(wanted, result);
   context_.request_metrics->Retire(builder_.Commit(result));
   for (const std::string& target : result.changed_credentials) {
     context_.registry->Lift(target, context_.clock->Now());
@@ -46,6 +48,25 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   LogFindings("resource rejected; the version before stays", result.rejected);
   LogFindings("not served as configured", result.refused);
   return {.rejected = std::move(result.rejected), .refused = std::move(result.refused)};
+}
+
+void Configuration::SetCertificates(const sync::ResourceMap& wanted, table::BuildResult& result) {
+  if (result.certificates.has_value() && context_.set_certificates != nullptr) {
+    certificate_problems_ = context_.set_certificates(*result.certificates);
+  }
+  const auto gateway = wanted.lower_bound({rota::sync::v1::GATEWAY, ""});
+  if (gateway == wanted.end()) {
+    return;
+  }
+  for (const engine::CertificateProblem& problem : certificate_problems_) {
+    rota::sync::v1::Rejection& refused = result.refused.emplace_back();
+    *refused.mutable_id() = gateway->second->id();
+    refused.set_rejected_hash(gateway->second->hash());
+    refused.set_kept_hash(gateway->second->hash());
+    refused.set_code(rota::sync::v1::Rejection::INVALID);
+    refused.set_field(absl::StrCat("listeners ", problem.listener));
+    refused.set_message(problem.message);
+  }
 }
 
 }  // namespace rota::dataplane

@@ -4,10 +4,13 @@
 // rotations forget what is gone. Single-thread (the thread that applies); the published table is
 // for everyone.
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "common/clock.h"
 #include "common/published.h"
+#include "dataplane/engine/certificate_set.h"
 #include "dataplane/observe/request_metrics.h"
 #include "dataplane/observe/state_metrics.h"
 #include "dataplane/rotation/registry.h"
@@ -25,6 +28,10 @@ class Configuration {
     observe::RequestMetrics* request_metrics = nullptr;
     observe::StateMetrics* state_metrics = nullptr;
     const Clock* clock = nullptr;
+    // Serves these certificates from now on; returns what is wrong. May be null: nobody listens.
+    std::function<std::vector<engine::CertificateProblem>(
+        const std::vector<table::ServerCertificate>&)>
+        set_certificates = nullptr;
   };
 
   // Publishes the empty table.
@@ -35,7 +42,10 @@ class Configuration {
                           const std::string& snapshot_hash);
 
  private:
+  void SetCertificates(const sync::ResourceMap& wanted, table::BuildResult& result);
+
   const Context context_;
+  std::vector<engine::CertificateProblem> certificate_problems_;  // of those in use
   table::Builder builder_;
 };
 

@@ -52,7 +52,9 @@ void DeclareConfiguration(CLI::App& app, Flags& flags) {
 void DeclareListeners(CLI::App& app, Flags& flags) {
   const std::string group = kListenerGroup;
   AddHostPort(app, "--http", flags.http, "Plain HTTP")->group(group);
-  AddHostPort(app, "--https", flags.https, "HTTPS; needs --tls-cert and --tls-key")->group(group);
+  AddHostPort(app, "--https", flags.https,
+              "HTTPS, with the certificates of the gateway's listeners or of --tls-cert")
+      ->group(group);
   AddCertificate(app, "Certificate chain of --https (PEM; SIGHUP re-reads it)",
                  flags.tls_certificate, flags.tls_key);
   AddHostPort(app, "--admin", flags.admin,
@@ -165,8 +167,10 @@ absl::Status CheckFlags(const Flags& flags) {
     return absl::InvalidArgumentError(
         "no listener: give --http HOST:PORT or --https HOST:PORT (or both)");
   }
-  if (flags.https && (flags.tls_certificate.empty() || flags.tls_key.empty())) {
-    return absl::InvalidArgumentError("--https needs --tls-cert FILE and --tls-key FILE");
+  if (flags.tls_certificate.empty() != flags.tls_key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert and --tls-key go together: give both, or none for the certificates of the "
+        "gateway's listeners");
   }
   if (flags.sync_tls_certificate.empty() != flags.sync_tls_key.empty()) {
     return absl::InvalidArgumentError(

@@ -119,10 +119,34 @@ std::shared_ptr<const ResourceBody> GatewayBody(const GatewaySettings& settings)
     gateway.add_sandbox_hosts(host);
   }
   gateway.set_allow_local_upstreams(settings.allow_local_upstreams);
+  const std::string ns = settings.name.substr(0, settings.name.find('/'));
+  for (const resource::GatewayListener& listener : settings.listeners) {
+    pb::Listener& out = *gateway.add_listeners();
+    out.set_name(listener.name);
+    out.set_hostname(listener.hostname);
+    const std::string secret = absl::StrCat(ns, "/", listener.secret_name);
+    out.mutable_certificate()->set_secret(secret);
+    out.mutable_certificate()->set_key(kCertificateKey);
+    out.mutable_key()->set_secret(secret);
+    out.mutable_key()->set_key(kPrivateKeyKey);
+  }
   auto body = std::make_shared<ResourceBody>();
   body->bytes = gateway.SerializeAsString();
   body->hash = Hash64(body->bytes);
   return body;
+}
+
+std::vector<SecretUse> SecretsOf(const GatewaySettings& settings) {
+  const std::string ns = settings.name.substr(0, settings.name.find('/'));
+  std::vector<SecretUse> uses;
+  for (size_t i = 0; i < settings.listeners.size(); ++i) {
+    for (const char* const key : {kCertificateKey, kPrivateKeyKey}) {
+      uses.push_back({{ns, settings.listeners[i].secret_name},
+                      key,
+                      absl::StrCat("spec.listeners[", i, "].certificateRef")});
+    }
+  }
+  return uses;
 }
 
 std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
@@ -151,9 +175,28 @@ Assembler::Assembler(const std::string& gateway_name, std::shared_ptr<const Reso
   SetGateway(std::move(gateway));
 }
 
-void Assembler::SetGateway(std::shared_ptr<const ResourceBody> gateway) {
+void Assembler::SetGateway(std::shared_ptr<const ResourceBody> gateway,
+                           const std::vector<SecretUse>& secrets) {
   resources_.Set(gateway_key_, std::move(gateway));
+  std::set<ObjectName> touched = std::exchange(of_gateway_, {});
+  for (const SecretUse& use : secrets) {
+    of_gateway_.insert(use.secret);
+    touched.insert(use.secret);
+  }
+  for (const ObjectName& secret : touched) {
+    Supply(secret);
+  }
   has_changes_ = true;
+}
+
+void Assembler::Supply(const ObjectName& secret) {
+  const ResourceKey key{ResourceKind::kSecret, secret.ToString()};
+  const auto known = secrets_.find(secret);
+  if (known != secrets_.end() && (users_.contains(secret) || of_gateway_.contains(secret))) {
+    resources_.Set(key, known->second.body);
+  } else {
+    resources_.Erase(key);
+  }
 }
 
 void Assembler::Forget(const Age& age, Entry& entry) {
@@ -201,21 +244,19 @@ void Assembler::Touch(const ObjectName& secret) {
   const auto users = users_.find(secret);
   if (users != users_.end()) {
     dirty_.insert(users->second.begin(), users->second.end());
-    has_changes_ = true;
   }
+  has_changes_ = has_changes_ || users != users_.end() || of_gateway_.contains(secret);
 }
 
 void Assembler::SetSecret(const ObjectName& name, const SecretVersion& version) {
   secrets_[name] = version;
-  if (users_.count(name) > 0) {
-    resources_.Set({ResourceKind::kSecret, name.ToString()}, version.body);
-  }
+  Supply(name);
   Touch(name);
 }
 
 void Assembler::RemoveSecret(const ObjectName& name) {
   if (secrets_.erase(name) > 0) {
-    resources_.Erase({ResourceKind::kSecret, name.ToString()});
+    Supply(name);
     Touch(name);
   }
 }
@@ -234,7 +275,7 @@ void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const Compil
       users.erase(age);
       if (users.empty()) {
         users_.erase(use.secret);
-        resources_.Erase({ResourceKind::kSecret, use.secret.ToString()});
+        Supply(use.secret);
       }
     }
   }
@@ -242,10 +283,7 @@ void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const Compil
     resources_.Set(entry.key, entry.outcome.served->body);
     for (const SecretUse& use : entry.outcome.served->secrets) {
       users_[use.secret].insert(age);
-      const auto secret = secrets_.find(use.secret);
-      if (secret != secrets_.end()) {
-        resources_.Set({ResourceKind::kSecret, use.secret.ToString()}, secret->second.body);
-      }
+      Supply(use.secret);
     }
   }
 }

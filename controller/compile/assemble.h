@@ -17,6 +17,7 @@
 #include "controller/compile/snapshot.h"
 #include "controller/resource/api.h"
 #include "controller/resource/diagnostic.h"
+#include "controller/resource/gateway.h"
 
 namespace rota::compile {
 
@@ -26,7 +27,15 @@ struct GatewaySettings {
   std::vector<std::string> production_hosts;  // exact or "*.suffix"; both empty = the default rule
   std::vector<std::string> sandbox_hosts;
   bool allow_local_upstreams = false;
+  std::vector<resource::GatewayListener> listeners = {};
 };
+
+// Keys of a Secret of type kubernetes.io/tls.
+inline constexpr char kCertificateKey[] = "tls.crt";
+inline constexpr char kPrivateKeyKey[] = "tls.key";
+
+// The values of Secrets that the listeners need.
+std::vector<SecretUse> SecretsOf(const GatewaySettings& settings);
 
 std::shared_ptr<const ResourceBody> GatewayBody(const GatewaySettings& settings);
 
@@ -80,7 +89,9 @@ class Assembler {
 
   void SetApi(const Age& age, const ApiVersions& versions);
   void RemoveApi(const Age& age);
-  void SetGateway(std::shared_ptr<const ResourceBody> gateway);
+  // `secrets`: that its listeners need.
+  void SetGateway(std::shared_ptr<const ResourceBody> gateway,
+                  const std::vector<SecretUse>& secrets = {});
   // REQUIRES: the body is set.
   void SetSecret(const resource::ObjectName& name, const SecretVersion& version);
   void RemoveSecret(const resource::ObjectName& name);
@@ -102,6 +113,8 @@ class Assembler {
   void Serve(const Age& age, Entry& entry, std::shared_ptr<const CompiledApi> api);
   resource::Diagnostics Unresolved(const CompiledApi& api) const;
   void Touch(const resource::ObjectName& secret);
+  // Puts a Secret into the snapshot, or takes it out, as its users and its existence want it.
+  void Supply(const resource::ObjectName& secret);
 
   const ResourceKey gateway_key_;
   bool has_changes_ = true;  // since the last Build()
@@ -111,6 +124,7 @@ class Assembler {
   std::unordered_map<std::string, size_t> claimants_;  // path -> APIs that may claim it
   std::map<resource::ObjectName, SecretVersion> secrets_;
   std::map<resource::ObjectName, std::set<Age>> users_;  // Secret -> APIs that are served with it
+  std::set<resource::ObjectName> of_gateway_;            // Secrets of the listeners
   ResourceSet resources_;
 };
 

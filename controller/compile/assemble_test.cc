@@ -224,6 +224,52 @@ TEST(AssemblerTest, AgreesWithANewOneAfterAnyHistory) {
   }
 }
 
+TEST(AssemblerTest, TheSecretsOfListenersTravelWithTheGatewayAndStayWhileAnApiNeedsThem) {
+  GatewaySettings settings;
+  settings.listeners = {{"public", "", "keys"}};
+  Assembler assembler("default/default", GatewayBody({}));
+  assembler.SetSecret({"default", "keys"}, Version("1", {{"apiKey", SecretString("value")}}));
+  const auto has_secret = [&] {
+    return assembler.Build().snapshot->resources.contains(kSecretKey);
+  };
+  EXPECT_FALSE(has_secret());
+
+  assembler.SetGateway(GatewayBody(settings), SecretsOf(settings));
+  EXPECT_TRUE(has_secret());
+  assembler.SetApi(Old("a"), {MakeApi("a", "/a"), nullptr});
+  EXPECT_TRUE(has_secret());
+  assembler.SetGateway(GatewayBody({}));
+  EXPECT_TRUE(has_secret());
+  assembler.RemoveApi(Old("a"));
+  EXPECT_FALSE(has_secret());
+
+  assembler.SetGateway(GatewayBody(settings), SecretsOf(settings));
+  assembler.SetApi(Old("a"), {MakeApi("a", "/a"), nullptr});
+  EXPECT_TRUE(has_secret());
+  assembler.RemoveApi(Old("a"));
+  EXPECT_TRUE(has_secret());
+  assembler.RemoveSecret({"default", "keys"});
+  EXPECT_TRUE(assembler.has_changes());
+  EXPECT_FALSE(has_secret());
+}
+
+TEST(GatewayBodyTest, ListenersReferToTlsSecretsOfTheGatewaysNamespace) {
+  GatewaySettings settings;
+  settings.name = "team/edge";
+  settings.listeners = {{"public", "*.example.com", "cert"}};
+
+  pb::Gateway gateway;
+  ASSERT_TRUE(gateway.ParseFromString(GatewayBody(settings)->bytes));
+
+  ASSERT_EQ(gateway.listeners_size(), 1);
+  EXPECT_EQ(gateway.listeners(0).hostname(), "*.example.com");
+  EXPECT_EQ(gateway.listeners(0).certificate().secret(), "team/cert");
+  EXPECT_EQ(gateway.listeners(0).certificate().key(), "tls.crt");
+  EXPECT_EQ(gateway.listeners(0).key().key(), "tls.key");
+  ASSERT_EQ(SecretsOf(settings).size(), 2U);
+  EXPECT_EQ(SecretsOf(settings)[0].secret, (ObjectName{"team", "cert"}));
+}
+
 TEST(SecretBodyTest, HashesTheVersionAndTheKeysButNeverTheValue) {
   const SecretData one = {{"apiKey", SecretString("one")}};
   const SecretData two = {{"apiKey", SecretString("two")}};

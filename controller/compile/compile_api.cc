@@ -1,15 +1,12 @@
 #include "controller/compile/compile_api.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "common/hash.h"
+#include "controller/compile/api_body.h"
 #include "controller/compile/endpoint_table.h"
 #include "controller/compile/identity.h"
 #include "controller/compile/operation_kind.h"
@@ -32,16 +29,6 @@ std::string NameOf(Environment environment) {
 
 pb::Environment ToProto(Environment environment) {
   return environment == Environment::kProduction ? pb::PRODUCTION : pb::SANDBOX;
-}
-
-std::string SerialiseDeterministically(const pb::Api& api) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  api.SerializeToCodedStream(&coded);
-  coded.Trim();
-  return bytes;
 }
 
 // Only requests with a body can have their model replaced.
@@ -218,6 +205,7 @@ class Compiler {
     uint32_t index = 0;
     if (rotation.has_value()) {
       *out_.add_rotations() = *rotation;
+      result_.settings.push_back(place.policy->settings);
       index = static_cast<uint32_t>(out_.rotations_size());
     }
     rotations_.emplace(id, index);
@@ -273,15 +261,13 @@ class Compiler {
   }
 
   void SetBody() {
-    auto body = std::make_shared<ResourceBody>();
-    body->bytes = SerialiseDeterministically(out_);
+    std::shared_ptr<const ResourceBody> body = ApiBody(out_);
     if (body->bytes.size() > kMaxBodyBytes) {
       Report(Severity::kError, "TooLarge", prefix_.empty() ? "operations" : prefix_ + "operations",
              absl::StrCat("the API is ", body->bytes.size(), " bytes when compiled, at most ",
                           kMaxBodyBytes, " are possible; split it into several APIs"));
       return;
     }
-    body->hash = Hash64(body->bytes);
     result_.body = std::move(body);
   }
 

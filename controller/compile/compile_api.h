@@ -30,10 +30,14 @@ struct CompiledApi {
   std::string version;
   // Path prefixes that it claims: "/chat/1.0", and "/chat" with defaultVersion.
   std::vector<std::string> paths;
-  std::shared_ptr<const ResourceBody> body;  // a rota.sync.v1.Api; null when there are errors
-  std::vector<SecretUse> secrets;            // each (Secret, key) once
-  std::vector<std::string> models;           // each once, in the order of first mention
+  // A rota.sync.v1.Api; null when there are errors. What the API does not say has the built-in
+  // defaults: see gateway_defaults.h.
+  std::shared_ptr<const ResourceBody> body;
+  std::vector<SecretUse> secrets;   // each (Secret, key) once
+  std::vector<std::string> models;  // each once, in the order of first mention
   resource::Diagnostics diagnostics;
+  // Of each rotation of the body, in its order: what the API itself says.
+  std::vector<resource::RotationSettings> settings;
 };
 
 inline constexpr size_t kMaxTargets = 64;  // of one rotation

@@ -132,7 +132,7 @@ TEST(CompileApiTest, TriesEachTargetOnceButAtMostFiveTimes) {
   }
   EXPECT_EQ(Decode(Compile(api)).rotations(0).attempts(), 5U);
 
-  api.round_robin->retry_attempts = 1;
+  api.round_robin->settings.attempts = 1;
   EXPECT_EQ(Decode(Compile(api)).rotations(0).attempts(), 1U);
 }
 
@@ -205,7 +205,7 @@ TEST(CompileApiTest, RejectsAnApiThatDoesNotFitIntoOneMessage) {
 
 TEST(CompileApiTest, SwitchesPassiveHealthChecksOffWithAThresholdOfZero) {
   resource::Api api = TwoModels();
-  api.round_robin->passive_health_checks = false;
+  api.round_robin->settings.passive_health_checks = false;
 
   EXPECT_EQ(Decode(Compile(api)).rotations(0).failure_threshold(), 0U);
 }

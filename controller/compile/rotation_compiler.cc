@@ -4,37 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "controller/compile/compile_api.h"
-#include "controller/compile/proto_duration.h"
+#include "controller/compile/gateway_defaults.h"
 
 namespace rota::compile {
 namespace {
 
 namespace pb = rota::sync::v1;
 using resource::Severity;
-
-pb::OnAllSuspended ToProto(resource::OnAllSuspended value) {
-  switch (value) {
-    case resource::OnAllSuspended::kReject:
-      return pb::REJECT;
-    case resource::OnAllSuspended::kWait:
-      return pb::WAIT;
-    case resource::OnAllSuspended::kPassThrough:
-      return pb::PASS_THROUGH;
-  }
-  return pb::REJECT;
-}
-
-void SetPolicy(const resource::ModelBasedRoundRobin& policy, pb::Rotation& out) {
-  SetDuration(policy.on_quota_exceed_suspend_duration, *out.mutable_quota_suspension());
-  SetDuration(policy.max_suspend_duration, *out.mutable_max_suspension());
-  SetDuration(policy.wait_timeout, *out.mutable_wait_timeout());
-  SetDuration(policy.failure_interval, *out.mutable_failure_suspension());
-  out.set_on_all_suspended(ToProto(policy.on_all_suspended));
-  out.set_retry_non_idempotent(policy.retry_non_idempotent);
-  out.set_failure_threshold(policy.passive_health_checks ? policy.failure_threshold : 0);
-  const auto targets = static_cast<uint32_t>(out.targets_size());
-  out.set_attempts(std::clamp(policy.retry_attempts.value_or(targets), 1U, kMaxAttempts));
-}
 
 // Adds one entry, or its weight to the identical one before it.
 void AddTarget(const resource::ModelTarget& model, const std::string& id, uint32_t endpoint,
@@ -133,7 +109,7 @@ std::optional<pb::Rotation> CompileRotation(const PolicyPlace& place, const Rota
   if (!is_resolved || !CheckTargets(rotation, list_field, diagnostics)) {
     return std::nullopt;
   }
-  SetPolicy(*place.policy, rotation);
+  SetSettings(place.policy->settings, rotation);
   return rotation;
 }
 

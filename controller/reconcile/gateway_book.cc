@@ -10,7 +10,10 @@
 namespace rota::reconcile {
 namespace {
 
+using resource::AllowedNamespaces;
 using resource::Severity;
+
+constexpr char kNameLabel[] = "kubernetes.io/metadata.name";
 
 resource::Gateway FromSettings(const compile::GatewaySettings& settings) {
   resource::Gateway gateway;
@@ -107,22 +110,80 @@ std::vector<std::string> GatewayBook::GatewaysOf(const std::vector<std::string>&
 std::optional<resource::Diagnostic> GatewayBook::Refusal(const std::string& gateway,
                                                          const resource::ObjectName& api,
                                                          const std::string& field) const {
-  const auto found = entries_.find(gateway);
-  if (found == entries_.end() || !found->second.in_force.has_value()) {
+  const resource::Gateway* const in_force = InForce(gateway);
+  if (in_force == nullptr) {
     return resource::Diagnostic{
         Severity::kError, "GatewayNotFound", field,
-        absl::StrCat("there is no ", found == entries_.end() ? "" : "valid ", "RotaGateway ",
+        absl::StrCat("there is no ", entries_.contains(gateway) ? "valid " : "", "RotaGateway ",
                      gateway, "; create or correct it, or name another one")};
   }
-  const bool is_same = gateway.substr(0, gateway.find('/')) == api.ns;
-  if (found->second.in_force->allowed_namespaces == resource::AllowedNamespaces::kSame &&
-      !is_same) {
-    return resource::Diagnostic{
-        Severity::kError, "NamespaceNotAllowed", field,
-        absl::StrCat("RotaGateway ", gateway, " does not take APIs of namespace ", api.ns,
-                     "; see its spec.allowedNamespaces, or name another one")};
+  std::optional<std::string> why;
+  if (in_force->allowed_namespaces == AllowedNamespaces::kSelector) {
+    why = WhyNotSelected(*in_force, api.ns);
+  } else if (in_force->allowed_namespaces == AllowedNamespaces::kSame &&
+             gateway.substr(0, gateway.find('/')) != api.ns) {
+    why = "see its spec.allowedNamespaces, or name another one";
   }
-  return std::nullopt;
+  if (!why.has_value()) {
+    return std::nullopt;
+  }
+  return resource::Diagnostic{
+      Severity::kError, "NamespaceNotAllowed", field,
+      absl::StrCat("RotaGateway ", gateway, " does not take APIs of namespace ", api.ns, "; ",
+                   *why)};
+}
+
+const resource::Gateway* GatewayBook::InForce(const std::string& gateway) const {
+  const auto found = entries_.find(gateway);
+  return found != entries_.end() && found->second.in_force.has_value() ? &*found->second.in_force
+                                                                       : nullptr;
+}
+
+std::optional<std::string> GatewayBook::WhyNotSelected(const resource::Gateway& gateway,
+                                                       const std::string& ns) const {
+  const auto known = namespaces_.find(ns);
+  // What every Namespace has, whether or not the others can be read.
+  const resource::Labels labels =
+      known != namespaces_.end() ? known->second : resource::Labels{{kNameLabel, ns}};
+  if (Matches(gateway.namespace_selector, labels)) {
+    return std::nullopt;
+  }
+  const std::string selector = ToString(gateway.namespace_selector);
+  if (known != namespaces_.end()) {
+    return absl::StrCat("the namespace's labels do not match '", selector,
+                        "' (its spec.allowedNamespaces); label the namespace, or name another one");
+  }
+  return absl::StrCat("it selects by '", selector, "', and the namespace's labels are ",
+                      namespaces_known_
+                          ? "not known here; let the controller list and watch "
+                            "namespaces (in a directory: add the Namespace's manifest)"
+                          : "being read");
+}
+
+bool GatewayBook::IsUndecided(const std::string& gateway, const resource::ObjectName& api) const {
+  const resource::Gateway* const in_force = InForce(gateway);
+  return !namespaces_known_ && in_force != nullptr &&
+         in_force->allowed_namespaces == AllowedNamespaces::kSelector &&
+         !namespaces_.contains(api.ns);
+}
+
+bool GatewayBook::wants_namespaces() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& entry) {
+    return entry.second.in_force.has_value() &&
+           entry.second.in_force->allowed_namespaces == AllowedNamespaces::kSelector;
+  });
+}
+
+bool GatewayBook::OnNamespace(const std::string& name, std::optional<resource::Labels> labels) {
+  const auto known = namespaces_.find(name);
+  if (!labels.has_value()) {
+    return namespaces_.erase(name) > 0 && wants_namespaces();
+  }
+  if (known != namespaces_.end() && known->second == *labels) {
+    return false;
+  }
+  namespaces_[name] = *std::move(labels);
+  return wants_namespaces();
 }
 
 compile::GatewaySettings GatewayBook::SettingsOf(const std::string& gateway) const {
@@ -130,7 +191,12 @@ compile::GatewaySettings GatewayBook::SettingsOf(const std::string& gateway) con
   return {.name = gateway,
           .production_hosts = in_force.production_hosts,
           .sandbox_hosts = in_force.sandbox_hosts,
-          .allow_local_upstreams = in_force.allow_local_upstreams};
+          .allow_local_upstreams = in_force.allow_local_upstreams,
+          .listeners = in_force.listeners};
+}
+
+const resource::GatewayDefaults& GatewayBook::DefaultsOf(const std::string& gateway) const {
+  return entries_.at(gateway).in_force->defaults;
 }
 
 }  // namespace rota::reconcile

@@ -1,7 +1,8 @@
 #pragma once
 
 // The gateways that there are: one for every valid RotaGateway, and the one of the command line,
-// which counts until an object of its name does. Which APIs belong to which. An object whose newest
+// which counts until an object of its name does. Which APIs belong to which, by the labels of their
+// Namespaces as well. An object whose newest
 // version is invalid counts with its last good one.
 //
 // Pure, single-thread. Bounded by the objects that exist; at most compile::kMaxGateways count.
@@ -37,7 +38,13 @@ class GatewayBook {
   // Return whether what is in force has changed.
   bool OnGateway(const source::GatewayObject& object);
   bool OnDeleted(const resource::ObjectName& name);
+  // The labels of a Namespace; absent: it is gone. Returns whether that may decide about its APIs.
+  bool OnNamespace(const std::string& name, std::optional<resource::Labels> labels);
+  // Every Namespace that there is has been told.
+  void OnNamespacesKnown() { namespaces_known_ = true; }
 
+  // A gateway in force selects namespaces by their labels.
+  bool wants_namespaces() const;
   // By name; also those that are not in force.
   const std::map<std::string, Entry>& entries() const { return entries_; }
   // The one that APIs without a list belong to: that of the command line. Not the objects decide
@@ -49,15 +56,26 @@ class GatewayBook {
   std::optional<resource::Diagnostic> Refusal(const std::string& gateway,
                                               const resource::ObjectName& api,
                                               const std::string& field) const;
+  // It cannot be said yet whether the gateway takes the API: the labels of Namespaces are still to
+  // come.
+  bool IsUndecided(const std::string& gateway, const resource::ObjectName& api) const;
   // REQUIRES: the gateway is in force.
   compile::GatewaySettings SettingsOf(const std::string& gateway) const;
+  // REQUIRES: the same.
+  const resource::GatewayDefaults& DefaultsOf(const std::string& gateway) const;
 
  private:
   bool Enforce(const std::string& name, Entry& entry);
+  // The value in force; null: there is none.
+  const resource::Gateway* InForce(const std::string& gateway) const;
+  std::optional<std::string> WhyNotSelected(const resource::Gateway& gateway,
+                                            const std::string& ns) const;
 
   const std::string command_line_name_;
   const resource::Gateway command_line_;
   std::map<std::string, Entry> entries_;
+  std::map<std::string, resource::Labels> namespaces_;
+  bool namespaces_known_ = false;
 };
 
 }  // namespace rota::reconcile

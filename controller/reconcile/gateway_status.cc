@@ -33,6 +33,25 @@ Condition AcceptedOf(const GatewayBook::Entry& entry) {
   return accepted;
 }
 
+Condition ResolvedRefsOf(const GatewayBook::Entry& entry, const resource::Diagnostics& unresolved) {
+  Condition resolved;
+  resolved.type = "ResolvedRefs";
+  resolved.observed_generation = entry.metadata.generation;
+  if (!entry.in_force.has_value()) {
+    resolved.message = "it is not served; see the condition Accepted";
+  } else if (unresolved.empty()) {
+    resolved.status = ConditionStatus::kTrue;
+    resolved.reason = "ResolvedRefs";
+    resolved.message = "everything that it refers to is there";
+  } else {
+    resolved.status = ConditionStatus::kFalse;
+    resolved.reason = unresolved.front().reason;
+    resolved.message =
+        absl::StrCat(Join(unresolved), "; data planes go on with the certificate that they have");
+  }
+  return resolved;
+}
+
 Condition ProgrammedOf(const GatewayStatus& status, bool has_applied) {
   Condition programmed;
   programmed.type = "Programmed";
@@ -59,7 +78,8 @@ Condition ProgrammedOf(const GatewayStatus& status, bool has_applied) {
 
 bool HasSameConditions(const GatewayStatus& a, const GatewayStatus& b) {
   return a.uid == b.uid && a.generation == b.generation && SaysTheSame(a.accepted, b.accepted) &&
-         SaysTheSame(a.programmed, b.programmed) && a.is_default == b.is_default;
+         SaysTheSame(a.resolved_refs, b.resolved_refs) && SaysTheSame(a.programmed, b.programmed) &&
+         a.is_default == b.is_default;
 }
 
 bool HasSameCounts(const GatewayStatus& a, const GatewayStatus& b) {
@@ -69,7 +89,8 @@ bool HasSameCounts(const GatewayStatus& a, const GatewayStatus& b) {
 
 }  // namespace
 
-GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry) {
+GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry,
+                              const resource::Diagnostics& unresolved) {
   GatewayStatus status;
   status.gateway = name;
   status.is_object = entry.is_object;
@@ -77,6 +98,7 @@ GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry&
   status.file = entry.file;
   status.generation = entry.metadata.generation;
   status.accepted = AcceptedOf(entry);
+  status.resolved_refs = ResolvedRefsOf(entry, unresolved);
   return status;
 }
 

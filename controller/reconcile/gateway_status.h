@@ -35,6 +35,7 @@ struct GatewayStatus {
   std::string file;  // "" for objects of the Kubernetes API
   int64_t generation = 0;
   Condition accepted;
+  Condition resolved_refs;
   Condition programmed;
   bool is_default = false;
   size_t attached_apis = 0;        // that it takes, whether or not they are valid
@@ -44,8 +45,9 @@ struct GatewayStatus {
   std::vector<GatewayNode> nodes;  // of this replica
 };
 
-// Without what the fleet says.
-GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry);
+// Without what the fleet says. `unresolved`: what its listeners refer to and cannot use.
+GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry,
+                              const resource::Diagnostics& unresolved);
 // Adds what the fleet says.
 void AddFleet(const FleetView& fleet, GatewayStatus& status);
 

@@ -91,6 +91,11 @@ void Reconciler::PushLocked(const source::ObjectKey& key, Event event) {
   wake_.notify_one();
 }
 
+void Reconciler::OnNamespace(source::NamespaceObject object) {
+  const source::ObjectKey key{source::ObjectKind::kNamespace, object.name};
+  Push(key, std::move(object));
+}
+
 void Reconciler::OnGateway(source::GatewayObject object) {
   const source::ObjectKey key{source::ObjectKind::kGateway, object.name};
   Push(key, std::move(object));
@@ -125,7 +130,16 @@ void Reconciler::OnRechecked() {
 
 void Reconciler::OnSynced(source::ObjectKind kind) {
   std::lock_guard guard(mutex_);
-  (kind == source::ObjectKind::kApi ? pending_.apis_synced : pending_.secrets_synced) = true;
+  switch (kind) {
+    case source::ObjectKind::kSecret:
+      pending_.secrets_synced = true;
+      break;
+    case source::ObjectKind::kNamespace:
+      pending_.namespaces_synced = true;
+      break;
+    default:
+      pending_.apis_synced = true;
+  }
   has_news_ = true;
   wake_.notify_one();
 }
@@ -186,9 +200,12 @@ void Reconciler::Run(std::stop_token stop) {
     }
     if (apis_synced_) {
       RequestSecrets();
+      if (world_.wants_namespaces()) {
+        source_->WantNamespaces();
+      }
     }
     const bool is_due = rebuild_at_.has_value() && *rebuild_at_ <= clock_.Now();
-    if (apis_synced_ && secrets_synced_ && (world_.has_changes() || is_due)) {
+    if (MayBuild() && (world_.has_changes() || is_due)) {
       Build();
       // What was served until now may have freed Secrets.
       RequestSecrets();
@@ -264,7 +281,9 @@ void Reconciler::Apply(Batch& batch) {
   for (auto& [key, events] : batch.events) {
     for (Event& event : events) {
       auto* object = std::get_if<source::SpecObject>(&event);
-      if (object != nullptr && key.kind == source::ObjectKind::kGateway) {
+      if (object != nullptr && key.kind == source::ObjectKind::kNamespace) {
+        world_.OnNamespace(*object);
+      } else if (object != nullptr && key.kind == source::ObjectKind::kGateway) {
         world_.OnGateway(*object);
       } else if (object != nullptr) {
         brake_.OnPresent(key.name);
@@ -286,7 +305,18 @@ void Reconciler::Apply(Batch& batch) {
   }
   apis_synced_ = apis_synced_ || batch.apis_synced;
   secrets_synced_ = secrets_synced_ || batch.secrets_synced;
+  if (batch.namespaces_synced) {
+    namespaces_synced_ = true;
+    world_.OnNamespacesKnown();
+  }
   fleet_news_ = fleet_news_ || batch.fleet_changed;
+}
+
+// The first snapshot has to be complete. Later ones do not wait for the labels of Namespaces: the
+// world leaves APIs where they are until it knows them.
+bool Reconciler::MayBuild() const {
+  return apis_synced_ && secrets_synced_ &&
+         (namespaces_synced_ || !world_.wants_namespaces() || !published_hashes_.empty());
 }
 
 void Reconciler::RequestSecrets() {

@@ -77,6 +77,7 @@ class Reconciler final : public source::ObjectSink {
   void FleetChanged();
   ReconcilerStats Stats() const;
 
+  void OnNamespace(source::NamespaceObject object) override;
   void OnGateway(source::GatewayObject object) override;
   void OnApi(source::ApiObject object) override;
   void OnSecret(source::SecretObject object) override;
@@ -96,6 +97,7 @@ class Reconciler final : public source::ObjectSink {
     std::optional<std::vector<source::SourceProblem>> problems;
     bool apis_synced = false;
     bool secrets_synced = false;
+    bool namespaces_synced = false;
     bool fleet_changed = false;
     bool rechecked = false;
   };
@@ -109,6 +111,7 @@ class Reconciler final : public source::ObjectSink {
   void TellHeldRemovals();
   void TellProblems();
   void RequestSecrets();
+  bool MayBuild() const;
   void Build();
   size_t Publish(const std::map<std::string, SnapshotPtr>& snapshots);
   void TellGateways();
@@ -137,6 +140,7 @@ class Reconciler final : public source::ObjectSink {
   std::vector<source::SourceProblem> source_problems_;  // as the source has told them last
   bool apis_synced_ = false;
   bool secrets_synced_ = false;
+  bool namespaces_synced_ = false;
   std::optional<uint64_t> requested_version_;
   std::optional<MonotonicTime> rebuild_at_;
   std::map<std::string, std::string> published_hashes_;  // by gateway

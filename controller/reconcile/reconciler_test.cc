@@ -53,6 +53,10 @@ class FakeSource final : public source::Source {
     ++rechecks;
     signal_.Notify();
   }
+  void WantNamespaces() override {
+    wants_namespaces = true;
+    signal_.Notify();
+  }
   source::SourceHealth Health() const override { return {}; }
 
   std::vector<source::SecretReferences> requests() const {
@@ -62,6 +66,7 @@ class FakeSource final : public source::Source {
 
   absl::Status start_status;
   std::atomic<int> rechecks = 0;
+  std::atomic<bool> wants_namespaces = false;
 
  private:
   Signal& signal_;
@@ -508,6 +513,26 @@ TEST_F(ReconcilerTest, ServesAGatewayWhileItsObjectIsThereAndTellsItsStatus) {
 
   EXPECT_TRUE(signal_.Await([&] { return withdrawn_ == 1; }));
   EXPECT_TRUE(AwaitPasses([&] { return !sink_.gateways().contains("team/edge"); }));
+}
+
+TEST_F(ReconcilerTest, TheFirstSnapshotWaitsForTheLabelsOfNamespacesThatAGatewayAsksFor) {
+  Start();
+  reconciler_->OnGateway(
+      Gateway("edge", 1,
+              {{"allowedNamespaces",
+                {{"from", "Selector"}, {"selector", {{"matchLabels", {{"team", "a"}}}}}}}}));
+  nlohmann::json spec = Spec("/chat");
+  spec["gateways"] = {"team/edge"};
+  reconciler_->OnApi(Api("chat", 1, spec));
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return source_.wants_namespaces.load(); }));
+  EXPECT_EQ(published_.Get(), nullptr);
+
+  reconciler_->OnNamespace(Namespace("default", {{"team", "a"}}));
+  reconciler_->OnSynced(source::ObjectKind::kNamespace);
+
+  ASSERT_TRUE(signal_.Await([&] { return published_elsewhere_.Get() != nullptr; }));
+  EXPECT_TRUE(published_elsewhere_.Get()->resources.contains(kChatKey));
 }
 
 TEST_F(ReconcilerTest, ReportsThatTheSourceCannotStart) {

@@ -76,10 +76,15 @@ void StatusBoard::OnGatewayStatus(const GatewayStatus& status) {
     before = std::exchange(gateways_[status.gateway], status);
   }
   // That data planes come and go is in their own logs.
-  if (logs_statuses_ && status.is_object && !SaysTheSame(before.accepted, status.accepted)) {
-    LogCondition("the condition of a gateway has changed",
-                 {{"kind", "RotaGateway"}, {"gateway", status.gateway}}, status.file,
-                 status.accepted);
+  if (!logs_statuses_ || !status.is_object) {
+    return;
+  }
+  for (const auto& condition : {&GatewayStatus::accepted, &GatewayStatus::resolved_refs}) {
+    if (!SaysTheSame(before.*condition, status.*condition)) {
+      LogCondition("the condition of a gateway has changed",
+                   {{"kind", "RotaGateway"}, {"gateway", status.gateway}}, status.file,
+                   status.*condition);
+    }
   }
 }
 

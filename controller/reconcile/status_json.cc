@@ -98,7 +98,8 @@ nlohmann::json ToJson(const GatewayStatus& status) {
                      {"current", node.is_current}});
   }
   return {{"observedGeneration", status.generation},
-          {"conditions", {ToJson(status.accepted), ToJson(status.programmed)}},
+          {"conditions",
+           {ToJson(status.accepted), ToJson(status.resolved_refs), ToJson(status.programmed)}},
           {"default", status.is_default},
           {"attachedAPIs", status.attached_apis},
           {"snapshot", HexEncode(status.snapshot).substr(0, kShownHashDigits)},

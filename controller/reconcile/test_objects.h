@@ -73,6 +73,14 @@ inline source::GatewayObject Gateway(const std::string& name, int64_t generation
   return object;
 }
 
+inline source::NamespaceObject Namespace(const std::string& name, nlohmann::json labels) {
+  source::NamespaceObject object;
+  object.name = {"", name};
+  labels["kubernetes.io/metadata.name"] = name;
+  object.spec = std::move(labels);
+  return object;
+}
+
 inline source::SecretObject Secret(const std::string& name, const std::string& version,
                                    const std::map<std::string, std::string>& data) {
   source::SecretObject object;

@@ -42,80 +42,17 @@ compile::Age World::AgeOf(const ObjectName& name, const ApiEntry& entry) const {
   return {entry.metadata.creation_timestamp, name};
 }
 
-void World::OnGateway(const source::GatewayObject& object) {
-  has_changes_ = true;  // its status may be another one in any case
-  if (gateways_.OnGateway(object)) {
-    ServeGateways();
-  }
-}
-
-// Makes served_ and the places of all APIs what the book says. Gateways change rarely.
-void World::ServeGateways() {
-  for (const auto& [name, entry] : gateways_.entries()) {
-    if (!entry.in_force.has_value()) {
-      continue;
-    }
-    const auto body = compile::GatewayBody(gateways_.SettingsOf(name));
-    const auto known = served_.find(name);
-    if (known == served_.end()) {
-      Served served{compile::Assembler(name, body), body->hash, nullptr};
-      for (const auto& [secret, content] : secrets_) {
-        if (content.exists) {
-          served.assembler.SetSecret(secret, content.version);
-        }
-      }
-      served_.emplace(name, std::move(served));
-    } else if (std::exchange(known->second.settings_hash, body->hash) != body->hash) {
-      known->second.assembler.SetGateway(body);
-    }
-  }
-  std::erase_if(served_, [this](const auto& served) {
-    const auto entry = gateways_.entries().find(served.first);
-    return entry == gateways_.entries().end() || !entry->second.in_force.has_value();
-  });
-  for (auto& [name, entry] : apis_) {
-    Place(name, entry);
-  }
-  has_changes_ = true;
-}
-
-// Puts an API where it belongs, and takes it from everywhere else.
-void World::Place(const ObjectName& name, ApiEntry& entry) {
-  const std::vector<std::string> wanted = gateways_.GatewaysOf(entry.gateways);
-  for (auto placement = entry.placements.begin(); placement != entry.placements.end();) {
-    if (std::find(wanted.begin(), wanted.end(), placement->first) != wanted.end()) {
-      ++placement;
-      continue;
-    }
-    Withdraw(name, entry, placement->first, placement->second);
-    placement = entry.placements.erase(placement);
-    touched_.insert(name);
-  }
-  for (const std::string& gateway : wanted) {
-    const auto [position, is_new] = entry.placements.try_emplace(gateway);
-    Placement& placement = position->second;
-    std::optional<resource::Diagnostic> refusal =
-        gateways_.Refusal(gateway, name, entry.field_prefix + "gateways");
-    if (refusal.has_value()) {
-      Withdraw(name, entry, gateway, placement);
-      placement.outcome = {};
-      placement.outcome.accepted = {*refusal};
-    }
-    if (is_new || placement.refusal != refusal) {
-      touched_.insert(name);
-    }
-    placement.refusal = std::move(refusal);
-  }
-  SetVersions(name, entry);
-}
-
 // Tells the assemblers which versions of an API there are.
 void World::SetVersions(const ObjectName& name, ApiEntry& entry) {
-  for (const auto& [gateway, placement] : entry.placements) {
-    if (!placement.refusal.has_value()) {
-      served_.at(gateway).assembler.SetApi(
-          AgeOf(name, entry), {entry.is_held ? nullptr : entry.current, placement.last_good});
+  for (auto& [gateway, placement] : entry.placements) {
+    if (placement.refusal.has_value()) {
+      continue;
     }
+    Served& served = served_.at(gateway);
+    Inherit(entry.current, served.defaults, placement);
+    served.assembler.SetApi(
+        AgeOf(name, entry),
+        {entry.is_held ? nullptr : placement.current.inherited, placement.last_good.inherited});
   }
 }
 
@@ -125,7 +62,7 @@ void World::Withdraw(const ObjectName& name, const ApiEntry& entry, const std::s
   if (const auto served = served_.find(gateway); served != served_.end()) {
     served->second.assembler.RemoveApi(AgeOf(name, entry));
   }
-  Release(std::exchange(placement.last_good, nullptr));
+  Release(std::exchange(placement.last_good, {}).own);
   placement.last_good_generation = 0;
 }
 
@@ -158,7 +95,7 @@ void World::Compile(const source::ApiObject& object, ApiEntry& entry) {
   }
   const bool is_served =
       std::any_of(entry.placements.begin(), entry.placements.end(),
-                  [](const auto& placement) { return placement.second.last_good != nullptr; });
+                  [](const auto& placement) { return placement.second.last_good.own != nullptr; });
   if (compiled->body != nullptr || !is_served) {
     entry.gateways = decoded.api->gateways;  // else the last good version stays where it is
   }
@@ -189,7 +126,7 @@ void World::OnApi(source::ApiObject object) {
     entry.metadata = std::move(object.metadata);
     entry.file = std::move(object.file);
     for (auto& [gateway, placement] : entry.placements) {
-      if (placement.last_good != nullptr && placement.last_good == entry.current) {
+      if (placement.last_good.own != nullptr && placement.last_good.own == entry.current) {
         placement.last_good_generation = entry.metadata.generation;
       }
     }
@@ -249,6 +186,7 @@ void World::OnSecret(source::SecretObject object) {
   }
   entry.version.body = compile::SecretBody(entry.uid, entry.resource_version, data);
   entry.data = std::move(data);
+  CheckCertificate(entry);
   for (auto& [gateway, served] : served_) {
     served.assembler.SetSecret(object.name, entry.version);
   }
@@ -256,6 +194,12 @@ void World::OnSecret(source::SecretObject object) {
 }
 
 void World::OnDeleted(const source::ObjectKey& key) {
+  if (key.kind == source::ObjectKind::kNamespace) {
+    if (gateways_.OnNamespace(key.name.name, std::nullopt)) {
+      PlaceNamespace(key.name.name);
+    }
+    return;
+  }
   if (key.kind == source::ObjectKind::kGateway) {
     if (gateways_.OnDeleted(key.name)) {
       ServeGateways();
@@ -291,10 +235,19 @@ void World::OnDeleted(const source::ObjectKey& key) {
 }
 
 void World::Want(const CompiledPtr& api) {
-  if (api == nullptr) {
-    return;
+  if (api != nullptr) {
+    Want(api->secrets);
   }
-  for (const compile::SecretUse& use : api->secrets) {
+}
+
+void World::Release(const CompiledPtr& api) {
+  if (api != nullptr) {
+    Release(api->secrets);
+  }
+}
+
+void World::Want(const std::vector<compile::SecretUse>& uses) {
+  for (const compile::SecretUse& use : uses) {
     SecretEntry& entry = secrets_[use.secret];
     if (++entry.wanted[use.key] == 1) {
       entry.is_answered = false;
@@ -303,11 +256,8 @@ void World::Want(const CompiledPtr& api) {
   }
 }
 
-void World::Release(const CompiledPtr& api) {
-  if (api == nullptr) {
-    return;
-  }
-  for (const compile::SecretUse& use : api->secrets) {
+void World::Release(const std::vector<compile::SecretUse>& uses) {
+  for (const compile::SecretUse& use : uses) {
     const auto found = secrets_.find(use.secret);
     const auto key = found->second.wanted.find(use.key);
     if (--key->second > 0) {
@@ -335,7 +285,8 @@ bool World::IsWaiting(const CompiledApi& api) const {
 bool World::Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime>& rebuild_at) {
   const bool is_served =
       std::all_of(entry.placements.begin(), entry.placements.end(), [&](const auto& placement) {
-        return placement.second.refusal.has_value() || placement.second.last_good == entry.current;
+        return placement.second.refusal.has_value() ||
+               placement.second.last_good.own == entry.current;
       });
   if (entry.current == nullptr || is_served || !IsWaiting(*entry.current)) {
     return false;
@@ -358,15 +309,16 @@ void World::Accept(const ObjectName& name, ApiEntry& entry, const std::string& g
   }
   placement.outcome = std::move(outcome);
   const CompiledPtr served = placement.outcome.served;
-  if (served == nullptr || served == placement.last_good) {
+  if (served == nullptr || served == placement.last_good.inherited) {
     return;
   }
   // What is served now is what an invalid version will fall back to.
-  Want(served);
-  Release(placement.last_good);
-  placement.last_good = served;
+  Want(placement.current.own);
+  Release(placement.last_good.own);
+  placement.last_good = placement.current;
   placement.last_good_generation = entry.metadata.generation;
-  served_.at(gateway).assembler.SetApi(AgeOf(name, entry), {entry.current, placement.last_good});
+  served_.at(gateway).assembler.SetApi(
+      AgeOf(name, entry), {placement.current.inherited, placement.last_good.inherited});
 }
 
 BuildResult World::Build(MonotonicTime now) {
@@ -425,8 +377,8 @@ std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {
     facts.diagnostics = &entry.diagnostics;
     facts.outcome = &placement.outcome;
     facts.is_held = entry.is_held;
-    facts.is_current_served =
-        placement.outcome.served != nullptr && placement.outcome.served == entry.current;
+    facts.is_current_served = placement.outcome.served != nullptr &&
+                              placement.outcome.served == placement.current.inherited;
     facts.last_good_generation = placement.last_good_generation;
     AddGateway(gateway, DescribeWorld(facts),
                placement.outcome.served == nullptr ? 0 : placement.outcome.served->body->hash,
@@ -439,27 +391,6 @@ std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {
   status.uid = entry.metadata.uid;
   status.file = entry.file;
   return status;
-}
-
-std::vector<GatewayStatus> World::GatewayStatuses() const {
-  std::map<std::string, size_t> attached;
-  for (const auto& [name, entry] : apis_) {
-    for (const auto& [gateway, placement] : entry.placements) {
-      attached[gateway] += placement.refusal.has_value() ? 0 : 1;
-    }
-  }
-  std::vector<GatewayStatus> statuses;
-  for (const auto& [name, entry] : gateways_.entries()) {
-    GatewayStatus status = DescribeGateway(name, entry);
-    status.attached_apis = attached[name];
-    status.is_default = name == gateways_.default_gateway();
-    if (const auto served = served_.find(name);
-        served != served_.end() && served->second.snapshot != nullptr) {
-      status.snapshot = served->second.snapshot->hash;
-    }
-    statuses.push_back(std::move(status));
-  }
-  return statuses;
 }
 
 std::vector<ObjectName> World::Names() const {

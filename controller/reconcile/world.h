@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "common/clock.h"
 #include "controller/compile/assemble.h"
 #include "controller/reconcile/gateway_book.h"
@@ -44,6 +45,9 @@ class World {
   // `command_line`: the gateway that is there without any RotaGateway.
   explicit World(compile::GatewaySettings command_line);
 
+  void OnNamespace(const source::NamespaceObject& object);
+  // Every Namespace that there is has been told. Until then APIs stay where they are.
+  void OnNamespacesKnown();
   void OnGateway(const source::GatewayObject& object);
   void OnApi(source::ApiObject object);
   // Secrets that nobody references are not kept.
@@ -57,6 +61,8 @@ class World {
   // The Secrets that current and served versions need. `references_version` counts their changes.
   source::SecretReferences References() const;
   uint64_t references_version() const { return references_version_; }
+  // A gateway asks for the labels of Namespaces.
+  bool wants_namespaces() const { return gateways_.wants_namespaces(); }
 
   // Accepted and ResolvedRefs as of the last Build(), for each gateway and all together; Programmed
   // is left Unknown. nullopt: no such API.
@@ -74,11 +80,20 @@ class World {
 
  private:
   using CompiledPtr = std::shared_ptr<const compile::CompiledApi>;
+  using DefaultsPtr = std::shared_ptr<const resource::GatewayDefaults>;
+
+  // A version of an API as it is at one gateway: what it does not say is inherited from there.
+  struct Version {
+    CompiledPtr own;        // as it was compiled; null: there is none
+    CompiledPtr inherited;  // what is served: `own` where the gateway has no defaults
+  };
 
   // An API at one of its gateways.
   struct Placement {
     std::optional<resource::Diagnostic> refusal;  // it is not served there, and why
-    CompiledPtr last_good;
+    DefaultsPtr defaults;                         // that the versions have inherited; null: none
+    Version current;
+    Version last_good;
     int64_t last_good_generation = 0;
     compile::ApiOutcome outcome;  // of the last Build()
   };
@@ -100,7 +115,9 @@ class World {
   struct Served {
     compile::Assembler assembler;
     uint64_t settings_hash = 0;
-    SnapshotPtr snapshot;  // null until the first Build()
+    DefaultsPtr defaults;  // that its APIs inherit; null: none. Replaced when they change
+    std::vector<compile::SecretUse> secrets;  // of its listeners
+    SnapshotPtr snapshot;                     // null until the first Build()
   };
 
   struct SecretEntry {
@@ -111,15 +128,23 @@ class World {
     std::string resource_version;
     compile::SecretData data;
     compile::SecretVersion version;  // for the assemblers, while it exists
+    absl::Status certificate;        // whether tls.crt and tls.key, if wanted, can be used
   };
 
   compile::Age AgeOf(const resource::ObjectName& name, const ApiEntry& entry) const;
   void Compile(const source::ApiObject& object, ApiEntry& entry);
   void Want(const CompiledPtr& api);
   void Release(const CompiledPtr& api);
+  void Want(const std::vector<compile::SecretUse>& uses);
+  void Release(const std::vector<compile::SecretUse>& uses);
+  resource::Diagnostics Unresolved(const Served& served) const;
+  static void CheckCertificate(SecretEntry& secret);
   void ServeGateways();
+  void PlaceNamespace(const std::string& ns);
   void Place(const resource::ObjectName& name, ApiEntry& entry);
   void SetVersions(const resource::ObjectName& name, ApiEntry& entry);
+  static void Inherit(const CompiledPtr& current, const DefaultsPtr& defaults,
+                      Placement& placement);
   void Withdraw(const resource::ObjectName& name, const ApiEntry& entry, const std::string& gateway,
                 Placement& placement);
   void WithdrawAll(const resource::ObjectName& name, ApiEntry& entry);

@@ -1,14 +1,17 @@
 #include "controller/reconcile/world.h"
 
+#include <algorithm>
+
 #include "controller/reconcile/test_objects.h"
 #include "gtest/gtest.h"
+#include "tests/support/certificates.h"
 
 namespace rota::reconcile {
 namespace {
 
 using namespace testing_objects;  // NOLINT: test helpers
 
-class WorldTest : public testing::Test {
+class WorldTest : public ::testing::Test {
  protected:
   BuildResult Build() { return world_.Build(now_); }
   bool Serves(const ResourceKey& key, const std::string& gateway = kGateway) {
@@ -371,6 +374,190 @@ TEST_F(WorldTest, AGatewayMayTakeApisOfItsOwnNamespaceOnly) {
   world_.OnGateway(Gateway("edge", 2, {{"allowedNamespaces", {{"from", "All"}}}}));
 
   EXPECT_TRUE(Serves(kChatKey, kEdge));
+}
+
+const Condition& ResolvedRefsOf(const std::vector<GatewayStatus>& statuses,
+                                const std::string& gateway) {
+  return std::find_if(statuses.begin(), statuses.end(),
+                      [&](const auto& status) { return status.gateway == gateway; })
+      ->resolved_refs;
+}
+
+TEST_F(WorldTest, TheCertificateOfAListenerGoesToItsGatewayAndItsStatusSaysWhatIsWrong) {
+  const auto authority = rota::testing::MakeAuthority("ca");
+  const auto pair = rota::testing::MakeCertificate(authority, "edge", "", {"edge.test"});
+  const ResourceKey key{ResourceKind::kSecret, "team/edge-tls"};
+  const auto secret = [&](const std::string& version, const std::string& chain) {
+    source::SecretObject object =
+        Secret("edge-tls", version, {{"tls.crt", chain}, {"tls.key", pair.key}});
+    object.name.ns = "team";
+    return object;
+  };
+  const nlohmann::json listener = {{"name", "public"}, {"certificateRef", {{"name", "edge-tls"}}}};
+  world_.OnGateway(Gateway("edge", 1, {{"listeners", {listener}}}));
+  EXPECT_EQ(world_.References().at({"team", "edge-tls"}),
+            (std::set<std::string>{"tls.crt", "tls.key"}));
+  world_.OnDeleted({source::ObjectKind::kSecret, {"team", "edge-tls"}});
+  EXPECT_FALSE(Serves(key, kEdge));
+  Condition refs = ResolvedRefsOf(world_.GatewayStatuses(), kEdge);
+  EXPECT_EQ(refs.status, ConditionStatus::kFalse);
+  EXPECT_EQ(refs.reason, "InvalidCertificateRef");
+  EXPECT_NE(refs.message.find("create secret tls edge-tls"), std::string::npos) << refs.message;
+
+  world_.OnSecret(secret("1", pair.certificate));
+  EXPECT_TRUE(Serves(key, kEdge));
+  EXPECT_FALSE(Serves(key));
+  EXPECT_EQ(ResolvedRefsOf(world_.GatewayStatuses(), kEdge).status, ConditionStatus::kTrue);
+
+  world_.OnSecret(secret("2", authority.certificate));
+  Build();
+  refs = ResolvedRefsOf(world_.GatewayStatuses(), kEdge);
+  EXPECT_NE(refs.message.find("not that of the certificate"), std::string::npos) << refs.message;
+  EXPECT_EQ(refs.message.find("PRIVATE"), std::string::npos);
+
+  world_.OnGateway(Gateway("edge", 2, nlohmann::json::object()));
+  EXPECT_FALSE(Serves(key, kEdge));
+  EXPECT_EQ(world_.secret_count(), 0U);
+  world_.OnGateway(Gateway("edge", 3, {{"listeners", {listener}}}));
+  EXPECT_EQ(world_.secret_count(), 1U);
+  world_.OnDeleted({source::ObjectKind::kGateway, {"team", "edge"}});
+  EXPECT_EQ(world_.secret_count(), 0U);
+}
+
+// The version of the API "chat" that a gateway serves.
+uint64_t HashAt(const BuildResult& result, const std::string& gateway) {
+  const auto* found = result.snapshots.at(gateway)->resources.Find(kChatKey);
+  return found == nullptr ? 0 : found->second->hash;
+}
+
+// The version of an API that says itself how often it is tried.
+uint64_t HashWithAttempts(int attempts, const std::string& secret = "") {
+  nlohmann::json spec = Spec("/chat", secret);
+  spec["apiPolicies"]["request"][0]["parameters"]["retry"] = {{"attempts", attempts}};
+  World world{compile::GatewaySettings{}};
+  world.OnApi(Api("chat", 1, std::move(spec)));
+  if (!secret.empty()) {
+    world.OnSecret(Secret(secret, "1", {{"apiKey", "value"}}));
+  }
+  return HashAt(world.Build(MonotonicTime{std::chrono::hours(1)}), kGateway);
+}
+
+source::GatewayObject GatewayWithAttempts(int attempts, int64_t generation = 1) {
+  return Gateway("edge", generation, {{"defaults", {{"retry", {{"attempts", attempts}}}}}});
+}
+
+TEST_F(WorldTest, AnApiInheritsTheDefaultsOfEachOfItsGateways) {
+  world_.OnGateway(GatewayWithAttempts(3));
+  world_.OnApi(ApiAt({kEdge, kGateway}));
+  const BuildResult result = Build();
+
+  EXPECT_EQ(HashAt(result, kEdge), HashWithAttempts(3));
+  EXPECT_EQ(HashAt(result, kGateway), HashWithAttempts(1));
+  EXPECT_EQ(world_.compile_count(), 1U);
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kTrue);
+  EXPECT_NE(status.gateways[0].served_hash, status.gateways[1].served_hash);
+}
+
+TEST_F(WorldTest, ChangedDefaultsReachTheApisOfTheGatewayAndNobodyElse) {
+  world_.OnGateway(GatewayWithAttempts(3));
+  world_.OnApi(ApiAt({kEdge, kGateway}));
+  const BuildResult before = Build();
+
+  world_.OnGateway(GatewayWithAttempts(4, 2));
+  const BuildResult after = Build();
+  EXPECT_EQ(HashAt(after, kEdge), HashWithAttempts(4));
+  EXPECT_EQ(after.snapshots.at(kGateway)->hash, before.snapshots.at(kGateway)->hash);
+
+  world_.OnGateway(Gateway("edge", 3, nlohmann::json::object()));
+  EXPECT_EQ(HashAt(Build(), kEdge), HashWithAttempts(1));
+}
+
+TEST_F(WorldTest, AVersionThatAnInvalidOneFallsBackToInheritsAsWell) {
+  world_.OnGateway(GatewayWithAttempts(3));
+  source::ApiObject api = ApiAt({kEdge});
+  api.spec = Spec("/chat", "keys");
+  api.spec["gateways"] = {kEdge};
+  world_.OnApi(api);
+  world_.OnSecret(Secret("keys", "1", {{"apiKey", "value"}}));
+  EXPECT_TRUE(Serves(kKeysKey, kEdge));
+  api.metadata.generation = 2;
+  api.spec["operations"][0]["verb"] = "FETCH";
+  world_.OnApi(api);
+  const uint64_t before = HashAt(Build(), kEdge);
+
+  world_.OnGateway(GatewayWithAttempts(5, 2));
+
+  const uint64_t inherited = HashAt(Build(), kEdge);
+  EXPECT_NE(inherited, before);
+  EXPECT_EQ(inherited, HashWithAttempts(5, "keys"));
+  EXPECT_TRUE(Serves(kKeysKey, kEdge));
+  world_.OnDeleted(ApiKey("chat"));
+  EXPECT_FALSE(Serves(kKeysKey, kEdge));
+  EXPECT_EQ(world_.secret_count(), 0U);
+}
+
+// A gateway that takes the APIs of namespaces with the label team=a.
+source::GatewayObject SelectingGateway(int64_t generation = 1) {
+  return Gateway("edge", generation,
+                 {{"allowedNamespaces",
+                   {{"from", "Selector"}, {"selector", {{"matchLabels", {{"team", "a"}}}}}}}});
+}
+
+TEST_F(WorldTest, AGatewayMayTakeApisOfNamespacesWithCertainLabels) {
+  EXPECT_FALSE(world_.wants_namespaces());
+  world_.OnGateway(SelectingGateway());
+  EXPECT_TRUE(world_.wants_namespaces());
+  world_.OnNamespacesKnown();
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+  EXPECT_NE(world_.StatusOf(kChat)->accepted.message.find("list and watch namespaces"),
+            std::string::npos);
+
+  world_.OnNamespace(Namespace("default", {{"team", "a"}}));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  world_.OnNamespace(Namespace("default", {{"team", "b"}}));
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.reason, "NamespaceNotAllowed");
+  EXPECT_NE(world_.StatusOf(kChat)->accepted.message.find("do not match 'team=a'"),
+            std::string::npos);
+  world_.OnNamespace(Namespace("default", {{"team", "a"}}));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  world_.OnDeleted({source::ObjectKind::kNamespace, {"", "default"}});
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+}
+
+TEST_F(WorldTest, TheNameOfANamespaceIsKnownWithoutTheNamespace) {
+  world_.OnGateway(
+      Gateway("edge", 1,
+              {{"allowedNamespaces",
+                {{"from", "Selector"},
+                 {"selector", {{"matchLabels", {{"kubernetes.io/metadata.name", "default"}}}}}}}}));
+  world_.OnNamespacesKnown();
+  world_.OnApi(ApiAt({kEdge}));
+
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+}
+
+TEST_F(WorldTest, AnApiStaysWhereItIsUntilTheLabelsAreKnown) {
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+
+  world_.OnGateway(SelectingGateway(2));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  world_.OnNamespacesKnown();
+
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+}
+
+TEST_F(WorldTest, LabelsThatNobodyAsksForChangeNothing) {
+  world_.OnApi(Api("chat", 1, Spec("/chat")));
+  Build();
+
+  world_.OnNamespace(Namespace("default", {{"team", "a"}}));
+
+  EXPECT_FALSE(world_.has_changes());
 }
 
 TEST_F(WorldTest, AnInvalidGatewayGoesOnAsItWas) {

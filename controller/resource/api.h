@@ -13,15 +13,16 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "controller/resource/rotation_settings.h"
 
 namespace rota::resource {
 
 // "<namespace>/<name>": how objects are named everywhere in the controller.
 struct ObjectName {
-  std::string ns;
+  std::string ns;  // "" for an object that belongs to no namespace
   std::string name;
 
-  std::string ToString() const { return ns + "/" + name; }
+  std::string ToString() const { return ns.empty() ? name : ns + "/" + name; }
   friend auto operator<=>(const ObjectName&, const ObjectName&) = default;
 };
 
@@ -113,21 +114,11 @@ struct ModelTarget {
   std::vector<std::string> allowed_models = {};  // of the client's own choice
 };
 
-enum class OnAllSuspended { kReject, kWait, kPassThrough };
-
 // parameters of the policy ModelBasedRoundRobin.
 struct ModelBasedRoundRobin {
   std::vector<ModelTarget> production;
   std::vector<ModelTarget> sandbox;
-  Duration on_quota_exceed_suspend_duration{};  // 0: never suspended on quota
-  Duration max_suspend_duration = std::chrono::hours(1);
-  OnAllSuspended on_all_suspended = OnAllSuspended::kReject;
-  Duration wait_timeout = std::chrono::seconds(30);
-  std::optional<uint32_t> retry_attempts;  // absent: number of targets, at most 5
-  bool retry_non_idempotent = false;
-  bool passive_health_checks = true;
-  uint32_t failure_threshold = 3;
-  Duration failure_interval = std::chrono::seconds(60);
+  RotationSettings settings;  // as far as the API says them
   const std::vector<ModelTarget>& Of(Environment environment) const {
     return environment == Environment::kProduction ? production : sandbox;
   }

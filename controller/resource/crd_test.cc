@@ -158,6 +158,14 @@ TEST(CrdTest, BoundsOfListsAreThoseOfTheDecoder) {
   const Json gateway = Schema("rotagateways").at("properties").at("spec").at("properties");
   EXPECT_EQ(gateway.at("productionHosts").at("maxItems"), kMaxHosts);
   EXPECT_EQ(gateway.at("sandboxHosts").at("maxItems"), kMaxHosts);
+  EXPECT_EQ(gateway.at("listeners").at("maxItems"), kMaxListeners);
+  const Json& selector =
+      gateway.at("allowedNamespaces").at("properties").at("selector").at("properties");
+  EXPECT_EQ(selector.at("matchLabels").at("maxProperties"), kMaxSelectorLabels);
+  EXPECT_EQ(selector.at("matchExpressions").at("maxItems"), kMaxSelectorLabels);
+  EXPECT_EQ(
+      selector.at("matchExpressions").at("items").at("properties").at("values").at("maxItems"),
+      kMaxSelectorValues);
   const Json spec = Schema().at("properties").at("spec").at("properties");
   EXPECT_EQ(spec.at("gateways").at("maxItems"), kMaxGatewaysOfApi);
   EXPECT_EQ(spec.at("operations").at("maxItems"), kMaxOperations);

@@ -16,6 +16,11 @@ namespace rota::resource {
 // Bounds of lists; the resources' schemas have the same ones.
 inline constexpr size_t kMaxHosts = 64;
 inline constexpr size_t kMaxGatewaysOfApi = 16;
+inline constexpr size_t kMaxListeners = 32;
+inline constexpr size_t kMaxSelectorLabels = 16;  // and as many expressions
+inline constexpr size_t kMaxSelectorValues = 64;  // of one expression
+inline constexpr size_t kMaxLabelKeyBytes = 317;  // a prefix of 253, '/' and a name of 63
+inline constexpr size_t kMaxLabelValueBytes = 63;
 
 struct DecodedGateway {
   std::optional<Gateway> gateway;  // absent when there are errors

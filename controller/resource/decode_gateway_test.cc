@@ -34,6 +34,110 @@ TEST(DecodeGatewayTest, ReadsEveryField) {
   EXPECT_EQ(decoded.gateway->allowed_namespaces, AllowedNamespaces::kSame);
 }
 
+TEST(DecodeGatewayTest, ReadsTheListeners) {
+  const DecodedGateway decoded = DecodeGateway(Json::parse(R"({"listeners": [
+    {"name": "public", "hostname": "*.example.com", "certificateRef": {"name": "wild.tls"}},
+    {"name": "rest", "certificateRef": {"name": "rest-tls"}}]})"));
+
+  ASSERT_TRUE(decoded.gateway.has_value());
+  EXPECT_THAT(decoded.gateway->listeners,
+              ElementsAre(GatewayListener{"public", "*.example.com", "wild.tls"},
+                          GatewayListener{"rest", "", "rest-tls"}));
+}
+
+TEST(DecodeGatewayTest, RefusesListenersThatCannotBe) {
+  const Json reference = {{"name", "tls"}};
+  const std::pair<Json, const char*> cases[] = {
+      {{{{"certificateRef", reference}}}, "spec.listeners[0].name"},
+      {{{{"name", "A"}, {"certificateRef", reference}}}, "spec.listeners[0].name"},
+      {{{{"name", "a"}}}, "spec.listeners[0].certificateRef"},
+      {{{{"name", "a"}, {"certificateRef", Json::object()}}},
+       "spec.listeners[0].certificateRef.name"},
+      {{{{"name", "a"}, {"hostname", "a:443"}, {"certificateRef", reference}}},
+       "spec.listeners[0].hostname"},
+      {{{{"name", "a"}, {"certificateRef", reference}},
+        {{"name", "b"}, {"certificateRef", reference}}},
+       "spec.listeners[1].hostname"},
+      {{{{"name", "a"}, {"certificateRef", reference}},
+        {{"name", "a"}, {"hostname", "a.test"}, {"certificateRef", reference}}},
+       "spec.listeners[1].name"}};
+  for (const auto& [listeners, field] : cases) {
+    const DecodedGateway decoded = DecodeGateway(Json{{"listeners", Json(listeners)}});
+    EXPECT_FALSE(decoded.gateway.has_value()) << listeners;
+    ASSERT_THAT(decoded.diagnostics, SizeIs(1)) << listeners;
+    EXPECT_EQ(decoded.diagnostics[0].field, field);
+  }
+}
+
+TEST(DecodeGatewayTest, ReadsTheDefaults) {
+  const DecodedGateway decoded = DecodeGateway(Json::parse(R"({"defaults": {
+    "onQuotaExceedSuspendDuration": "1m", "maxSuspendDuration": 600, "onAllSuspended": "Wait",
+    "waitTimeout": 5, "retry": {"attempts": 2, "nonIdempotent": true},
+    "healthChecks": {"passive": {"enabled": true, "threshold": 7, "interval": "90s"}},
+    "timeout": {"connectTimeout": "500ms", "upstreamResponseTimeout": 20}}})"));
+
+  ASSERT_TRUE(decoded.gateway.has_value());
+  GatewayDefaults said;
+  said.rotation.quota_suspension = std::chrono::seconds(60);
+  said.rotation.max_suspension = std::chrono::seconds(600);
+  said.rotation.all_suspended = OnAllSuspended::kWait;
+  said.rotation.wait_timeout = std::chrono::seconds(5);
+  said.rotation.attempts = 2;
+  said.rotation.retry_non_idempotent = true;
+  said.rotation.passive_health_checks = true;
+  said.rotation.failure_threshold = 7;
+  said.rotation.failure_suspension = std::chrono::seconds(90);
+  said.connect_timeout = std::chrono::milliseconds(500);
+  said.first_byte_timeout = std::chrono::seconds(20);
+  EXPECT_EQ(decoded.gateway->defaults, said);
+}
+
+TEST(DecodeGatewayTest, RefusesDefaultsThatNoApiCouldHave) {
+  const std::pair<Json, const char*> cases[] = {
+      {{{"retry", {{"attempts", 9}}}}, "spec.defaults.retry.attempts"},
+      {{{"timeout", {{"connectTimeout", "0s"}}}}, "spec.defaults.timeout.connectTimeout"},
+      {{{"onAllSuspended", "Hope"}}, "spec.defaults.onAllSuspended"},
+      {{{"waitTimeout", "1h"}}, "spec.defaults.waitTimeout"}};
+  for (const auto& [defaults, field] : cases) {
+    const DecodedGateway decoded = DecodeGateway({{"defaults", defaults}});
+    EXPECT_FALSE(decoded.gateway.has_value()) << field;
+    ASSERT_THAT(decoded.diagnostics, SizeIs(1)) << field;
+    EXPECT_EQ(decoded.diagnostics[0].field, field);
+  }
+}
+
+TEST(DecodeGatewayTest, ReadsASelector) {
+  const DecodedGateway decoded = DecodeGateway(Json::parse(R"({"allowedNamespaces": {
+    "from": "Selector", "selector": {"matchLabels": {"team": "a"}, "matchExpressions": [
+      {"key": "stage", "operator": "NotIn", "values": ["test"]},
+      {"key": "owner", "operator": "Exists"}]}}})"));
+
+  ASSERT_TRUE(decoded.gateway.has_value());
+  EXPECT_EQ(decoded.gateway->allowed_namespaces, AllowedNamespaces::kSelector);
+  EXPECT_EQ(ToString(decoded.gateway->namespace_selector), "team=a,stage notin (test),owner");
+}
+
+TEST(DecodeGatewayTest, AnEmptySelectorIsOne) {
+  const DecodedGateway decoded =
+      DecodeGateway({{"allowedNamespaces", {{"from", "Selector"}, {"selector", Json::object()}}}});
+
+  ASSERT_TRUE(decoded.gateway.has_value());
+  EXPECT_TRUE(Matches(decoded.gateway->namespace_selector, {}));
+}
+
+TEST(DecodeGatewayTest, BoundsTheLabelsOfASelector) {
+  Json labels = Json::object();
+  for (size_t i = 0; i <= kMaxSelectorLabels; ++i) {
+    labels["label-" + std::to_string(i)] = "a";
+  }
+
+  const DecodedGateway decoded = DecodeGateway(
+      {{"allowedNamespaces", {{"from", "Selector"}, {"selector", {{"matchLabels", labels}}}}}});
+
+  EXPECT_FALSE(decoded.gateway.has_value());
+  EXPECT_EQ(decoded.diagnostics.at(0).reason, "TooMany");
+}
+
 TEST(DecodeGatewayTest, RefusesWhatIsNoHostPattern) {
   for (const char* const host :
        {"", ".", "a..b", "a.", ".a", "*", "*.", "a.*", "**.a", "A", "a b", "a:1", "a/b", "*a.b"}) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "controller/resource/decode_endpoints.h"
+#include "controller/resource/decode_rotation.h"
 #include "controller/resource/names.h"
 #include "controller/resource/url.h"
 
@@ -19,8 +20,6 @@ constexpr size_t kMaxText = 2048;
 constexpr size_t kMaxDefaults = 16 << 10;
 constexpr int64_t kMaxWeight = 10'000;
 constexpr int64_t kMaxTier = 16;
-constexpr Duration kMaxSuspension = std::chrono::hours(24 * 365);
-constexpr Duration kMaxWait = std::chrono::minutes(10);
 
 // Policies of apk-conf that are known and not acted on: accepted with a warning.
 const std::vector<std::string>& NotYetPolicies() {
@@ -192,35 +191,6 @@ std::vector<ModelTarget> DecodeModels(ObjectReader& reader, const std::string& k
   return targets;
 }
 
-void DecodeRetry(const Json& value, const FieldPath& path, Reporter& reporter,
-                 ModelBasedRoundRobin& policy) {
-  ObjectReader reader(value, path, reporter);
-  if (const std::optional<int64_t> attempts = reader.Integer("attempts", 1, 5)) {
-    policy.retry_attempts = static_cast<uint32_t>(*attempts);
-  }
-  policy.retry_non_idempotent = reader.Bool("nonIdempotent").value_or(false);
-  reader.Finish();
-}
-
-void DecodeHealthChecks(const Json& value, const FieldPath& path, Reporter& reporter,
-                        ModelBasedRoundRobin& policy) {
-  ObjectReader reader(value, path, reporter);
-  if (const Json* const passive = reader.Find("passive")) {
-    ObjectReader checks(*passive, reader.At("passive"), reporter);
-    policy.passive_health_checks = checks.Bool("enabled").value_or(policy.passive_health_checks);
-    policy.failure_threshold = static_cast<uint32_t>(
-        checks.Integer("threshold", 1, 1000).value_or(policy.failure_threshold));
-    policy.failure_interval =
-        checks.Time("interval", kMaxSuspension).value_or(policy.failure_interval);
-    if (policy.failure_interval <= Duration::zero()) {
-      reporter.Error("InvalidValue", checks.At("interval"),
-                     "is 0; write a time above 0, or switch the checks off with enabled: false");
-    }
-    checks.Finish();
-  }
-  reader.Finish();
-}
-
 ModelBasedRoundRobin DecodeModelPolicy(const Json& value, const FieldPath& path,
                                        const PolicyScope& scope, Reporter& reporter) {
   ModelBasedRoundRobin policy;
@@ -242,25 +212,12 @@ ModelBasedRoundRobin DecodeModelPolicy(const Json& value, const FieldPath& path,
     reader.Missing("productionModels",
                    "productionModels: [{model: gpt-4o, endpoint: https://api.openai.com/v1}]");
   }
-  policy.on_quota_exceed_suspend_duration =
-      reader.Time("onQuotaExceedSuspendDuration", kMaxSuspension).value_or(Duration::zero());
-  policy.max_suspend_duration =
-      reader.Time("maxSuspendDuration", kMaxSuspension).value_or(policy.max_suspend_duration);
-  const std::string all_suspended =
-      reader.Choice("onAllSuspended", {"Reject", "Wait", "PassThrough"}).value_or("Reject");
-  policy.on_all_suspended = all_suspended == "Wait"          ? OnAllSuspended::kWait
-                            : all_suspended == "PassThrough" ? OnAllSuspended::kPassThrough
-                                                             : OnAllSuspended::kReject;
-  policy.wait_timeout = reader.Time("waitTimeout", kMaxWait).value_or(policy.wait_timeout);
-  if (reader.Has("waitTimeout") && policy.on_all_suspended != OnAllSuspended::kWait) {
+  policy.settings = DecodeRotationSettings(reader);
+  const std::optional<OnAllSuspended>& all_suspended = policy.settings.all_suspended;
+  if (all_suspended.has_value() && *all_suspended != OnAllSuspended::kWait &&
+      policy.settings.wait_timeout.has_value()) {
     reporter.Warn("Ignored", reader.At("waitTimeout"),
-                  "has no effect without onAllSuspended: Wait; add that, or remove the field");
-  }
-  if (const Json* const retry = reader.Find("retry")) {
-    DecodeRetry(*retry, reader.At("retry"), reporter, policy);
-  }
-  if (const Json* const checks = reader.Find("healthChecks")) {
-    DecodeHealthChecks(*checks, reader.At("healthChecks"), reporter, policy);
+                  "has no effect without onAllSuspended: Wait; write that, or remove the field");
   }
   reader.Finish();
   return policy;

@@ -71,7 +71,7 @@ std::filesystem::path SharedFile(const std::string& name) {
   return root / name;
 }
 
-TEST(DecodeTest, DefaultsAreFilledIn) {
+TEST(DecodeTest, WhatIsNotSaidIsLeftToDefaults) {
   const DecodedApi decoded = DecodeApi(Valid());
   ASSERT_TRUE(decoded.api) << ToText(decoded.diagnostics);
   EXPECT_THAT(decoded.diagnostics, IsEmpty());
@@ -81,14 +81,9 @@ TEST(DecodeTest, DefaultsAreFilledIn) {
   EXPECT_TRUE(api.operations.at(0).secured);
   ASSERT_TRUE(api.round_robin);
   const ModelBasedRoundRobin& policy = *api.round_robin;
-  EXPECT_EQ(policy.on_quota_exceed_suspend_duration, std::chrono::seconds(60));
-  EXPECT_EQ(policy.max_suspend_duration, std::chrono::hours(1));
-  EXPECT_EQ(policy.on_all_suspended, OnAllSuspended::kReject);
-  EXPECT_EQ(policy.wait_timeout, std::chrono::seconds(30));
-  EXPECT_FALSE(policy.retry_attempts);
-  EXPECT_TRUE(policy.passive_health_checks);
-  EXPECT_EQ(policy.failure_threshold, 3U);
-  EXPECT_EQ(policy.failure_interval, std::chrono::seconds(60));
+  RotationSettings said;
+  said.quota_suspension = std::chrono::seconds(60);
+  EXPECT_EQ(policy.settings, said);
   ASSERT_THAT(policy.production, SizeIs(2));
   EXPECT_EQ(policy.production[0].endpoint, "main");
   EXPECT_EQ(policy.production[0].weight, 2U);
@@ -108,15 +103,17 @@ TEST(DecodeTest, EveryParameterOfThePolicyArrives) {
   const DecodedApi decoded = DecodeApi(spec);
   ASSERT_TRUE(decoded.api) << ToText(decoded.diagnostics);
   const ModelBasedRoundRobin& policy = *decoded.api->round_robin;
-  EXPECT_EQ(policy.on_quota_exceed_suspend_duration, std::chrono::minutes(2));
-  EXPECT_EQ(policy.max_suspend_duration, std::chrono::minutes(90));
-  EXPECT_EQ(policy.on_all_suspended, OnAllSuspended::kWait);
-  EXPECT_EQ(policy.wait_timeout, std::chrono::seconds(5));
-  EXPECT_EQ(policy.retry_attempts, 1U);
-  EXPECT_TRUE(policy.retry_non_idempotent);
-  EXPECT_FALSE(policy.passive_health_checks);
-  EXPECT_EQ(policy.failure_threshold, 7U);
-  EXPECT_EQ(policy.failure_interval, std::chrono::seconds(90));
+  RotationSettings said;
+  said.quota_suspension = std::chrono::minutes(2);
+  said.max_suspension = std::chrono::minutes(90);
+  said.all_suspended = OnAllSuspended::kWait;
+  said.wait_timeout = std::chrono::seconds(5);
+  said.attempts = 1;
+  said.retry_non_idempotent = true;
+  said.passive_health_checks = false;
+  said.failure_threshold = 7;
+  said.failure_suspension = std::chrono::seconds(90);
+  EXPECT_EQ(policy.settings, said);
   EXPECT_EQ(policy.production[0].tier, 2U);
   EXPECT_EQ(policy.production[0].provider, "azure");
 }

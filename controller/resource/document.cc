@@ -78,10 +78,13 @@ class FileReader {
       TakeSpec(value, lines, pointer, file_.apis);
     } else if (kind == "RotaGateway" && api_version == kApiVersion) {
       TakeSpec(value, lines, pointer, file_.gateways);
+    } else if (kind == "Namespace" && api_version == "v1") {
+      TakeNamespace(value, lines, pointer);
     } else if (kind == "Secret" && api_version == "v1") {
       TakeSecret(value, lines, pointer);
       WipeText(value);
-    } else if ((kind == "List" || kind == "SecretList") && api_version == "v1") {
+    } else if ((kind == "List" || kind == "SecretList" || kind == "NamespaceList") &&
+               api_version == "v1") {
       TakeList(value, lines, pointer);
     } else if ((kind == "APIList" || kind == "RotaGatewayList") && api_version == kApiVersion) {
       TakeList(value, lines, pointer);
@@ -194,6 +197,32 @@ class FileReader {
     manifest.line = LineOf(lines, pointer);
     manifest.lines = Below(lines, pointer);
     list.push_back(std::move(manifest));
+  }
+
+  // Only its labels are of interest: what else an object of another owner holds is not looked at.
+  void TakeNamespace(const Json& value, LineMap& lines, const std::string& pointer) {
+    const std::optional<ObjectName> name = TakeName(value, lines, pointer);
+    if (!name) {
+      return;
+    }
+    Json labels = value.at("metadata").value("labels", Json(Json::object()));
+    if (labels.is_null()) {
+      labels = Json::object();
+    }
+    const bool good =
+        labels.is_object() &&
+        std::all_of(labels.begin(), labels.end(), [](const Json& v) { return v.is_string(); });
+    if (!good) {
+      Problem(lines, pointer + "/metadata/labels",
+              "metadata.labels must be `label: value` lines, each value text; put it in quotes");
+      return;
+    }
+    labels["kubernetes.io/metadata.name"] = name->name;  // as the API server adds it
+    NamespaceManifest manifest;
+    manifest.name = {"", name->name};
+    manifest.spec = std::move(labels);
+    manifest.line = LineOf(lines, pointer);
+    file_.namespaces.push_back(std::move(manifest));
   }
 
   void TakeApkConf(Json& value, LineMap& lines, const std::string& pointer) {

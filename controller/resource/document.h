@@ -41,8 +41,8 @@ int LineOf(const LineMap& lines, std::string pointer);
 // The line of a diagnostic's field: "spec.operations[0].verb" is at "/spec/operations/0/verb".
 int LineOfField(const LineMap& lines, std::string_view field);
 
-// An `API` or `RotaGateway` manifest, or a bare apk-conf file. Not yet decoded: see decode.h and
-// decode_gateway.h.
+// An `API`, `RotaGateway` or `Namespace` manifest, or a bare apk-conf file. Not yet decoded: see
+// decode.h and decode_gateway.h.
 struct SpecManifest {
   // Namespace `default` when the file names none. A bare apk-conf file is called after its name,
   // basePath and version: "chat-service-1f0c29ab".
@@ -54,6 +54,8 @@ struct SpecManifest {
 };
 using ApiManifest = SpecManifest;
 using GatewayManifest = SpecManifest;
+// `spec` holds its labels, `name.ns` is "".
+using NamespaceManifest = SpecManifest;
 
 // A `Secret` manifest: data decoded, stringData on top of it.
 struct SecretManifest {
@@ -84,6 +86,7 @@ struct ForeignDocument {
 };
 
 struct ParsedFile {
+  std::vector<NamespaceManifest> namespaces;
   std::vector<ApiManifest> apis;
   std::vector<GatewayManifest> gateways;
   std::vector<SecretManifest> secrets;

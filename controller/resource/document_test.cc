@@ -271,6 +271,32 @@ TEST(DocumentTest, GatewaysAreKeptApartFromApis) {
   EXPECT_EQ(file.gateways[0].lines.at("/spec/allowLocalUpstreams"), 7);
 }
 
+TEST(DocumentTest, OfANamespaceTheLabelsCount) {
+  const ParsedFile file = ParseFile(
+      "apiVersion: v1\nkind: Namespace\n"
+      "metadata: {name: team-a, labels: {team: a}, annotations: {x: y}}\nstatus: {phase: Active}\n"
+      "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: bare}\n");
+
+  EXPECT_THAT(file.problems, IsEmpty());
+  EXPECT_THAT(file.foreign, IsEmpty());
+  ASSERT_THAT(file.namespaces, SizeIs(2));
+  EXPECT_EQ(file.namespaces[0].name, (ObjectName{"", "team-a"}));
+  EXPECT_EQ(file.namespaces[0].spec,
+            (nlohmann::json{{"team", "a"}, {"kubernetes.io/metadata.name", "team-a"}}));
+  EXPECT_EQ(file.namespaces[1].spec.size(), 1U);
+}
+
+TEST(DocumentTest, LabelsOfANamespaceAreText) {
+  for (const char* const labels : {"[a]", "text", "{team: 1}", "{team: {a: b}}"}) {
+    const ParsedFile file = ParseFile(std::string("apiVersion: v1\nkind: Namespace\nmetadata:\n"
+                                                  "  name: team-a\n  labels: ") +
+                                      labels + "\n");
+    EXPECT_THAT(file.namespaces, IsEmpty()) << labels;
+    ASSERT_THAT(file.problems, SizeIs(1)) << labels;
+    EXPECT_EQ(file.problems[0].line, 5) << labels;
+  }
+}
+
 TEST(DocumentTest, SecretsAreDecodedAndStringDataWins) {
   const ParsedFile file = ParseFile(
       "apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\ntype: Opaque\n"

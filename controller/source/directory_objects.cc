@@ -53,6 +53,8 @@ std::string UidOf(const std::string& kind, const ObjectName& name) {
 
 DirectoryObjects::DirectoryObjects(SecretString version_key)
     : version_key_(std::move(version_key)),
+      namespaces_{ObjectKind::kNamespace, "Namespace", "namespace", &FileContent::namespaces,
+                  &ObjectSink::OnNamespace},
       gateways_{ObjectKind::kGateway, "RotaGateway", "gateway", &FileContent::gateways,
                 &ObjectSink::OnGateway},
       apis_{ObjectKind::kApi, "API", "api", &FileContent::apis, &ObjectSink::OnApi} {}
@@ -62,7 +64,7 @@ void DirectoryObjects::TakeIn(const DirectoryScan& scan, const std::string& file
   const FileContent none;
   const FileContent& content = found == scan.files().end() ? none : found->second;
   const bool is_gone = content.ticks_gone >= 0;
-  for (SpecKind* kind : {&gateways_, &apis_}) {
+  for (SpecKind* kind : {&namespaces_, &gateways_, &apis_}) {
     kind->index.Set(file, is_gone, NamesOf(content.*kind->list), kind->touched);
   }
   secrets_.Set(file, is_gone, NamesOf(content.secrets), touched_secrets_);
@@ -79,7 +81,7 @@ std::vector<SourceProblem> DirectoryObjects::Problems(const DirectoryScan& scan)
     const std::vector<SourceProblem>& of_file = scan.files().at(file).problems;
     problems.insert(problems.end(), of_file.begin(), of_file.end());
   }
-  for (const SpecKind* kind : {&gateways_, &apis_}) {
+  for (const SpecKind* kind : {&namespaces_, &gateways_, &apis_}) {
     AddDuplicates(scan, kind->index, kind->list, kind->name, problems);
   }
   AddDuplicates(scan, secrets_, &FileContent::secrets, "Secret", problems);
@@ -110,6 +112,7 @@ std::vector<SourceProblem> DirectoryObjects::TellSpecs(const DirectoryScan& scan
   for (const std::string& file : changed) {
     TakeIn(scan, file);
   }
+  TellKind(scan, namespaces_, sink);
   TellKind(scan, gateways_, sink);
   TellKind(scan, apis_, sink);
   std::vector<SourceProblem> problems = Problems(scan);

@@ -22,8 +22,8 @@ class DirectoryObjects {
   // version gives nothing away about a value.
   explicit DirectoryObjects(SecretString version_key);
 
-  // Takes in what the files named `changed` hold now and tells `sink` which gateways and APIs have
-  // changed or gone. Returns the problems of all files, duplicates included.
+  // Takes in what the files named `changed` hold now and tells `sink` which namespaces, gateways
+  // and APIs have changed or gone. Returns the problems of all files, duplicates included.
   std::vector<SourceProblem> TellSpecs(const DirectoryScan& scan,
                                        const std::set<std::string>& changed, size_t max_problems,
                                        ObjectSink& sink);
@@ -66,6 +66,7 @@ class DirectoryObjects {
   std::string VersionOf(const SecretObject& object) const;
 
   const SecretString version_key_;
+  SpecKind namespaces_;
   SpecKind gateways_;
   SpecKind apis_;
   ObjectIndex secrets_;

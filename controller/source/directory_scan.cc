@@ -294,8 +294,8 @@ void DirectoryScan::ReadOne(const std::string& name, Known& known) {
   }
   known.stamp = read->stamp;
   std::string& text = read->text;
-  const bool had_objects =
-      !content.apis.empty() || !content.gateways.empty() || !content.secrets.empty();
+  const bool had_objects = !content.apis.empty() || !content.gateways.empty() ||
+                           !content.secrets.empty() || !content.namespaces.empty();
   if (text.empty() && had_objects) {
     content.problems.clear();
     known.hash = 0;
@@ -323,10 +323,12 @@ void DirectoryScan::Merge(const std::string& name, resource::ParsedFile parsed) 
       std::any_of(parsed.foreign.begin(), parsed.foreign.end(),
                   [](const resource::ForeignDocument& document) { return !document.has_kind; });
   if (!parsed.problems.empty() || is_unfinished) {
+    KeepMissing(content.namespaces, parsed.namespaces);
     KeepMissing(content.apis, parsed.apis);
     KeepMissing(content.gateways, parsed.gateways);
     KeepMissing(content.secrets, parsed.secrets);
   }
+  content.namespaces = std::move(parsed.namespaces);
   content.apis = std::move(parsed.apis);
   content.gateways = std::move(parsed.gateways);
   content.secrets = std::move(parsed.secrets);

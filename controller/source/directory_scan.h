@@ -32,6 +32,7 @@ struct DirectoryLimits {
 struct FileContent {
   // The file has vanished, this many ticks ago (see RescanRequest); -1: it is there.
   int ticks_gone = -1;
+  std::vector<resource::NamespaceManifest> namespaces;
   std::vector<resource::ApiManifest> apis;
   std::vector<resource::GatewayManifest> gateways;
   std::vector<resource::SecretManifest> secrets;

@@ -160,6 +160,7 @@ class DirectorySource::Impl {
   void Run(std::stop_token stop) {
     WatchDirectory();
     Look();
+    sink_->OnSynced(ObjectKind::kNamespace);
     sink_->OnSynced(ObjectKind::kApi);
     bool has_told_secrets = false;
     while (!stop.stop_requested()) {

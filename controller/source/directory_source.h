@@ -39,6 +39,7 @@ class DirectorySource final : public Source {
   void Stop() override;
   void SetSecretReferences(SecretReferences references) override;
   void Recheck() override;
+  void WantNamespaces() override {}  // they are told with the rest
   SourceHealth Health() const override;
 
  private:

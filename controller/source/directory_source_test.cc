@@ -113,6 +113,19 @@ TEST_F(DirectorySourceTest, TellsWhatIsThereAtTheStartAndThenSyncs) {
   }
 }
 
+TEST_F(DirectorySourceTest, NamespacesAndTheirLabelsComeBeforeTheApisAreComplete) {
+  const std::string head = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team-a, labels: ";
+  WriteInPlace("team.yaml", head + "{team: a}}\n");
+  Start();
+  EXPECT_EQ(sink_.namespaces_synced, 1);
+  EXPECT_EQ(sink_.namespaces.at("team-a").at("team"), "a");
+
+  WriteInPlace("team.yaml", head + "{team: b}}\n");
+  EXPECT_TRUE(sink_.Await([&] { return sink_.namespaces.at("team-a").at("team") == "b"; }));
+  std::filesystem::remove(path_ + "/team.yaml");
+  EXPECT_TRUE(sink_.Await([&] { return sink_.namespaces.empty(); }));
+}
+
 TEST_F(DirectorySourceTest, GatewaysComeBeforeTheApisAreComplete) {
   const std::string head = "apiVersion: gateway.rota.dev/v1alpha1\nkind: RotaGateway\n";
   WriteInPlace("edge.yaml", head + "metadata: {name: edge}\nspec: {allowLocalUpstreams: true}\n");

@@ -44,6 +44,13 @@ SpecObject SpecFromKube(const json& object) {
   return decoded;
 }
 
+NamespaceObject NamespaceFromKube(const json& object) {
+  NamespaceObject decoded;
+  ReadMetadata(object, decoded.name, decoded.metadata);
+  decoded.spec = object.at("metadata").value("labels", json::object());
+  return decoded;
+}
+
 absl::StatusOr<SecretObject> SecretFromKube(const json& object, const std::set<std::string>& keys) {
   SecretObject secret;
   ReadMetadata(object, secret.name, secret.metadata);

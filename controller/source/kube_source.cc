@@ -3,6 +3,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
@@ -17,6 +18,23 @@ kube::Resource ApiResource() { return {"gateway.rota.dev", "v1alpha1", "apis", "
 kube::Resource GatewayResource() {
   return {"gateway.rota.dev", "v1alpha1", "rotagateways", "RotaGateway"};
 }
+
+kube::Resource NamespaceResource() { return {"", "v1", "namespaces", "Namespace"}; }
+
+namespace {
+
+kube::Scope ScopeOf(ObjectKind kind, const std::string& ns) {
+  switch (kind) {
+    case ObjectKind::kNamespace:
+      return {NamespaceResource(), "", true};
+    case ObjectKind::kGateway:
+      return {GatewayResource(), ns, false};
+    default:
+      return {ApiResource(), ns, false};
+  }
+}
+
+}  // namespace
 
 class KubeSource::Impl {
  public:
@@ -53,6 +71,13 @@ class KubeSource::Impl {
     for (const auto& watch : watches_) {
       watch->reflector.Stop();
     }
+    {
+      std::lock_guard guard(namespaces_mutex_);
+      is_stopped_ = true;
+    }
+    if (namespaces_ != nullptr) {
+      namespaces_->reflector.Stop();
+    }
     secrets_.Stop();
     if (reviewer_.joinable()) {
       reviewer_.request_stop();
@@ -88,6 +113,14 @@ class KubeSource::Impl {
     }
   }
 
+  void WantNamespaces() {
+    std::lock_guard guard(namespaces_mutex_);
+    if (namespaces_ == nullptr && !is_stopped_) {
+      namespaces_ = std::make_unique<SpecWatch>(*this, ObjectKind::kNamespace, "");
+      namespaces_->reflector.Start();
+    }
+  }
+
   SourceHealth Health() const {
     std::lock_guard guard(mutex_);
     SourceHealth health;
@@ -108,19 +141,19 @@ class KubeSource::Impl {
  private:
   using WatchId = std::pair<ObjectKind, std::string>;  // namespace; "" = all
 
-  // The watch over the objects of one kind in one namespace, or in all.
+  // The watch over the objects of one kind (not Secrets) in one namespace, or in all.
   struct SpecWatch final : kube::ReflectorHandler {
     SpecWatch(Impl& impl, ObjectKind watched_kind, const std::string& ns)
         : owner(impl),
           id(watched_kind, ns),
-          reflector(
-              impl.api_,
-              {watched_kind == ObjectKind::kApi ? ApiResource() : GatewayResource(), ns, false},
-              *this, impl.clock_, impl.options_.reflector) {
+          reflector(impl.api_, ScopeOf(watched_kind, ns), *this, impl.clock_,
+                    impl.options_.reflector) {
+      std::lock_guard guard(owner.mutex_);
       owner.watches_health_[id] = {};
     }
     void OnUpsert(const kube::ObjectId&, const json& object) override {
-      SpecObject decoded = SpecFromKube(object);
+      SpecObject decoded =
+          id.first == ObjectKind::kNamespace ? NamespaceFromKube(object) : SpecFromKube(object);
       // The server counts up the generation with each change of the spec. Without one it is our own
       // status that comes back, or a label: nothing that the object's reader acts on.
       const std::pair incarnation(decoded.metadata.uid, decoded.metadata.generation);
@@ -132,8 +165,10 @@ class KubeSource::Impl {
       owner.Deliver([&](ObjectSink& sink) {
         if (id.first == ObjectKind::kApi) {
           sink.OnApi(std::move(decoded));
-        } else {
+        } else if (id.first == ObjectKind::kGateway) {
           sink.OnGateway(std::move(decoded));
+        } else {
+          sink.OnNamespace(std::move(decoded));
         }
       });
     }
@@ -152,7 +187,14 @@ class KubeSource::Impl {
       owner.Deliver([&](ObjectSink& sink) { sink.OnGone(keys); });
     }
     void OnRelisted() override { owner.OnRelisted(id); }
-    void OnSynced() override { owner.OnSpecsSynced(); }
+    void OnSynced() override { Synced(); }
+    void Synced() {
+      if (id.first == ObjectKind::kNamespace) {
+        owner.OnNamespacesSynced();
+      } else {
+        owner.OnSpecsSynced();
+      }
+    }
     void OnHealth(const kube::ReflectorHealth& health) override {
       kube::ReflectorHealth seen = health;
       if (id.first == ObjectKind::kGateway && absl::IsNotFound(health.error)) {
@@ -161,9 +203,13 @@ class KubeSource::Impl {
         seen.connected = true;
         seen.error = absl::OkStatus();
       }
+      if (id.first == ObjectKind::kNamespace && absl::IsPermissionDenied(health.error)) {
+        // Nobody waits for what cannot be read; the error is told.
+        seen.synced = true;
+      }
       owner.OnHealth(id, seen);
       if (seen.synced && !health.synced) {
-        owner.OnSpecsSynced();
+        Synced();
       }
     }
 
@@ -216,6 +262,16 @@ class KubeSource::Impl {
     references_due_ = clock_.Now() +
                       std::chrono::duration_cast<MonotonicTime::duration>(options_.reference_grace);
     ReviewLocked();
+  }
+
+  void OnNamespacesSynced() {
+    {
+      std::lock_guard guard(mutex_);
+      if (std::exchange(namespaces_synced_, true)) {
+        return;
+      }
+    }
+    Deliver([](ObjectSink& sink) { sink.OnSynced(ObjectKind::kNamespace); });
   }
 
   // Asks the reviewer to look. Never delivers itself: the caller may be the sink.
@@ -303,12 +359,16 @@ class KubeSource::Impl {
   std::map<WatchId, kube::ReflectorHealth> watches_health_;
   std::set<WatchId> to_relist_;  // that Recheck() waits for
   bool apis_synced_ = false;
+  bool namespaces_synced_ = false;
   bool references_complete_ = false;
   bool secrets_synced_ = false;
   std::vector<std::string> reported_;
 
   KubeSecrets secrets_;
   std::vector<std::unique_ptr<SpecWatch>> watches_;
+  std::mutex namespaces_mutex_;
+  std::unique_ptr<SpecWatch> namespaces_;  // guarded by namespaces_mutex_, until it is stopped
+  bool is_stopped_ = false;                // guarded by namespaces_mutex_
   std::jthread reviewer_;
 };
 
@@ -322,6 +382,7 @@ void KubeSource::SetSecretReferences(SecretReferences references) {
   impl_->SetSecretReferences(std::move(references));
 }
 void KubeSource::Recheck() { impl_->Recheck(); }
+void KubeSource::WantNamespaces() { impl_->WantNamespaces(); }
 SourceHealth KubeSource::Health() const { return impl_->Health(); }
 
 }  // namespace rota::source

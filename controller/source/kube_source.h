@@ -9,10 +9,11 @@
 // none), and when each referenced Secret is known or known to be absent: OnSynced(kSecret). A watch
 // that fails keeps the last values; only the server's word that an object is gone is OnDeleted. An
 // object is emitted again when its generation changes, not when its status or its labels do. A
-// server without the definition of RotaGateways has none, until it is installed.
+// server without the definition of RotaGateways has none, until it is installed. Namespaces are
+// watched, by their metadata, from WantNamespaces() on; who may not list them has none.
 //
 // Thread-safe. The sink is called from several threads, one at a time, under a lock of its own: it
-// may call SetSecretReferences and Health, not Stop.
+// may call SetSecretReferences, WantNamespaces and Health, not Stop.
 
 #include <memory>
 #include <string>
@@ -29,6 +30,8 @@ namespace rota::source {
 kube::Resource ApiResource();
 // rotagateways.gateway.rota.dev/v1alpha1.
 kube::Resource GatewayResource();
+// namespaces/v1.
+kube::Resource NamespaceResource();
 
 // How Secrets are watched: whole namespaces (names and versions only), or one by one, which a Role
 // that names them is enough for.
@@ -60,6 +63,7 @@ class KubeSource final : public Source {
   void Stop() override;
   void SetSecretReferences(SecretReferences references) override;
   void Recheck() override;
+  void WantNamespaces() override;
   SourceHealth Health() const override;
 
  private:

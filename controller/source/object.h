@@ -13,7 +13,7 @@
 
 namespace rota::source {
 
-enum class ObjectKind { kGateway, kApi, kSecret };
+enum class ObjectKind { kNamespace, kGateway, kApi, kSecret };
 
 struct ObjectKey {
   ObjectKind kind = ObjectKind::kApi;
@@ -29,7 +29,7 @@ struct Metadata {
   std::string creation_timestamp;
 };
 
-// An API or RotaGateway, not yet decoded.
+// An API or RotaGateway, not yet decoded, or a Namespace.
 struct SpecObject {
   resource::ObjectName name;
   Metadata metadata;
@@ -45,6 +45,8 @@ struct SpecObject {
 };
 using ApiObject = SpecObject;
 using GatewayObject = SpecObject;
+// `spec` holds its labels, `name.ns` is "".
+using NamespaceObject = SpecObject;
 
 // A Secret, reduced to the keys that somebody references.
 struct SecretObject {

@@ -16,6 +16,7 @@ namespace rota::source {
 class ObjectSink {
  public:
   virtual ~ObjectSink() = default;
+  virtual void OnNamespace(NamespaceObject object) = 0;
   virtual void OnGateway(GatewayObject object) = 0;
   virtual void OnApi(ApiObject object) = 0;
   virtual void OnSecret(SecretObject object) = 0;
@@ -30,7 +31,8 @@ class ObjectSink {
   // gone before has been emitted again.
   virtual void OnRechecked() {}
   // Everything that existed at the start has been emitted: kApi stands for RotaGateways and APIs,
-  // kSecret for the referenced Secrets. Called once for each; nothing is compiled before both.
+  // kSecret for the referenced Secrets, kNamespace for Namespaces (with those that the source is
+  // not allowed to read left out). Called once for each; nothing is compiled before the first two.
   virtual void OnSynced(ObjectKind kind) = 0;
   // The current problems of the source, whole list each time (empty: all is well).
   virtual void OnProblems(std::vector<SourceProblem> problems) = 0;
@@ -60,6 +62,9 @@ class Source {
   virtual void SetSecretReferences(SecretReferences references) = 0;
   // Looks at all APIs anew, and again until it succeeds, then calls OnRechecked(). Never blocks.
   virtual void Recheck() = 0;
+  // From now on the labels of Namespaces are of interest. A source that has to ask for them does
+  // not do so before. Idempotent.
+  virtual void WantNamespaces() = 0;
   virtual SourceHealth Health() const = 0;
 };
 

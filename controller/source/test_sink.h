@@ -18,6 +18,9 @@ namespace rota::source::testing_source {
 // Keeps what a source has told; wakes whoever waits for it.
 class RecordingSink final : public ObjectSink {
  public:
+  void OnNamespace(NamespaceObject object) override {
+    Change([&] { namespaces[object.name.name] = object.spec; });
+  }
   void OnGateway(GatewayObject object) override {
     Change([&] { gateways[object.name.ToString()] = std::move(object); });
   }
@@ -33,6 +36,10 @@ class RecordingSink final : public ObjectSink {
         gateways.erase(key.name.ToString());
         return;
       }
+      if (key.kind == ObjectKind::kNamespace) {
+        namespaces.erase(key.name.name);
+        return;
+      }
       (key.kind == ObjectKind::kApi ? deleted_apis : deleted_secrets)
           .push_back(key.name.ToString());
       apis.erase(key.kind == ObjectKind::kApi ? key.name.ToString() : "");
@@ -43,7 +50,11 @@ class RecordingSink final : public ObjectSink {
     Change([&] { ++rechecks; });
   }
   void OnSynced(ObjectKind kind) override {
-    Change([&] { (kind == ObjectKind::kApi ? apis_synced : secrets_synced) += 1; });
+    Change([&] {
+      (kind == ObjectKind::kApi      ? apis_synced
+       : kind == ObjectKind::kSecret ? secrets_synced
+                                     : namespaces_synced) += 1;
+    });
   }
   void OnProblems(std::vector<SourceProblem> now) override {
     Change([&] { problems = std::move(now); });
@@ -65,6 +76,7 @@ class RecordingSink final : public ObjectSink {
     return Get<std::vector<SourceProblem>>([this] { return problems; });
   }
 
+  std::map<std::string, nlohmann::json> namespaces;  // their labels
   std::map<std::string, GatewayObject> gateways;
   std::map<std::string, ApiObject> apis;
   std::map<std::string, SecretObject> secrets;
@@ -74,6 +86,7 @@ class RecordingSink final : public ObjectSink {
   int apis_synced = 0;
   int secrets_synced = 0;
   int rechecks = 0;
+  int namespaces_synced = 0;
 
  private:
   void Change(const std::function<void()>& change) {

@@ -32,9 +32,9 @@ absl::Status CheckOptions(const EngineOptions& options, const EngineContext& con
   if (!options.http.has_value() && !options.https.has_value()) {
     return absl::InvalidArgumentError("nothing to listen on: give --http or --https HOST:PORT");
   }
-  if (options.https.has_value() &&
-      (options.tls_certificate_file.empty() || options.tls_key_file.empty())) {
-    return absl::InvalidArgumentError("--https needs --tls-cert FILE and --tls-key FILE");
+  if (options.tls_certificate_file.empty() != options.tls_key_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert and --tls-key go together: give both, or none for the gateway's listeners");
   }
   if (options.loops == 0 || context.metrics.size() != options.loops) {
     return absl::InvalidArgumentError(
@@ -144,6 +144,17 @@ std::optional<HostPort> Engine::https_address() const { return state_->https; }
 absl::Status Engine::ReloadCertificates() {
   return state_->shared.server_tls == nullptr ? absl::OkStatus()
                                               : state_->shared.server_tls->Reload();
+}
+
+std::vector<CertificateProblem> Engine::SetCertificates(
+    const std::vector<table::ServerCertificate>& certificates) {
+  return state_->shared.server_tls == nullptr
+             ? std::vector<CertificateProblem>()
+             : state_->shared.server_tls->SetCertificates(certificates);
+}
+
+bool Engine::lacks_certificate() const {
+  return state_->shared.server_tls != nullptr && state_->shared.server_tls->context() == nullptr;
 }
 
 size_t Engine::open_requests() const {

@@ -17,6 +17,7 @@
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/published.h"
+#include "dataplane/engine/certificate_set.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/request_metrics.h"
 #include "dataplane/table/route_table.h"
@@ -54,7 +55,8 @@ absl::StatusOr<ResolveOverride> ParseResolveOverride(std::string_view text);
 struct EngineOptions {
   std::optional<HostPort> http;
   std::optional<HostPort> https;
-  std::string tls_certificate_file;  // PEM, chain; re-read on ReloadCertificates()
+  // PEM, chain; re-read on ReloadCertificates(). Both empty: see SetCertificates().
+  std::string tls_certificate_file;
   std::string tls_key_file;
   std::string upstream_ca_file;  // added to the system's trust store
   size_t loops = 1;
@@ -86,6 +88,12 @@ class Engine {
 
   // Re-reads certificate and key; on an error the ones in use stay.
   absl::Status ReloadCertificates();
+  // The certificates of --https, where no files are given. Open connections keep theirs; one that
+  // cannot be used leaves the one before of that listener. Returns what is wrong with each.
+  std::vector<CertificateProblem> SetCertificates(
+      const std::vector<table::ServerCertificate>& certificates);
+  // --https is asked for and nothing can be answered there yet.
+  bool lacks_certificate() const;
   // Stops accepting, answers new requests on open connections with `connection: close`, waits until
   // open requests have finished or `timeout` has passed. Returns the number of requests that were
   // cut.

@@ -102,8 +102,12 @@ class Loop::Listener final : private Poller::Source {
   void Take(int accepted, const SocketAddress& peer) {
     std::unique_ptr<Stream> stream;
     if (tls_) {
-      stream = std::make_unique<TlsStream>(loop_.poller_, accepted, peer,
-                                           loop_.shared_.server_tls->context());
+      SslContext context = loop_.shared_.server_tls->context();
+      if (context == nullptr) {
+        ::close(accepted);  // no certificate yet: readiness says so
+        return;
+      }
+      stream = std::make_unique<TlsStream>(loop_.poller_, accepted, peer, std::move(context));
     } else {
       stream = std::make_unique<SocketStream>(loop_.poller_, accepted, peer);
     }

@@ -41,11 +41,10 @@ int SelectProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
 absl::StatusOr<SslContext> LoadServerContext(const std::string& certificate_file,
                                              const std::string& key_file) {
   ERR_clear_error();
-  SslContext context = Own(SSL_CTX_new(TLS_server_method()));
+  SslContext context = NewServerContext();
   if (context == nullptr) {
     return absl::InternalError("OpenSSL has no TLS server method");
   }
-  Configure(context.get());
   if (SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) != 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--tls-cert ", certificate_file, ": ", TakeSslError("no certificate"),
@@ -56,11 +55,6 @@ absl::StatusOr<SslContext> LoadServerContext(const std::string& certificate_file
         "--tls-key ", key_file, ": ", TakeSslError("no key"),
         "; it must be the readable PEM key, without a passphrase, of ", certificate_file));
   }
-  SSL_CTX_set_alpn_select_cb(context.get(), SelectProtocol, nullptr);
-  static constexpr unsigned char kSessionContext[] = "rota";
-  SSL_CTX_set_session_id_context(context.get(), kSessionContext, sizeof(kSessionContext) - 1);
-  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);  // tickets only
-  SSL_CTX_set_num_tickets(context.get(), 1);
   return context;
 }
 
@@ -95,6 +89,20 @@ absl::Status TrustPem(SSL_CTX* context, const std::string& pem) {
 
 }  // namespace
 
+SslContext NewServerContext() {
+  SslContext context = Own(SSL_CTX_new(TLS_server_method()));
+  if (context == nullptr) {
+    return context;
+  }
+  Configure(context.get());
+  SSL_CTX_set_alpn_select_cb(context.get(), SelectProtocol, nullptr);
+  static constexpr unsigned char kSessionContext[] = "rota";
+  SSL_CTX_set_session_id_context(context.get(), kSessionContext, sizeof(kSessionContext) - 1);
+  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);  // tickets only
+  SSL_CTX_set_num_tickets(context.get(), 1);
+  return context;
+}
+
 std::string TakeSslError(const std::string& fallback) {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
@@ -113,10 +121,36 @@ absl::StatusOr<std::unique_ptr<ServerTls>> ServerTls::Create(std::string certifi
 }
 
 absl::Status ServerTls::Reload() {
+  if (certificate_file_.empty()) {
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(SslContext context, LoadServerContext(certificate_file_, key_file_));
   std::lock_guard guard(mutex_);
   context_ = std::move(context);
   return absl::OkStatus();
+}
+
+std::vector<CertificateProblem> ServerTls::SetCertificates(
+    const std::vector<table::ServerCertificate>& certificates) {
+  std::vector<CertificateProblem> problems;
+  if (!certificate_file_.empty()) {
+    return problems;
+  }
+  std::shared_ptr<const CertificateSet> before;
+  {
+    std::lock_guard guard(mutex_);
+    before = certificates_;
+  }
+  if (before != nullptr && before->IsMadeOf(certificates)) {
+    return problems;  // with the sessions that clients may resume
+  }
+  auto next = std::make_shared<CertificateSet>(certificates, before.get(), problems);
+  // The set lives as long as somebody has its context.
+  SslContext context(next, next->front());
+  std::lock_guard guard(mutex_);
+  certificates_ = std::move(next);
+  context_ = std::move(context);
+  return problems;
 }
 
 SslContext ServerTls::context() const {

@@ -16,19 +16,27 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "dataplane/engine/certificate_set.h"
 #include "dataplane/engine/stream.h"
 
 namespace rota::engine {
 
-using SslContext = std::shared_ptr<SSL_CTX>;
-
+// Either one certificate, from files, or those that the gateway's configuration brings, chosen by
+// the name that the client asks for.
 class ServerTls {
  public:
-  // The error names the file and what is wrong with it.
+  // With both files empty there is no certificate before SetCertificates(). The error names the
+  // file and what is wrong with it.
   static absl::StatusOr<std::unique_ptr<ServerTls>> Create(std::string certificate_file,
                                                            std::string key_file);
-  // On an error the certificate in use stays.
+  // Re-reads the files, if there are any. On an error the certificate in use stays.
   absl::Status Reload();
+  // From now on these are served; connections that are open keep theirs. One that cannot be used
+  // leaves the one before of that listener, if there is one; returns what is wrong with each. No
+  // effect where files are given.
+  std::vector<CertificateProblem> SetCertificates(
+      const std::vector<table::ServerCertificate>& certificates);
+  // For a new connection; null: there is no certificate.
   SslContext context() const;
 
  private:
@@ -37,6 +45,7 @@ class ServerTls {
   const std::string certificate_file_;
   const std::string key_file_;
   mutable std::mutex mutex_;
+  std::shared_ptr<const CertificateSet> certificates_;  // null where files are given
   SslContext context_;
 };
 
@@ -66,6 +75,9 @@ absl::StatusOr<std::unique_ptr<Stream>> MakeTlsClientStream(Poller& poller, Clie
                                                             const std::string& host,
                                                             const std::string& ca_pem,
                                                             const std::string& pool_key);
+
+// A context for servers that has no certificate yet; null: out of memory.
+SslContext NewServerContext();
 
 // OpenSSL's callback of client contexts (tls_stream.cc).
 int OnNewTlsSession(SSL* ssl, SSL_SESSION* session);

@@ -23,6 +23,7 @@ struct GatewaySettings {
   uint64_t hash = 0;
   HostRules hosts;
   bool allow_local_upstreams = false;
+  std::vector<v1::Listener> listeners;
 };
 
 v1::Rejection MakeRejection(const v1::Resource& resource, uint64_t kept_hash,
@@ -128,6 +129,7 @@ struct Builder::State {
   struct Decoded {
     SharedResource gateway_resource;  // null without one
     GatewaySettings gateway;
+    std::vector<DecodeProblem> missing_certificates;  // of its listeners
     std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>();
     bool has_other_secrets = true;  // than what was committed before
     std::vector<ApiEntry> apis;     // by name
@@ -136,6 +138,7 @@ struct Builder::State {
   std::optional<DecodeProblem> TakeGateway(const v1::Resource& resource, Decoded& next) const;
   void TakeGateways(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeSecrets(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
+  static void TakeListeners(Decoded& next, BuildResult& result);
   void TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeChangedApis(const ResourceMap& wanted, const std::set<ResourceKey>& changed,
                        Decoded& next, BuildResult& result) const;
@@ -177,7 +180,10 @@ std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& res
   if (!hosts.ok()) {
     return DecodeProblem{v1::Rejection::INVALID, "hosts", std::string(hosts.status().message())};
   }
-  next.gateway = {resource.hash(), *std::move(hosts), message.allow_local_upstreams()};
+  next.gateway = {resource.hash(),
+                  *std::move(hosts),
+                  message.allow_local_upstreams(),
+                  {message.listeners().begin(), message.listeners().end()}};
   return std::nullopt;
 }
 
@@ -232,6 +238,31 @@ void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
   }
   next.has_other_secrets = secrets != before;
   next.secrets = std::make_shared<const SecretStore>(std::move(secrets));
+}
+
+// A certificate whose Secret is not there is in the list without its content: whoever has it from
+// before goes on with it.
+void Builder::State::TakeListeners(Decoded& next, BuildResult& result) {
+  result.certificates.emplace();
+  for (int i = 0; i < static_cast<int>(next.gateway.listeners.size()); ++i) {
+    const v1::Listener& listener = next.gateway.listeners[static_cast<size_t>(i)];
+    ServerCertificate certificate;
+    certificate.listener = listener.name();
+    certificate.hostname = listener.hostname();
+    absl::StatusOr<std::string> chain = next.secrets->Text(listener.certificate());
+    absl::StatusOr<SecretString> key = next.secrets->Bytes(listener.key());
+    if (chain.ok() && key.ok()) {
+      certificate.version = next.secrets->HashOf(listener.certificate().secret());
+      certificate.chain = *std::move(chain);
+      certificate.key = *std::move(key);
+    } else {
+      const absl::Status& missing = chain.ok() ? key.status() : chain.status();
+      next.missing_certificates.push_back({v1::Rejection::SECRET_MISSING,
+                                           absl::StrCat("listeners[", i, "]"),
+                                           std::string(missing.message())});
+    }
+    result.certificates->push_back(std::move(certificate));
+  }
 }
 
 std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
@@ -332,6 +363,10 @@ void Builder::State::AddRefusals(const Decoded& next, const std::vector<Collisio
   const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
     result.refused.push_back(MakeRejection(*entry.resource(), entry.resource()->hash(), problem));
   };
+  for (const DecodeProblem& missing : next.missing_certificates) {
+    result.refused.push_back(
+        MakeRejection(*next.gateway_resource, next.gateway_resource->hash(), missing));
+  }
   for (const ApiEntry& entry : next.apis) {
     if (!entry.is_refused) {
       continue;
@@ -397,12 +432,14 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
   if (only_apis) {
     next.gateway_resource = state_->committed.gateway_resource;
     next.gateway = state_->committed.gateway;
+    next.missing_certificates = state_->committed.missing_certificates;
     next.secrets = state_->committed.secrets;
     next.has_other_secrets = false;
     state_->TakeChangedApis(wanted, *changed, next, result);
   } else {
     state_->TakeGateways(wanted, next, result);
     state_->TakeSecrets(wanted, next, result);
+    State::TakeListeners(next, result);
     state_->TakeApis(wanted, next, result);
     State::RejectUnknownKinds(wanted, result);
   }

@@ -37,6 +37,8 @@ struct BuildResult {
   std::shared_ptr<const RouteTable> table;
   std::vector<rota::sync::v1::Rejection> rejected;  // not in the table, kept_hash says what is
   std::vector<rota::sync::v1::Rejection> refused;   // in the table, but not served as asked
+  // Of the gateway's listeners; absent: as in the table in use.
+  std::optional<std::vector<ServerCertificate>> certificates;
   std::set<std::string>
       changed_credentials;  // target ids whose suspensions end: another credential than before
 };

@@ -254,6 +254,55 @@ TEST_F(BuilderTest, AMissingSecretTakesItsTargetsOffTheRota) {
   EXPECT_EQ(BuildAndCommit().refused.size(), 1u);
 }
 
+TEST_F(BuilderTest, BringsTheCertificatesOfTheListeners) {
+  const std::string gateway = Parse<v1::Gateway>(R"pb(
+                                listeners {
+                                  name: "public"
+                                  hostname: "*.example.com"
+                                  certificate { secret: "ns/tls" key: "tls.crt" }
+                                  key { secret: "ns/tls" key: "tls.key" }
+                                })pb")
+                                  .SerializeAsString();
+  const auto put_secret = [this](const std::string& chain) {
+    v1::Secret secret;
+    for (const auto& [key, value] : {std::pair{"tls.crt", chain}, {"tls.key", "KEY\n"}}) {
+      v1::Secret::Entry& entry = *secret.add_entries();
+      entry.set_key(key);
+      entry.set_value(value);
+    }
+    Put(v1::SECRET, "ns/tls", secret.SerializeAsString());
+  };
+  Put(v1::GATEWAY, "ns/edge", gateway);
+  const BuildResult missing = BuildAndCommit();
+  ASSERT_TRUE(missing.certificates.has_value());
+  ASSERT_EQ(missing.certificates->size(), 1u);
+  EXPECT_EQ(missing.certificates->at(0).version, 0u);
+  ASSERT_EQ(missing.refused.size(), 1u);
+  EXPECT_EQ(missing.refused[0].code(), v1::Rejection::SECRET_MISSING);
+  EXPECT_EQ(missing.refused[0].id().kind(), v1::GATEWAY);
+  EXPECT_EQ(missing.refused[0].field(), "listeners[0]");
+
+  // What is missing is said again with every transaction, whatever it brings.
+  PutApi("ns/a", R"(base_path: "/x" version: "1" endpoints { url: "http://a" }
+                    operations { verb: "GET" target: "/*" production {} })");
+  const BuildResult again =
+      builder_.Build(wanted_, "hash-2", std::set<ResourceKey>{{v1::API, "ns/a"}});
+  builder_.Commit(again);
+  EXPECT_FALSE(again.certificates.has_value());
+  EXPECT_EQ(again.refused.size(), 1u);
+
+  put_secret("CHAIN");
+  const BuildResult result = BuildAndCommit();
+  EXPECT_THAT(result.refused, IsEmpty());
+  const ServerCertificate& certificate = result.certificates->at(0);
+  EXPECT_EQ(certificate.listener, "public");
+  EXPECT_EQ(certificate.hostname, "*.example.com");
+  EXPECT_EQ(certificate.chain, "CHAIN");
+  EXPECT_EQ(certificate.key.Reveal(), "KEY\n");
+  put_secret("OTHER");
+  EXPECT_NE(BuildAndCommit().certificates->at(0).version, certificate.version);
+}
+
 TEST_F(BuilderTest, RendersEveryKindOfCredential) {
   const auto credential = [this](const std::string& text, const std::string& value) {
     PutApi("ns/a", R"(base_path: "/x" version: "1" endpoints { url: "http://a" credential { )" +

@@ -39,6 +39,15 @@ struct SeriesLabels {
 };
 using SeriesId = uint32_t;
 
+// What a listener of the gateway answers HTTPS with.
+struct ServerCertificate {
+  std::string listener;  // unique
+  std::string hostname;  // a name, "*.suffix" or "" for every other name
+  uint64_t version = 0;  // of the Secret; 0: it is not there
+  std::string chain;     // PEM
+  SecretString key;      // PEM
+};
+
 // A model that a client may choose itself at a target that has another one.
 struct AllowedModel {
   std::string model;

@@ -115,6 +115,11 @@ absl::StatusOr<SecretString> SecretStore::Value(const v1::SecretKey& key) const 
   return SecretString(value);
 }
 
+absl::StatusOr<SecretString> SecretStore::Bytes(const v1::SecretKey& key) const {
+  ASSIGN_OR_RETURN(const SecretString* found, Find(key));
+  return *found;
+}
+
 absl::StatusOr<std::string> SecretStore::Text(const v1::SecretKey& key) const {
   ASSIGN_OR_RETURN(const SecretString* found, Find(key));
   return std::string(found->Reveal());

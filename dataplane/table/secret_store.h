@@ -42,8 +42,9 @@ class SecretStore {
   // The value without trailing line breaks (`kubectl create secret --from-file` leaves one).
   // NotFound or InvalidArgument names the Secret and the key, and the fix.
   absl::StatusOr<SecretString> Value(const rota::sync::v1::SecretKey& key) const;
-  // The value as it is: PEM.
+  // The value as it is: PEM. Text() is for what is no secret.
   absl::StatusOr<std::string> Text(const rota::sync::v1::SecretKey& key) const;
+  absl::StatusOr<SecretString> Bytes(const rota::sync::v1::SecretKey& key) const;
   absl::StatusOr<Credential> Render(const rota::sync::v1::Credential& credential) const;
 
  private:

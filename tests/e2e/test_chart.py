@@ -76,7 +76,6 @@ def test_the_version_is_the_projects():
     ("dataplane.extraArgs={first-byte-timeout}", "extraArgs"),
     ("dataplane.podAnnotations.a=1", "podAnnotations"),
     ("dataplane.http.enabled=false", "dataplane.https"),
-    ("dataplane.https.enabled=true", "dataplane.https.secretName"),
     ("controller.enabled=false", "dataplane.controllers"),
     ("controller.enabled=false,dataplane.enabled=false", "Enable one"),
     ("dataplane.controllers={a:1}", "controller.enabled: false"),

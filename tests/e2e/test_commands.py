@@ -52,7 +52,7 @@ def test_help_shows_groups_defaults_and_units():
     ("rota-dataplane", ["--http", "127.0.0.1:0"], "--controller"),
     ("rota-dataplane", ["--controller", "10.1.2.3:99", "--http", "127.0.0.1:0"], "--insecure"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--http", "nonsense"], "nonsense"),
-    ("rota-dataplane", ["--controller", "127.0.0.1:1", "--https", "127.0.0.1:0"], "--tls-cert"),
+    ("rota-dataplane", ["--controller", "127.0.0.1:1", "--https", "127.0.0.1:0", "--tls-cert", "x"], "--tls-key"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--http", "127.0.0.1:0", "--resolve", "x"], "HOST:PORT:ADDRESS"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--http", "127.0.0.1:0", "--token-file", "x"], "--sync-tls-ca"),
     ("rota-dataplane", ["--controller", "127.0.0.1:1", "--no-such-flag"], "--no-such-flag"),

@@ -8,7 +8,7 @@ from conftest import LONG, shared_file
 from harness import http, kube, seed
 from harness.checks import check_key_rotation
 from harness.kube_stack import ask, path_of, ready_api, resource, serve
-from harness.stack import KEY, metric, quota
+from harness.stack import KEY, metric
 from harness.process import run
 from harness.wait import until
 
@@ -220,62 +220,6 @@ def test_server_and_rotactl_give_the_verdict_of_the_folder(kubectl, folder, serv
         if (accepted, validated) != (server_accepts, rotactl_accepts):
             wrong.append(f"{file.name}: server {accepted}, rotactl {validated}")
     assert not wrong, wrong
-
-
-def gateway(name, **spec):
-    return {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway", "metadata": {"name": name}, "spec": spec}
-
-
-def answers(plane, name):
-    return http.ask(plane.http, "POST", path_of(name), http.CHAT).status == 200
-
-
-def test_two_gateways_serve_their_own_apis_and_one_of_both(served, kubectl):
-    """The controller's own gateway, and one of a resource, each with a data plane."""
-    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
-    edge = f"{kubectl.namespace}/edge"
-    kubectl.apply(gateway("edge", sandboxHosts=["*.dev.example.com"]))
-    kubectl.apply(resource("here", sandbox=()))
-    kubectl.apply(resource("there", sandbox=(), gateways=["edge"]))
-    kubectl.apply(resource("both", sandbox=(), gateways=["edge", "default/default"]))
-    here = served.planes[0]
-    there = served.plane("--gateway", edge, name="edge")
-    for plane, names in ((here, ("here", "both")), (there, ("there", "both"))):
-        for name in names:
-            until(f"{name} answers", lambda plane=plane, name=name: answers(plane, name))
-    assert here.serves(path_of("there")) is False
-    assert there.serves(path_of("here")) is False
-
-    for name, count in (("here", 1), ("there", 1), ("both", 2)):
-        kubectl.wait_condition(name, "Programmed", "True")
-        assert len(kubectl.get("rapi", name)["status"]["gateways"]) == count
-    status = until("the gateway counts its data plane", lambda: (
-        found := kubectl.get("rotagw", "edge").get("status", {})).get("dataPlanes", {}).get("connected") == 1 and found)
-    assert status["attachedAPIs"] == 2 and status["dataPlanes"]["nodes"][0]["name"] == "edge", status
-    assert {entry["type"]: entry["status"] for entry in status["conditions"]} == {"Accepted": "True", "Programmed": "True"}
-    header, row = kubectl("get", "rotagw").splitlines()
-    assert header.split()[:4] == ["NAME", "DEFAULT", "APIS", "DATAPLANES"] and row.startswith("edge"), header + row
-
-    # A suspension stays within its gateway.
-    served.mock_server.behave({"*": quota(30)})
-    assert http.ask(there.http, "POST", path_of("both"), http.CHAT).status == 429
-    until("the gateway's own data plane knows", there.suspended)
-    served.mock_server.forget()
-    assert answers(here, "both") and not here.suspended()
-
-    # A gateway that goes away: its data plane keeps what it has, its APIs say so.
-    kubectl("delete", "rotagw", "edge")
-    kubectl.wait_condition("both", "Accepted", "False", [f"RotaGateway {edge}"])
-    until("the data plane is told", lambda: "no longer served" in there.text() or "no gateway" in there.text())
-    assert there.serves(path_of("there")) and answers(here, "both")
-
-
-def test_an_api_of_a_gateway_that_does_not_take_it(served, kubectl):
-    kubectl.apply(gateway("strict", allowedNamespaces={"from": "Same"}))
-    kubectl.apply(resource(gateways=["strict", "nowhere"], sandbox=()))
-    kubectl.wait_condition("assistant", "Accepted", "False", [f"{kubectl.namespace}/nowhere"])
-    gateways = {entry["name"]: entry["conditions"][0] for entry in kubectl.get("rapi", "assistant")["status"]["gateways"]}
-    assert gateways["strict"]["status"] == "True" and gateways["nowhere"]["reason"] == "GatewayNotFound"
 
 
 def test_events_of_a_busy_namespace_lose_nothing(served, kubectl):

@@ -207,8 +207,8 @@ def test_the_programs_run_as_the_manifests_say(server, cluster, kubectl, world, 
 
 def verbs_of(documents):
     """Every verb on every resource that the Roles of any mode grant: [(resource, verb)]."""
-    return [(resource, verb) for role in of_kind(documents, "Role")
-            if role["metadata"]["name"].endswith(("-apis", "-secrets")) for rule in role["rules"]
+    return [(resource, verb) for role in of_kind(documents, "Role", "ClusterRole")
+            if role["metadata"]["name"].endswith(("-apis", "-secrets", "-namespaces")) for rule in role["rules"]
             for resource in rule["resources"] for verb in rule["verbs"]]
 
 
@@ -223,17 +223,18 @@ def without(role, resource, verb):
 
 def test_no_right_is_superfluous(server, cluster, kubectl, world, tmp_path):
     """One controller per right, each without it: each is refused something."""
-    wanted = verbs_of(objects(rendered(None, "--set", "controller.namespaces={x},tls.mode=insecure")))
-    assert len(wanted) >= 7
+    values = "tls.mode=insecure,rbac.namespaceLabels=true,rbac.aggregate=false"
+    wanted = verbs_of(objects(rendered(None, "--set", f"controller.namespaces={{x}},{values}")))
+    assert len(wanted) >= 9
     namespaces = {right: f"{kubectl.namespace}-{number}" for number, right in enumerate(wanted)}
     manifests = []
     for (resource_name, verb), namespace in namespaces.items():
-        documents = objects(rendered(None, "--set", f"controller.namespaces={{{namespace}}},tls.mode=insecure",
-                                     namespace=namespace))
-        manifests += [without(d, resource_name, verb) if d["kind"] == "Role" else d for d in documents
-                      if d["kind"] in ("ServiceAccount", "Role", "RoleBinding")]
+        documents = objects(rendered(None, "--set", f"controller.namespaces={{{namespace}}},{values}", namespace=namespace))
+        manifests += [without(d, resource_name, verb) if d["kind"] in ("Role", "ClusterRole") else d for d in documents
+                      if d["kind"] in ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")]
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "openai-key"}, "stringData": {"apiKey": KEY}}
-        gateway = {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway", "metadata": {"name": "edge"}, "spec": {}}
+        gateway = {"apiVersion": "gateway.rota.dev/v1alpha1", "kind": "RotaGateway", "metadata": {"name": "edge"},
+                   "spec": {"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"a": "b"}}}}}
         for document in (resource(), gateway, secret):
             document["metadata"]["namespace"] = namespace
             manifests.append(document)

@@ -412,6 +412,41 @@ TEST_F(KubeSourceTest, AMissingDefinitionIsToldAndNotSynced) {
   EXPECT_THAT(world.Read(&World::log_), IsEmpty());
 }
 
+TEST_F(KubeSourceTest, NamespacesAreWatchedOnceTheyAreOfInterest) {
+  const kube::Resource namespaces = source::NamespaceResource();
+  server_.Register(namespaces);
+  const auto labelled = [](const char* team) -> json {
+    return {{"metadata", {{"name", "team-a"}, {"labels", {{"team", team}}}}}};
+  };
+  server_.Create(namespaces, "", labelled("a"));
+  StartSynced({});
+  EXPECT_THAT(world_.Read(&World::namespaces_), IsEmpty());
+
+  source_->WantNamespaces();
+  source_->WantNamespaces();
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("namespaces synced"); }));
+  EXPECT_EQ(world_.Read(&World::namespaces_)["team-a"]["team"], "a");
+  server_.Replace(namespaces, "", "team-a", labelled("b"));
+  EXPECT_TRUE(
+      Eventually([&] { return world_.Read(&World::namespaces_)["team-a"]["team"] == "b"; }));
+  server_.Delete(namespaces, "", "team-a");
+  EXPECT_TRUE(Eventually([&] { return world_.Read(&World::namespaces_).empty(); }));
+  EXPECT_EQ(world_.Count("namespaces synced"), 1u);
+}
+
+TEST_F(KubeSourceTest, WhoMayNotListNamespacesHasNoneAndSaysSo) {
+  server_.Register(source::NamespaceResource());
+  server_.Inject(Fault::kForbidden, "list", "/namespaces", 1000);
+  StartSynced({});
+
+  source_->WantNamespaces();
+
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("namespaces synced"); }));
+  EXPECT_TRUE(Eventually([&] { return !world_.Read(&World::problems_).empty(); }));
+  EXPECT_THAT(world_.Read(&World::problems_), Contains(HasSubstr("namespaces")));
+  EXPECT_TRUE(source_->Health().synced);
+}
+
 TEST_F(KubeSourceTest, ARestartOfTheServerIsSurvived) {
   CreateApi("team", "chat", "/chat");
   StartSynced({});

@@ -17,6 +17,10 @@ namespace rota::testing {
 // Remembers what a source said, and refers to Secrets as it is told to.
 class World final : public source::ObjectSink {
  public:
+  void OnNamespace(source::NamespaceObject object) override {
+    std::lock_guard guard(mutex_);
+    namespaces_[object.name.name] = object.spec;
+  }
   void OnGateway(source::GatewayObject object) override {
     std::lock_guard guard(mutex_);
     gateways_.insert(object.name);
@@ -44,6 +48,8 @@ class World final : public source::ObjectSink {
     std::lock_guard guard(mutex_);
     if (key.kind == source::ObjectKind::kApi) {
       apis_.erase(key.name);
+    } else if (key.kind == source::ObjectKind::kNamespace) {
+      namespaces_.erase(key.name.name);
     } else if (key.kind == source::ObjectKind::kGateway) {
       gateways_.erase(key.name);
     } else {
@@ -58,7 +64,9 @@ class World final : public source::ObjectSink {
   void OnSynced(source::ObjectKind kind) override {
     {
       std::lock_guard guard(mutex_);
-      log_.push_back(kind == source::ObjectKind::kApi ? "apis synced" : "secrets synced");
+      log_.push_back(kind == source::ObjectKind::kApi      ? "apis synced"
+                     : kind == source::ObjectKind::kSecret ? "secrets synced"
+                                                           : "namespaces synced");
     }
     if (kind == source::ObjectKind::kApi && on_apis_synced) {
       on_apis_synced();
@@ -93,6 +101,7 @@ class World final : public source::ObjectSink {
     return found == secrets_.end() || !found->second.contains(key) ? "" : found->second.at(key);
   }
 
+  std::map<std::string, nlohmann::json> namespaces_;  // their labels
   std::set<resource::ObjectName> gateways_;
   std::map<resource::ObjectName, std::string> apis_;
   std::map<resource::ObjectName, int64_t> generations_;

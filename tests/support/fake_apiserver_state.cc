@@ -145,6 +145,10 @@ FakeAnswer FakeState::Replace(const kube::Resource& resource, const std::string&
       next[member] = object[member];
     }
   }
+  const json labels = object.value("metadata", json::object()).value("labels", json());
+  if (labels.is_object()) {
+    next["metadata"]["labels"] = labels;
+  }
   if (next == found->second) {
     return {200, next};
   }

@@ -56,6 +56,10 @@ class Connection:
         self.send(*arguments, **named)
         return self.receive()
 
+    def certificate(self):
+        """What the server has shown, as DER."""
+        return self._http.sock.getpeercert(binary_form=True)
+
     def close(self):
         self._http.close()
 

@@ -28,9 +28,6 @@
 {{- if not (or $dataplane.http.enabled $dataplane.https.enabled) -}}
 {{- fail "the data planes would listen nowhere: enable dataplane.http or dataplane.https." -}}
 {{- end -}}
-{{- if and $dataplane.https.enabled (not $dataplane.https.secretName) -}}
-{{- fail "dataplane.https.enabled needs a certificate: name its Secret of type kubernetes.io/tls in dataplane.https.secretName." -}}
-{{- end -}}
 {{- if gt (int $dataplane.autoscaling.minReplicas) (int $dataplane.autoscaling.maxReplicas) -}}
 {{- fail (printf "dataplane.autoscaling.minReplicas (%d) is more than maxReplicas (%d)." (int $dataplane.autoscaling.minReplicas) (int $dataplane.autoscaling.maxReplicas)) -}}
 {{- end -}}

@@ -10,6 +10,12 @@
   verbs: [create, patch]
 {{- end -}}
 
+{{- define "rota.rules.namespaces" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end -}}
+
 {{- define "rota.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]

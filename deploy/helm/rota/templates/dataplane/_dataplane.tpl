@@ -9,8 +9,10 @@
 {{- end }}
 {{- if $values.https.enabled }}
 - --https=:{{ $values.https.port }}
+{{- if $values.https.secretName }}
 - --tls-cert=/etc/rota/tls/tls.crt
 - --tls-key=/etc/rota/tls/tls.key
+{{- end }}
 {{- end }}
 - --metrics=:{{ $values.metricsPort }}
 {{- if $values.state.enabled }}
@@ -42,7 +44,7 @@
 {{- define "rota.dataplaneMounts" -}}
 {{- $values := .Values.dataplane -}}
 {{- include "rota.identityMounts" (dict "root" . "bundle" true) }}
-{{- if $values.https.enabled }}
+{{- if and $values.https.enabled $values.https.secretName }}
 - {name: tls, mountPath: /etc/rota/tls, readOnly: true}
 {{- end }}
 {{- if $values.upstreamCA.configMap }}
@@ -62,7 +64,7 @@
 {{- define "rota.dataplaneVolumes" -}}
 {{- $values := .Values.dataplane -}}
 {{- include "rota.identityVolumes" (dict "root" . "secret" .Values.tls.files.dataplaneSecret "bundle" true) }}
-{{- if $values.https.enabled }}
+{{- if and $values.https.enabled $values.https.secretName }}
 - name: tls
   secret: {secretName: {{ $values.https.secretName }}, defaultMode: 0440}
 {{- end }}
