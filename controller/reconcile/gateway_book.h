@@ -2,8 +2,7 @@
 
 // The gateways that there are: one for every valid RotaGateway, and the one of the command line,
 // which counts until an object of its name does. Which APIs belong to which, by the labels of their
-// Namespaces as well. An object whose newest
-// version is invalid counts with its last good one.
+// Namespaces as well. An object whose newest version is invalid counts with its last good one.
 //
 // Pure, single-thread. Bounded by the objects that exist; at most compile::kMaxGateways count.
 

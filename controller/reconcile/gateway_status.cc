@@ -33,12 +33,17 @@ Condition AcceptedOf(const GatewayBook::Entry& entry) {
   return accepted;
 }
 
-Condition ResolvedRefsOf(const GatewayBook::Entry& entry, const resource::Diagnostics& unresolved) {
+Condition ResolvedRefsOf(const GatewayBook::Entry& entry, const GatewayReferences& references) {
+  const resource::Diagnostics& unresolved = references.unresolved;
   Condition resolved;
   resolved.type = "ResolvedRefs";
   resolved.observed_generation = entry.metadata.generation;
   if (!entry.in_force.has_value()) {
     resolved.message = "it is not served; see the condition Accepted";
+  } else if (unresolved.empty() && !references.unread.empty()) {
+    resolved.message = absl::StrCat("Secret ", references.unread,
+                                    " is being read; if this stays, see whether the controller may "
+                                    "read it, and its log");
   } else if (unresolved.empty()) {
     resolved.status = ConditionStatus::kTrue;
     resolved.reason = "ResolvedRefs";
@@ -90,7 +95,7 @@ bool HasSameCounts(const GatewayStatus& a, const GatewayStatus& b) {
 }  // namespace
 
 GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry,
-                              const resource::Diagnostics& unresolved) {
+                              const GatewayReferences& references) {
   GatewayStatus status;
   status.gateway = name;
   status.is_object = entry.is_object;
@@ -98,7 +103,7 @@ GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry&
   status.file = entry.file;
   status.generation = entry.metadata.generation;
   status.accepted = AcceptedOf(entry);
-  status.resolved_refs = ResolvedRefsOf(entry, unresolved);
+  status.resolved_refs = ResolvedRefsOf(entry, references);
   return status;
 }
 

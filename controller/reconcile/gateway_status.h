@@ -45,9 +45,15 @@ struct GatewayStatus {
   std::vector<GatewayNode> nodes;  // of this replica
 };
 
-// Without what the fleet says. `unresolved`: what its listeners refer to and cannot use.
+// What the listeners of a gateway refer to.
+struct GatewayReferences {
+  resource::Diagnostics unresolved;  // what cannot be used
+  std::string unread;                // a Secret that has not been read yet; "": there is none
+};
+
+// Without what the fleet says.
 GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry,
-                              const resource::Diagnostics& unresolved);
+                              const GatewayReferences& references);
 // Adds what the fleet says.
 void AddFleet(const FleetView& fleet, GatewayStatus& status);
 

@@ -137,7 +137,7 @@ class World {
   void Release(const CompiledPtr& api);
   void Want(const std::vector<compile::SecretUse>& uses);
   void Release(const std::vector<compile::SecretUse>& uses);
-  resource::Diagnostics Unresolved(const Served& served) const;
+  GatewayReferences ReferencesOf(const Served& served) const;
   static void CheckCertificate(SecretEntry& secret);
   void ServeGateways();
   void PlaceNamespace(const std::string& ns);

@@ -171,8 +171,7 @@ std::vector<GatewayStatus> World::GatewayStatuses() const {
   for (const auto& [name, entry] : gateways_.entries()) {
     const auto served = served_.find(name);
     GatewayStatus status = DescribeGateway(
-        name, entry,
-        served == served_.end() ? resource::Diagnostics() : Unresolved(served->second));
+        name, entry, served == served_.end() ? GatewayReferences() : ReferencesOf(served->second));
     status.attached_apis = attached[name];
     status.is_default = name == gateways_.default_gateway();
     if (served != served_.end() && served->second.snapshot != nullptr) {
@@ -183,18 +182,18 @@ std::vector<GatewayStatus> World::GatewayStatuses() const {
   return statuses;
 }
 
-// Which certificates of the listeners cannot be used; one finding per listener.
-resource::Diagnostics World::Unresolved(const Served& served) const {
-  resource::Diagnostics unresolved;
+// One finding per listener.
+GatewayReferences World::ReferencesOf(const Served& served) const {
+  GatewayReferences references;
+  resource::Diagnostics& unresolved = references.unresolved;
   for (const compile::SecretUse& use : served.secrets) {
     if (!unresolved.empty() && unresolved.back().field == use.field) {
       continue;
     }
     const SecretEntry& secret = secrets_.at(use.secret);
-    if (!secret.is_answered) {
-      continue;  // being read
-    }
-    if (!secret.exists) {
+    if (!secret.is_answered && !secret.data.contains(use.key)) {
+      references.unread = use.secret.ToString();
+    } else if (!secret.exists) {
       unresolved.push_back(Unusable(
           use, absl::StrCat("does not exist; create it with kubectl -n ", use.secret.ns,
                             " create secret tls ", use.secret.name, " --cert=FILE --key=FILE")));
@@ -207,7 +206,7 @@ resource::Diagnostics World::Unresolved(const Served& served) const {
                             "; replace it, or name another one")));
     }
   }
-  return unresolved;
+  return references;
 }
 
 void World::CheckCertificate(SecretEntry& secret) {

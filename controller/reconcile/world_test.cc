@@ -397,9 +397,12 @@ TEST_F(WorldTest, TheCertificateOfAListenerGoesToItsGatewayAndItsStatusSaysWhatI
   world_.OnGateway(Gateway("edge", 1, {{"listeners", {listener}}}));
   EXPECT_EQ(world_.References().at({"team", "edge-tls"}),
             (std::set<std::string>{"tls.crt", "tls.key"}));
+  Condition refs = ResolvedRefsOf(world_.GatewayStatuses(), kEdge);
+  EXPECT_EQ(refs.status, ConditionStatus::kUnknown);
+  EXPECT_NE(refs.message.find("team/edge-tls is being read"), std::string::npos) << refs.message;
   world_.OnDeleted({source::ObjectKind::kSecret, {"team", "edge-tls"}});
   EXPECT_FALSE(Serves(key, kEdge));
-  Condition refs = ResolvedRefsOf(world_.GatewayStatuses(), kEdge);
+  refs = ResolvedRefsOf(world_.GatewayStatuses(), kEdge);
   EXPECT_EQ(refs.status, ConditionStatus::kFalse);
   EXPECT_EQ(refs.reason, "InvalidCertificateRef");
   EXPECT_NE(refs.message.find("create secret tls edge-tls"), std::string::npos) << refs.message;

@@ -86,6 +86,12 @@ Labels DecodeMatchLabels(ObjectReader& selector) {
     return labels;
   }
   for (const auto& [key, text] : value->items()) {
+    if (key.empty() || key.size() > kMaxLabelKeyBytes) {
+      reporter.Error("InvalidValue", path,
+                     absl::StrCat("has a label whose name is empty or longer than ",
+                                  kMaxLabelKeyBytes, " characters; correct it"));
+      continue;
+    }
     if (!text.is_string() || text.get_ref<const std::string&>().size() > kMaxLabelValueBytes) {
       reporter.Error("InvalidValue", path.Key(key),
                      absl::StrCat("must be text of at most ", kMaxLabelValueBytes,

@@ -138,6 +138,17 @@ TEST(DecodeGatewayTest, BoundsTheLabelsOfASelector) {
   EXPECT_EQ(decoded.diagnostics.at(0).reason, "TooMany");
 }
 
+TEST(DecodeGatewayTest, RefusesALabelThatNoNamespaceCanHave) {
+  for (const std::string& label : {std::string(), std::string(kMaxLabelKeyBytes + 1, 'a')}) {
+    const DecodedGateway decoded =
+        DecodeGateway({{"allowedNamespaces",
+                        {{"from", "Selector"}, {"selector", {{"matchLabels", {{label, "a"}}}}}}}});
+    EXPECT_FALSE(decoded.gateway.has_value());
+    ASSERT_THAT(decoded.diagnostics, SizeIs(1));
+    EXPECT_EQ(decoded.diagnostics[0].field, "spec.allowedNamespaces.selector.matchLabels");
+  }
+}
+
 TEST(DecodeGatewayTest, RefusesWhatIsNoHostPattern) {
   for (const char* const host :
        {"", ".", "a..b", "a.", ".a", "*", "*.", "a.*", "**.a", "A", "a b", "a:1", "a/b", "*a.b"}) {

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <openssl/x509.h>
 
+#include <atomic>
+#include <thread>
+
 #include "dataplane/engine/tls.h"
 #include "tests/support/certificates.h"
 
@@ -14,15 +17,42 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-// The common name of a context's certificate; "" without one.
-std::string NameIn(SSL_CTX* context) {
-  const X509* certificate = context == nullptr ? nullptr : SSL_CTX_get0_certificate(context);
+// The common name of a certificate; "" without one.
+std::string NameOf(const X509* certificate) {
   char name[256] = "";
   if (certificate != nullptr) {
     X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, name,
                               sizeof(name));
   }
   return name;
+}
+
+std::string NameIn(SSL_CTX* context) {
+  return NameOf(context == nullptr ? nullptr : SSL_CTX_get0_certificate(context));
+}
+
+// The common name that a client sees who asks a server with that context for `host`; "": there is
+// no handshake.
+std::string NamePresented(SSL_CTX* server_context, SSL_CTX* client_context, const char* host) {
+  BIO* client_end = nullptr;
+  BIO* server_end = nullptr;
+  BIO_new_bio_pair(&client_end, 0, &server_end, 0);
+  const std::unique_ptr<SSL, void (*)(SSL*)> server(SSL_new(server_context), SSL_free);
+  const std::unique_ptr<SSL, void (*)(SSL*)> client(SSL_new(client_context), SSL_free);
+  SSL_set_bio(server.get(), server_end, server_end);
+  SSL_set_bio(client.get(), client_end, client_end);
+  // The macro for it casts in a way that our warnings refuse.
+  std::string name = host;
+  SSL_ctrl(client.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data());
+  SSL_set_accept_state(server.get());
+  SSL_set_connect_state(client.get());
+  for (int i = 0; i < 10 && SSL_is_init_finished(client.get()) == 0; ++i) {
+    SSL_do_handshake(client.get());
+    SSL_do_handshake(server.get());
+  }
+  const std::unique_ptr<X509, void (*)(X509*)> shown(SSL_get1_peer_certificate(client.get()),
+                                                     X509_free);
+  return NameOf(shown.get());
 }
 
 class CertificateSetTest : public ::testing::Test {
@@ -127,6 +157,35 @@ TEST_F(CertificateSetTest, WhoHasAContextKeepsTheSet) {
   SSL* const ssl = SSL_new(held.get());  // what it points at must still be there
   EXPECT_NE(ssl, nullptr);
   SSL_free(ssl);
+}
+
+// As loops accept connections while the thread that applies configuration replaces certificates.
+TEST_F(CertificateSetTest, ConnectionsBeginWhileCertificatesAreReplaced) {
+  constexpr int kClients = 2;
+  const auto tls = *ServerTls::Create("", "");
+  const std::vector<table::ServerCertificate> versions[] = {
+      {Certificate("a", "a.test", 1), Certificate("b", "b.test", 1)},
+      {Certificate("a", "a.test", 2), Certificate("b", "b.test", 1)}};
+  tls->SetCertificates(versions[0]);
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < kClients; ++i) {
+      clients.emplace_back([&] {
+        const SslContext client(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+        for (int round = 0; round < 20; ++round) {
+          const SslContext context = tls->context();
+          const std::string a = NamePresented(context.get(), client.get(), "a.test");
+          const std::string b = NamePresented(context.get(), client.get(), "b.test");
+          wrong += (a == "a 1" || a == "a 2") && b == "b 1" ? 0 : 1;
+        }
+      });
+    }
+    for (int round = 0; round < 40; ++round) {
+      EXPECT_THAT(tls->SetCertificates(versions[(round + 1) % 2]), IsEmpty());
+    }
+  }
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace
