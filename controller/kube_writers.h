@@ -14,9 +14,9 @@
 #include "common/metric_families.h"
 #include "controller/kube/event_recorder.h"
 #include "controller/kube/lease_elector.h"
-#include "controller/publish/api_events.h"
 #include "controller/publish/api_status_publisher.h"
 #include "controller/publish/gateway_status_publisher.h"
+#include "controller/publish/object_events.h"
 #include "controller/publish/suspension_mirror.h"
 #include "controller/source/kube_status.h"
 
@@ -70,7 +70,7 @@ class KubeWriters {
   kube::EventRecorder event_recorder_;
   publish::ApiStatusPublisher publisher_;
   publish::GatewayStatusPublisher gateway_publisher_;
-  publish::ApiEvents events_;
+  publish::ObjectEvents events_;
   publish::SuspensionMirror mirror_;
 };
 

@@ -25,7 +25,8 @@ void AddReconciler(const reconcile::ReconcilerStats& stats, MetricFamilies& fami
   families.Gauge("rota_controller_last_build_seconds", "How long the last build took.",
                  Seconds(stats.last_build));
   families.Gauge("rota_controller_held_removals",
-                 "APIs that are gone and still served, because most of them vanished at once.",
+                 "APIs and RotaGateways that are gone and still served, because most APIs "
+                 "vanished at once.",
                  static_cast<double>(stats.held_removals));
   families.Counter("rota_controller_removal_holds_total", "Times that removals were held.",
                    stats.removal_holds);

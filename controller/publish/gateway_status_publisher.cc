@@ -7,11 +7,7 @@ namespace rota::publish {
 namespace {
 
 using nlohmann::json;
-
-resource::ObjectName NameOf(const std::string& gateway) {
-  const size_t slash = gateway.find('/');
-  return {gateway.substr(0, slash), gateway.substr(slash + 1)};
-}
+using reconcile::ObjectNameOf;
 
 }  // namespace
 
@@ -20,7 +16,7 @@ void GatewayStatusPublisher::OnGatewayStatus(const reconcile::GatewayStatus& sta
     OnGatewayDeleted(status.gateway);  // the object is gone, the command line has it
     return;
   }
-  const resource::ObjectName name = NameOf(status.gateway);
+  const resource::ObjectName name = ObjectNameOf(status.gateway);
   json content = reconcile::ToJson(status);
   std::lock_guard guard(mutex_);
   told_[name] = {status.uid, content.dump(-1, ' ', false, json::error_handler_t::replace)};
@@ -28,7 +24,7 @@ void GatewayStatusPublisher::OnGatewayStatus(const reconcile::GatewayStatus& sta
 }
 
 void GatewayStatusPublisher::OnGatewayDeleted(const std::string& gateway) {
-  const resource::ObjectName name = NameOf(gateway);
+  const resource::ObjectName name = ObjectNameOf(gateway);
   std::lock_guard guard(mutex_);
   told_.erase(name);
   writer_.Forget(name);

@@ -92,7 +92,19 @@ bool HasSameCounts(const GatewayStatus& a, const GatewayStatus& b) {
          a.connected == b.connected && a.current == b.current && a.nodes == b.nodes;
 }
 
+// `before`: what was told, or stood in the resource.
+template <typename Conditions>
+void SetNews(const Conditions& before, GatewayStatus& status) {
+  status.accepted_is_news = !SaysTheSame(before.accepted, status.accepted);
+  status.resolved_refs_is_news = !SaysTheSame(before.resolved_refs, status.resolved_refs);
+}
+
 }  // namespace
+
+resource::ObjectName ObjectNameOf(const std::string& gateway) {
+  const size_t slash = gateway.find('/');
+  return {gateway.substr(0, slash), gateway.substr(slash + 1)};
+}
 
 GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry& entry,
                               const GatewayReferences& references) {
@@ -124,22 +136,36 @@ void AddFleet(const FleetView& fleet, GatewayStatus& status) {
   status.programmed = ProgrammedOf(status, has_applied);
 }
 
-bool GatewayTracker::Offer(const GatewayStatus& status, MonotonicTime now) {
-  const auto [position, is_new] = told_.try_emplace(status.gateway, Told{status, now});
-  Told& told = position->second;
-  if (!is_new) {
-    const bool is_same = HasSameConditions(told.status, status);
-    if (is_same && HasSameCounts(told.status, status)) {
-      told.is_behind = false;
-      return false;
-    }
-    if (is_same && now - told.at < kGatewayStatusInterval) {
-      told.is_behind = true;
-      return false;
-    }
-    told = Told{status, now};
+void GatewayTracker::Seed(const std::string& gateway, GatewayConditions said) {
+  if (!told_.contains(gateway)) {
+    said_[gateway] = std::move(said);
   }
-  return true;
+}
+
+std::optional<GatewayStatus> GatewayTracker::Offer(GatewayStatus status, MonotonicTime now) {
+  const auto known = told_.find(status.gateway);
+  if (known == told_.end()) {
+    if (const auto said = said_.extract(status.gateway)) {
+      SetNews(said.mapped(), status);
+    }
+    told_.emplace(status.gateway, Told{status, now});
+    return status;
+  }
+  Told& told = known->second;
+  const bool is_same = HasSameConditions(told.status, status);
+  if (is_same && HasSameCounts(told.status, status)) {
+    told.is_behind = false;
+    return std::nullopt;
+  }
+  if (is_same && now - told.at < kGatewayStatusInterval) {
+    told.is_behind = true;
+    return std::nullopt;
+  }
+  if (told.status.uid == status.uid) {  // else another object of the name
+    SetNews(told.status, status);
+  }
+  told = Told{status, now};
+  return status;
 }
 
 std::optional<MonotonicTime> GatewayTracker::NextDue() const {
@@ -155,11 +181,13 @@ std::optional<MonotonicTime> GatewayTracker::NextDue() const {
 
 std::vector<std::string> GatewayTracker::KeepOnly(const std::vector<GatewayStatus>& statuses) {
   std::vector<std::string> gone;
+  const auto is_there = [&](const std::string& gateway) {
+    return std::any_of(statuses.begin(), statuses.end(),
+                       [&](const GatewayStatus& status) { return status.gateway == gateway; });
+  };
+  std::erase_if(said_, [&](const auto& said) { return !is_there(said.first); });
   for (auto told = told_.begin(); told != told_.end();) {
-    const bool is_there = std::any_of(statuses.begin(), statuses.end(), [&](const auto& status) {
-      return status.gateway == told->first;
-    });
-    if (is_there) {
+    if (is_there(told->first)) {
       ++told;
       continue;
     }

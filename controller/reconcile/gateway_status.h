@@ -43,6 +43,19 @@ struct GatewayStatus {
   size_t connected = 0;            // data planes, of all replicas
   size_t current = 0;              // of those: at the newest snapshot
   std::vector<GatewayNode> nodes;  // of this replica
+  // As in ApiStatus.
+  bool accepted_is_news = true;
+  bool resolved_refs_is_news = true;
+};
+
+// "<namespace>/<name>" of a gateway.
+resource::ObjectName ObjectNameOf(const std::string& gateway);
+
+// The conditions in the .status of a RotaGateway.
+struct GatewayConditions {
+  Condition accepted;
+  Condition resolved_refs;
+  Condition programmed;
 };
 
 // What the listeners of a gateway refer to.
@@ -61,8 +74,10 @@ void AddFleet(const FleetView& fleet, GatewayStatus& status);
 // Bounded by the gateways that exist.
 class GatewayTracker {
  public:
-  // True: to be told now.
-  bool Offer(const GatewayStatus& status, MonotonicTime now);
+  // What the resource's .status says already, for a gateway that is seen for the first time.
+  void Seed(const std::string& gateway, GatewayConditions said);
+  // Returns the status, with what of it is news, when it is to be told now.
+  std::optional<GatewayStatus> Offer(GatewayStatus status, MonotonicTime now);
   // When a status that was held back may be told; nothing: none was.
   std::optional<MonotonicTime> NextDue() const;
   // Forgets every gateway that is not among `statuses` and returns their names.
@@ -75,6 +90,7 @@ class GatewayTracker {
     bool is_behind = false;  // something newer was held back
   };
   std::map<std::string, Told> told_;
+  std::map<std::string, GatewayConditions> said_;  // of gateways that nothing was told of
 };
 
 }  // namespace rota::reconcile

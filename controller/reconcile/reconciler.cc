@@ -33,6 +33,11 @@ void AddProgrammed(const FleetView& fleet, const resource::ObjectName& name, int
   }
 }
 
+// Whether the removal brake watches over objects of that kind.
+bool IsBraked(source::ObjectKind kind) {
+  return kind == source::ObjectKind::kApi || kind == source::ObjectKind::kGateway;
+}
+
 }  // namespace
 
 Reconciler::Reconciler(ReconcilerOptions options)
@@ -218,26 +223,28 @@ void Reconciler::Run(std::stop_token stop) {
   }
 }
 
-// APIs that are gone by the end of the batch.
+// APIs and gateways that are gone by the end of the batch.
 void Reconciler::ApplyRemovals(const Batch& batch) {
-  RemovalBrake::Names gone;
+  RemovalBrake::Keys gone;
+  size_t reach = 0;
   for (const auto& [key, events] : batch.events) {
-    if (key.kind == source::ObjectKind::kApi && std::holds_alternative<Deleted>(events.back())) {
-      gone.push_back(key.name);
+    if (IsBraked(key.kind) && std::holds_alternative<Deleted>(events.back())) {
+      gone.push_back(key);
+      reach += world_.ReachOf(key);
     }
   }
   // What has never been served is missed by nobody.
   const bool serves = apis_synced_ && secrets_synced_;
-  const bool may_go = !serves || brake_.MayGo(gone, world_.api_count(), clock_.Now());
+  const bool may_go = !serves || brake_.MayGo(gone, reach, world_.api_count(), clock_.Now());
   if (batch.rechecked) {
-    const RemovalBrake::Names confirmed = brake_.Confirm();
-    gone = may_go ? std::move(gone) : RemovalBrake::Names();
+    const RemovalBrake::Keys confirmed = brake_.Confirm();
+    gone = may_go ? std::move(gone) : RemovalBrake::Keys();
     gone.insert(gone.end(), confirmed.begin(), confirmed.end());
   } else if (!may_go) {
     return;
   }
-  for (const resource::ObjectName& name : gone) {
-    world_.OnDeleted({source::ObjectKind::kApi, name});
+  for (const source::ObjectKey& key : gone) {
+    world_.OnDeleted(key);
   }
 }
 
@@ -249,11 +256,11 @@ void Reconciler::TellHeldRemovals() {
   }
   if (told_held_ == 0) {
     log::Warn("reconcile",
-              "most APIs are gone at once; they are served until the source has been looked at "
-              "again",
+              "most APIs, or the gateways that take them, are gone at once; they are served until "
+              "the source has been looked at again",
               {{"apis", world_.api_count()}, {"gone", held}});
   } else if (held == 0) {
-    log::Info("reconcile", "it is settled what became of the APIs that were gone at once",
+    log::Info("reconcile", "it is settled what became of what was gone at once",
               {{"apis", world_.api_count()}});
   }
   told_held_ = held;
@@ -269,8 +276,8 @@ void Reconciler::TellProblems() {
     problems.push_back(
         {"", 0,
          absl::StrCat(brake_.held(),
-                      " APIs are gone at once and are served until the source has been looked at "
-                      "again; if they are meant to go, there is nothing to do")});
+                      " APIs and RotaGateways are gone at once and are served until the source has "
+                      "been looked at again; if they are meant to go, there is nothing to do")});
   }
   for (StatusSink* sink : options_.sinks) {
     sink->OnProblems(problems);
@@ -279,21 +286,26 @@ void Reconciler::TellProblems() {
 
 void Reconciler::Apply(Batch& batch) {
   for (auto& [key, events] : batch.events) {
+    if (!std::holds_alternative<Deleted>(events.back())) {
+      brake_.OnPresent(key);
+    }
     for (Event& event : events) {
       auto* object = std::get_if<source::SpecObject>(&event);
       if (object != nullptr && key.kind == source::ObjectKind::kNamespace) {
         world_.OnNamespace(*object);
       } else if (object != nullptr && key.kind == source::ObjectKind::kGateway) {
+        if (auto said = GatewayConditionsFromJson(object->status)) {
+          gateway_tracker_.Seed(key.name.ToString(), *std::move(said));
+        }
         world_.OnGateway(*object);
       } else if (object != nullptr) {
-        brake_.OnPresent(key.name);
         if (std::optional<ApiStatus> told = FromJson(object->status)) {
           tracker_.Seed(key.name, *std::move(told));
         }
         world_.OnApi(std::move(*object));
       } else if (auto* secret = std::get_if<source::SecretObject>(&event)) {
         world_.OnSecret(std::move(*secret));
-      } else if (key.kind != source::ObjectKind::kApi || events.size() > 1) {
+      } else if (!IsBraked(key.kind) || events.size() > 1) {
         world_.OnDeleted(key);
       }
     }
@@ -389,9 +401,9 @@ void Reconciler::TellGateways() {
   FleetViews fleet = Fleet();
   for (GatewayStatus& status : statuses) {
     AddFleet(fleet[status.gateway], status);
-    if (gateway_tracker_.Offer(status, now)) {
+    if (const auto news = gateway_tracker_.Offer(status, now)) {
       for (StatusSink* sink : options_.sinks) {
-        sink->OnGatewayStatus(status);
+        sink->OnGatewayStatus(*news);
       }
     }
   }

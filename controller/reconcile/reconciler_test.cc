@@ -359,6 +359,33 @@ TEST_F(RemovalTest, RemovesOnlyWhatTheSourceHasNotFoundEither) {
   EXPECT_TRUE(published_.Get()->resources.contains({ResourceKind::kApi, "default/api-7"}));
 }
 
+TEST_F(RemovalTest, AGatewayThatTakesMostApisIsServedUntilTheSourceHasLookedAgain) {
+  const source::ObjectKey edge{source::ObjectKind::kGateway, {"team", "edge"}};
+  Start();
+  reconciler_->OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  for (size_t i = 0; i < kApis; ++i) {
+    source::ApiObject api = ApiOf(i);
+    api.spec["gateways"] = {"team/edge"};
+    reconciler_->OnApi(std::move(api));
+  }
+  Sync();
+  ASSERT_TRUE(signal_.Await([&] { return published_elsewhere_.Get() != nullptr; }));
+
+  reconciler_->OnDeleted(edge);
+  ASSERT_TRUE(AwaitHeld(1));
+  reconciler_->OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  ASSERT_TRUE(AwaitHeld(0));
+  EXPECT_EQ(withdrawn_, 0);
+
+  reconciler_->OnDeleted(edge);
+  ASSERT_TRUE(AwaitHeld(1));
+  ASSERT_TRUE(AwaitRecheck());
+  EXPECT_EQ(withdrawn_, 0);
+  reconciler_->OnRechecked();
+  ASSERT_TRUE(AwaitHeld(0));
+  EXPECT_TRUE(signal_.Await([&] { return withdrawn_ == 1; }));
+}
+
 TEST_F(ReconcilerTest, TellsOneStatusPerChangeOnceTheDataPlaneHasConfirmed) {
   Start();
   Connect();

@@ -2,7 +2,7 @@
 
 namespace rota::reconcile {
 
-bool RemovalBrake::MayGo(const Names& gone, size_t api_count, MonotonicTime now) {
+bool RemovalBrake::MayGo(const Keys& gone, size_t reach, size_t api_count, MonotonicTime now) {
   while (!passed_.empty() && now - passed_.front().first >= options_.window) {
     passed_.pop_front();
   }
@@ -10,13 +10,13 @@ bool RemovalBrake::MayGo(const Names& gone, size_t api_count, MonotonicTime now)
   for (const auto& [when, count] : passed_) {
     passed += count;
   }
-  const size_t removals = passed + gone.size();
+  const size_t removals = passed + reach;
   const bool is_mass =
       removals > options_.free_removals &&
       static_cast<double>(removals) > options_.free_share * static_cast<double>(api_count + passed);
   if (held_.empty() && !is_mass) {
-    if (!gone.empty()) {
-      passed_.emplace_back(now, gone.size());
+    if (reach > 0) {
+      passed_.emplace_back(now, reach);
     }
     return true;
   }
@@ -28,8 +28,8 @@ bool RemovalBrake::MayGo(const Names& gone, size_t api_count, MonotonicTime now)
   return false;
 }
 
-void RemovalBrake::OnPresent(const resource::ObjectName& name) {
-  if (held_.erase(name) > 0 && held_.empty()) {
+void RemovalBrake::OnPresent(const source::ObjectKey& key) {
+  if (held_.erase(key) > 0 && held_.empty()) {
     recheck_at_.reset();
     is_asked_ = false;
   }
@@ -44,12 +44,12 @@ bool RemovalBrake::TakeRecheck(MonotonicTime now) {
   return true;
 }
 
-RemovalBrake::Names RemovalBrake::Confirm() {
+RemovalBrake::Keys RemovalBrake::Confirm() {
   if (!is_asked_) {
     return {};
   }
   is_asked_ = false;
-  Names gone(held_.begin(), held_.end());
+  Keys gone(held_.begin(), held_.end());
   held_.clear();
   return gone;
 }

@@ -45,7 +45,8 @@ Condition ConditionOf(const nlohmann::json& json) {
   return condition;
 }
 
-// The three conditions of an API as a whole or at one gateway; false: there are none.
+// The three conditions of an API, as a whole or at one gateway, or of a gateway; false: there are
+// none.
 template <typename Status>
 bool ReadConditions(const nlohmann::json& object, Status& status) {
   const auto conditions = object.find("conditions");
@@ -132,6 +133,12 @@ std::optional<ApiStatus> FromJson(const nlohmann::json& status) {
     }
   }
   return result;
+}
+
+std::optional<GatewayConditions> GatewayConditionsFromJson(const nlohmann::json& status) {
+  GatewayConditions result;
+  return status.is_object() && ReadConditions(status, result) ? std::optional(std::move(result))
+                                                              : std::nullopt;
 }
 
 std::string FormatTime(WallTime time) {

@@ -21,6 +21,8 @@ nlohmann::json ToJson(const GatewayStatus& status);
 // The conditions in a .status that was read (uid and generation stay unset); nullopt when it has
 // none.
 std::optional<ApiStatus> FromJson(const nlohmann::json& status);
+// The same of a RotaGateway.
+std::optional<GatewayConditions> GatewayConditionsFromJson(const nlohmann::json& status);
 
 // "2026-11-21T10:00:00Z".
 std::string FormatTime(WallTime time);

@@ -281,17 +281,47 @@ TEST(GatewayStatusTest, CountsAllDataPlanesAndListsSome) {
 TEST(GatewayTrackerTest, TellsConditionsAtOnceAndCountsNowAndThen) {
   GatewayTracker tracker;
   MonotonicTime now{std::chrono::hours(1)};
-  EXPECT_TRUE(tracker.Offer(Edge(0, ""), now));
-  EXPECT_TRUE(tracker.Offer(Edge(1, "new"), now)) << "Programmed has changed";
-  EXPECT_FALSE(tracker.Offer(Edge(1, "new"), now));
+  EXPECT_TRUE(tracker.Offer(Edge(0, ""), now).has_value());
+  EXPECT_TRUE(tracker.Offer(Edge(1, "new"), now).has_value()) << "Programmed has changed";
+  EXPECT_FALSE(tracker.Offer(Edge(1, "new"), now).has_value());
   EXPECT_FALSE(tracker.NextDue().has_value());
 
-  EXPECT_FALSE(tracker.Offer(Edge(2, "new"), now));
+  EXPECT_FALSE(tracker.Offer(Edge(2, "new"), now).has_value());
   EXPECT_EQ(tracker.NextDue(), now + kGatewayStatusInterval);
   now += kGatewayStatusInterval;
-  EXPECT_TRUE(tracker.Offer(Edge(2, "new"), now));
+  EXPECT_TRUE(tracker.Offer(Edge(2, "new"), now).has_value());
 
   EXPECT_EQ(tracker.KeepOnly({}), std::vector<std::string>{"team/edge"});
+}
+
+GatewayStatus Accepted(const std::string& uid, const std::string& message) {
+  GatewayStatus status = Edge(1, "new");
+  status.uid = uid;
+  status.accepted = {"Accepted", ConditionStatus::kTrue, "Accepted", message, 1, ""};
+  status.resolved_refs = {"ResolvedRefs", ConditionStatus::kTrue, "ResolvedRefs", "there", 1, ""};
+  return status;
+}
+
+TEST(GatewayTrackerTest, WhatTheResourceSaysOrWasToldIsNoNews) {
+  GatewayTracker tracker;
+  const MonotonicTime now{std::chrono::hours(1)};
+  const std::optional<GatewayConditions> said =
+      GatewayConditionsFromJson(ToJson(Accepted("uid-1", "valid")));
+  ASSERT_TRUE(said.has_value());
+  tracker.Seed("team/edge", *said);
+
+  const std::optional<GatewayStatus> first = tracker.Offer(Accepted("uid-1", "valid"), now);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_FALSE(first->accepted_is_news);
+  EXPECT_FALSE(first->resolved_refs_is_news);
+
+  const std::optional<GatewayStatus> other = tracker.Offer(Accepted("uid-1", "otherwise"), now);
+  ASSERT_TRUE(other.has_value());
+  EXPECT_TRUE(other->accepted_is_news);
+  EXPECT_FALSE(other->resolved_refs_is_news);
+
+  EXPECT_TRUE(tracker.Offer(Accepted("uid-2", "otherwise"), now)->accepted_is_news)
+      << "a namesake has Events of its own";
 }
 
 TEST(FleetDifferenceTest, NamesTheApisOfNewAndOfSettledFindings) {

@@ -74,6 +74,9 @@ class World {
   std::vector<resource::ObjectName> NamesAfter(const resource::ObjectName& name,
                                                size_t count) const;
   size_t api_count() const { return apis_.size(); }
+  // APIs that would not be served any more, at one gateway at least, if that API or RotaGateway
+  // were gone.
+  size_t ReachOf(const source::ObjectKey& key) const;
   size_t secret_count() const { return secrets_.size(); }
   // Objects that were really decoded and compiled: the memo at work.
   uint64_t compile_count() const { return compile_count_; }

@@ -160,6 +160,25 @@ void World::Inherit(const CompiledPtr& current, const DefaultsPtr& defaults, Pla
   }
 }
 
+size_t World::ReachOf(const source::ObjectKey& key) const {
+  if (key.kind == source::ObjectKind::kApi) {
+    const auto api = apis_.find(key.name);
+    const bool is_served =
+        api != apis_.end() &&
+        std::any_of(api->second.placements.begin(), api->second.placements.end(),
+                    [](const auto& placement) { return !placement.second.refusal.has_value(); });
+    return is_served ? 1 : 0;
+  }
+  const std::string gateway = key.name.ToString();
+  if (gateway == gateways_.default_gateway()) {
+    return 0;  // the command line takes its place
+  }
+  return static_cast<size_t>(std::count_if(apis_.begin(), apis_.end(), [&](const auto& api) {
+    const auto placement = api.second.placements.find(gateway);
+    return placement != api.second.placements.end() && !placement->second.refusal.has_value();
+  }));
+}
+
 std::vector<GatewayStatus> World::GatewayStatuses() const {
   std::map<std::string, size_t> attached;
   for (const auto& [name, entry] : apis_) {

@@ -563,6 +563,19 @@ TEST_F(WorldTest, LabelsThatNobodyAsksForChangeNothing) {
   EXPECT_FALSE(world_.has_changes());
 }
 
+TEST_F(WorldTest, HowManyApisAnObjectsRemovalWouldTakeAway) {
+  const source::ObjectKey edge{source::ObjectKind::kGateway, {"team", "edge"}};
+  world_.OnApi(ApiAt({kEdge}));
+  EXPECT_EQ(world_.ReachOf(ApiKey("chat")), 0U) << "its only gateway does not exist";
+  world_.OnGateway(Gateway("edge", 1, nlohmann::json::object()));
+  world_.OnApi(Api("other", 1, Spec("/other")));
+
+  EXPECT_EQ(world_.ReachOf(ApiKey("chat")), 1U);
+  EXPECT_EQ(world_.ReachOf(ApiKey("unknown")), 0U);
+  EXPECT_EQ(world_.ReachOf(edge), 1U);
+  EXPECT_EQ(world_.ReachOf({source::ObjectKind::kGateway, {"default", "default"}}), 0U);
+}
+
 TEST_F(WorldTest, AnInvalidGatewayGoesOnAsItWas) {
   world_.OnGateway(Gateway("edge", 1, {{"sandboxHosts", {"a.example.com"}}}));
   world_.OnApi(ApiAt({kEdge}));

@@ -101,15 +101,13 @@ class KubeSource::Impl {
     {
       std::lock_guard guard(mutex_);
       for (const auto& watch : watches_) {
-        if (watch->id.first == ObjectKind::kApi) {
+        if (!missing_.contains(watch->id)) {
           to_relist_.insert(watch->id);
         }
       }
     }
     for (const auto& watch : watches_) {
-      if (watch->id.first == ObjectKind::kApi) {
-        watch->reflector.Relist();
-      }
+      watch->reflector.Relist();
     }
   }
 
@@ -197,12 +195,14 @@ class KubeSource::Impl {
     }
     void OnHealth(const kube::ReflectorHealth& health) override {
       kube::ReflectorHealth seen = health;
-      if (id.first == ObjectKind::kGateway && absl::IsNotFound(health.error)) {
+      const bool is_missing = id.first == ObjectKind::kGateway && absl::IsNotFound(health.error);
+      if (is_missing) {
         // The definition is not installed: there are none, and it is looked for again.
         seen.synced = true;
         seen.connected = true;
         seen.error = absl::OkStatus();
       }
+      owner.OnMissing(id, is_missing);
       if (id.first == ObjectKind::kNamespace && absl::IsPermissionDenied(health.error)) {
         // Nobody waits for what cannot be read; the error is told.
         seen.synced = true;
@@ -231,6 +231,19 @@ class KubeSource::Impl {
       watches_health_[watch] = health;
     }
     Review();
+  }
+
+  // Whether the server knows the watched kind at all.
+  void OnMissing(const WatchId& watch, bool is_missing) {
+    {
+      std::lock_guard guard(mutex_);
+      if (!is_missing) {
+        missing_.erase(watch);
+        return;
+      }
+      missing_.insert(watch);
+    }
+    OnRelisted(watch);  // nobody waits for what is not there
   }
 
   void OnRelisted(const WatchId& watch) {
@@ -358,6 +371,7 @@ class KubeSource::Impl {
   std::optional<MonotonicTime> references_due_;
   std::map<WatchId, kube::ReflectorHealth> watches_health_;
   std::set<WatchId> to_relist_;  // that Recheck() waits for
+  std::set<WatchId> missing_;    // of kinds that are not defined
   bool apis_synced_ = false;
   bool namespaces_synced_ = false;
   bool references_complete_ = false;

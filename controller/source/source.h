@@ -27,8 +27,8 @@ class ObjectSink {
       OnDeleted(key);
     }
   }
-  // The look that Recheck() has asked for is over: every API that it found and that was told to be
-  // gone before has been emitted again.
+  // The look that Recheck() has asked for is over: every RotaGateway and API that it found and that
+  // was told to be gone before has been emitted again.
   virtual void OnRechecked() {}
   // Everything that existed at the start has been emitted: kApi stands for RotaGateways and APIs,
   // kSecret for the referenced Secrets, kNamespace for Namespaces (with those that the source is
@@ -60,7 +60,8 @@ class Source {
   // as it learns of them, and again when the wanted keys change. A Secret is reported with the
   // referenced keys only.
   virtual void SetSecretReferences(SecretReferences references) = 0;
-  // Looks at all APIs anew, and again until it succeeds, then calls OnRechecked(). Never blocks.
+  // Looks at all RotaGateways and APIs anew, and again until it succeeds, then calls OnRechecked().
+  // Never blocks.
   virtual void Recheck() = 0;
   // From now on the labels of Namespaces are of interest. A source that has to ask for them does
   // not do so before. Idempotent.

@@ -126,6 +126,12 @@ def condition(kubectl, name, kind):
     return {entry["type"]: entry for entry in kubectl.get("rotagw", name)["status"]["conditions"]}[kind]
 
 
+def told(kubectl, name):
+    """What the Events about that gateway say: {(type, reason): note}."""
+    return {(event["type"], event["reason"]): event["note"] for event in kubectl.get("events.events.k8s.io")["items"]
+            if (event["regarding"]["kind"], event["regarding"]["name"]) == ("RotaGateway", name)}
+
+
 def test_certificates_of_listeners_by_name_and_changed_while_connections_stay(served, kubectl):
     authority = served.authority
     names = ("ai.example.com", "x.dev.example.com")
@@ -160,6 +166,8 @@ def test_certificates_of_listeners_by_name_and_changed_while_connections_stay(se
     said = condition(kubectl, "edge", "ResolvedRefs")
     assert said["reason"] == "InvalidCertificateRef" and "tls-0" in said["message"], said
     assert presented(plane, authority, names[0]) == content_of(newer[0])
+    until("an Event says so", lambda: "tls-0" in told(kubectl, "edge").get(("Warning", "InvalidCertificateRef"), ""))
+    assert ("Normal", "Accepted") in told(kubectl, "edge")
     kubectl("delete", "secret", "tls-0")
     until("the status says so", lambda: "does not exist" in condition(kubectl, "edge", "ResolvedRefs")["message"])
     assert presented(plane, authority, names[0]) == content_of(newer[0])

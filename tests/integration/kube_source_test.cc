@@ -178,6 +178,19 @@ TEST_F(KubeSourceTest, LooksAtEveryNamespaceAgainBeforeItSaysSo) {
   EXPECT_EQ(world_.Read(&World::apis_).size(), 2u);
 }
 
+TEST_F(KubeSourceTest, LooksAtGatewaysAgainAsWell) {
+  server_.Register(source::GatewayResource());
+  CreateApi("team", "chat", "/chat");
+  StartSynced({});
+  server_.Inject(Fault::kServerError, "list", "rotagateways", 2);
+
+  source_->Recheck();
+
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("rechecked"); }));
+  EXPECT_TRUE(server_.AllFaultsMet());
+  EXPECT_EQ(world_.Count("rechecked"), 1u);
+}
+
 TEST_F(KubeSourceTest, ManyNamespacesShareOneWatch) {
   source::KubeSourceOptions options = FastOptions();
   options.max_secret_watches = 3;

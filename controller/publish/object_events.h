@@ -1,9 +1,10 @@
 #pragma once
 
-// What a person is told by Events about an API: accepted, rejected, a reference missing, models
-// suspended (one Event for all of one look), a credential refused by its provider. What the
-// resource said already is no news. Notes hold no times and no counts, so that what happens again
-// is one Event with a count.
+// What a person is told by Events. About an API: accepted, rejected, a reference missing, models
+// suspended (one Event for all of one look), a credential refused by its provider. About a
+// RotaGateway: accepted, rejected, a certificate missing or of no use. What the resource said
+// already is no news. Notes hold no times and no counts, so that what happens again is one Event
+// with a count.
 //
 // Thread-safe. Bounded by the APIs that exist.
 
@@ -17,14 +18,14 @@
 
 namespace rota::publish {
 
-class ApiEvents final : public reconcile::StatusSink {
+class ObjectEvents final : public reconcile::StatusSink {
  public:
   // `recorder` outlives this.
-  explicit ApiEvents(kube::EventRecorder& recorder) : recorder_(recorder) {}
+  explicit ObjectEvents(kube::EventRecorder& recorder) : recorder_(recorder) {}
 
   void OnStatus(const reconcile::ApiStatus& status) override;
   void OnApiDeleted(const resource::ObjectName& name) override;
-  void OnGatewayStatus(const reconcile::GatewayStatus&) override {}
+  void OnGatewayStatus(const reconcile::GatewayStatus& status) override;
   void OnGatewayDeleted(const std::string&) override {}
   void OnProblems(const std::vector<source::SourceProblem>&) override {}
 

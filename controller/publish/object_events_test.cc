@@ -1,4 +1,4 @@
-#include "controller/publish/api_events.h"
+#include "controller/publish/object_events.h"
 
 #include <gmock/gmock.h>
 
@@ -14,7 +14,7 @@ using rota::testing::MemoryTransport;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class ApiEventsTest : public ::testing::Test {
+class ObjectEventsTest : public ::testing::Test {
  protected:
   static reconcile::ApiStatus Status(reconcile::ConditionStatus accepted,
                                      reconcile::ConditionStatus resolved) {
@@ -28,7 +28,7 @@ class ApiEventsTest : public ::testing::Test {
     return status;
   }
   // "type reason: note" of the Events, in the order in which they were written, all told.
-  std::vector<std::string> Events() {
+  std::vector<std::string> Events(const std::string& uid = "uid-chat") {
     while (recorder_.counts().waiting > 0) {
       std::this_thread::yield();
     }
@@ -36,7 +36,7 @@ class ApiEventsTest : public ::testing::Test {
     std::vector<std::string> events;
     for (const kube::HttpRequest& request : transport_.requests()) {
       const json event = json::parse(request.body);
-      EXPECT_EQ(event["regarding"]["uid"], "uid-chat");
+      EXPECT_EQ(event["regarding"]["uid"], uid);
       events.push_back(event.value("type", "") + " " + event.value("reason", "") + ": " +
                        event.value("note", ""));
     }
@@ -48,12 +48,12 @@ class ApiEventsTest : public ::testing::Test {
   kube::KubeApi api_{transport_};
   FakeClock clock_;
   kube::EventRecorder recorder_{api_, clock_, {}};
-  ApiEvents events_{recorder_};
+  ObjectEvents events_{recorder_};
   const reconcile::ConditionStatus true_ = reconcile::ConditionStatus::kTrue;
   const reconcile::ConditionStatus false_ = reconcile::ConditionStatus::kFalse;
 };
 
-TEST_F(ApiEventsTest, AnAcceptedAndARejectedGenerationAreTold) {
+TEST_F(ObjectEventsTest, AnAcceptedAndARejectedGenerationAreTold) {
   events_.OnStatus(Status(true_, true_));
   events_.OnStatus(Status(false_, true_));
 
@@ -61,7 +61,7 @@ TEST_F(ApiEventsTest, AnAcceptedAndARejectedGenerationAreTold) {
               ElementsAre("Normal Accepted: the word on it", "Warning Rejected: the word on it"));
 }
 
-TEST_F(ApiEventsTest, AMissingReferenceIsTold) {
+TEST_F(ObjectEventsTest, AMissingReferenceIsTold) {
   reconcile::ApiStatus status = Status(true_, false_);
   status.accepted_is_news = false;
   events_.OnStatus(status);
@@ -69,7 +69,7 @@ TEST_F(ApiEventsTest, AMissingReferenceIsTold) {
   EXPECT_THAT(Events(), ElementsAre("Warning ReferenceMissing: Secret team/key does not exist"));
 }
 
-TEST_F(ApiEventsTest, WhatTheResourceSaidAlreadyIsNoNews) {
+TEST_F(ObjectEventsTest, WhatTheResourceSaidAlreadyIsNoNews) {
   reconcile::ApiStatus status = Status(false_, false_);
   status.accepted_is_news = false;
   status.resolved_refs_is_news = false;
@@ -80,7 +80,7 @@ TEST_F(ApiEventsTest, WhatTheResourceSaidAlreadyIsNoNews) {
   EXPECT_THAT(Events(), IsEmpty());
 }
 
-TEST_F(ApiEventsTest, SuspensionsOfOneLookAreOneEventAndRefusedCredentialsAnother) {
+TEST_F(ObjectEventsTest, SuspensionsOfOneLookAreOneEventAndRefusedCredentialsAnother) {
   reconcile::ApiStatus status = Status(true_, true_);
   status.accepted_is_news = false;
   events_.OnStatus(status);
@@ -97,6 +97,48 @@ TEST_F(ApiEventsTest, SuspensionsOfOneLookAreOneEventAndRefusedCredentialsAnothe
                           "Warning CredentialRefused: the provider refuses the credential: gpt-4o "
                           "(sandbox, test: auth). Correct the Secret; the change takes them back "
                           "at once"));
+}
+
+class GatewayEventsTest : public ObjectEventsTest {
+ protected:
+  static reconcile::GatewayStatus Status(reconcile::ConditionStatus accepted,
+                                         reconcile::ConditionStatus resolved) {
+    reconcile::GatewayStatus status;
+    status.gateway = "team/edge";
+    status.is_object = true;
+    status.uid = "uid-edge";
+    status.accepted.status = accepted;
+    status.accepted.message = "the word on it";
+    status.resolved_refs.status = resolved;
+    status.resolved_refs.reason = "InvalidCertificateRef";
+    status.resolved_refs.message = "Secret team/tls does not exist";
+    return status;
+  }
+};
+
+TEST_F(GatewayEventsTest, WhatBecomesOfItAndOfItsCertificatesIsTold) {
+  events_.OnGatewayStatus(Status(true_, false_));
+  events_.OnGatewayStatus(Status(false_, true_));
+
+  EXPECT_THAT(Events("uid-edge"),
+              ElementsAre("Normal Accepted: the word on it",
+                          "Warning InvalidCertificateRef: Secret team/tls does not exist",
+                          "Warning Rejected: the word on it"));
+  const json event = json::parse(transport_.requests().at(0).body);
+  EXPECT_EQ(event["regarding"]["kind"], "RotaGateway");
+  EXPECT_EQ(event["regarding"]["namespace"], "team");
+}
+
+TEST_F(GatewayEventsTest, WhatItSaidAlreadyAndWhatHasNoObjectIsNotTold) {
+  reconcile::GatewayStatus status = Status(true_, false_);
+  status.accepted_is_news = false;
+  status.resolved_refs_is_news = false;
+  events_.OnGatewayStatus(status);
+  reconcile::GatewayStatus of_command_line = Status(true_, true_);
+  of_command_line.is_object = false;
+  events_.OnGatewayStatus(of_command_line);
+
+  EXPECT_THAT(Events("uid-edge"), IsEmpty());
 }
 
 }  // namespace

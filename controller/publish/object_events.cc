@@ -1,4 +1,4 @@
-#include "controller/publish/api_events.h"
+#include "controller/publish/object_events.h"
 
 #include <algorithm>
 #include <utility>
@@ -13,8 +13,8 @@ namespace {
 
 using reconcile::ConditionStatus;
 
-kube::Event About(const resource::ObjectName& name, const std::string& uid) {
-  const kube::Resource resource = source::ApiResource();
+kube::Event About(const kube::Resource& resource, const resource::ObjectName& name,
+                  const std::string& uid) {
   kube::Event event;
   event.regarding = {resource.group + "/" + resource.version, resource.kind, name.ns, name.name,
                      uid};
@@ -34,37 +34,53 @@ std::string ListOf(const std::vector<ShownSuspension>& items) {
   return absl::StrJoin(names, ", ");
 }
 
-}  // namespace
-
-void ApiEvents::OnStatus(const reconcile::ApiStatus& status) {
-  {
-    std::lock_guard guard(mutex_);
-    uids_[status.name] = status.uid;
-  }
+// What is news in the conditions of an API or a RotaGateway. `event`: about that object.
+// `unresolved`: the reason of an Event about its references.
+template <typename Status>
+void RecordConditions(const Status& status, kube::Event event, const std::string& unresolved,
+                      kube::EventRecorder& recorder) {
   if (status.accepted_is_news && status.accepted.status != ConditionStatus::kUnknown) {
-    kube::Event event = About(status.name, status.uid);
     event.is_warning = status.accepted.status == ConditionStatus::kFalse;
     event.reason = event.is_warning ? "Rejected" : "Accepted";
     event.action = "Compile";
     event.note = status.accepted.message;
-    recorder_.Record(std::move(event));
+    recorder.Record(event);
   }
   if (status.resolved_refs_is_news && status.resolved_refs.status == ConditionStatus::kFalse) {
-    kube::Event event = About(status.name, status.uid);
     event.is_warning = true;
-    event.reason = "ReferenceMissing";
+    event.reason = unresolved;
     event.action = "Resolve";
     event.note = status.resolved_refs.message;
-    recorder_.Record(std::move(event));
+    recorder.Record(std::move(event));
   }
 }
 
-void ApiEvents::OnApiDeleted(const resource::ObjectName& name) {
+}  // namespace
+
+void ObjectEvents::OnStatus(const reconcile::ApiStatus& status) {
+  {
+    std::lock_guard guard(mutex_);
+    uids_[status.name] = status.uid;
+  }
+  RecordConditions(status, About(source::ApiResource(), status.name, status.uid),
+                   "ReferenceMissing", recorder_);
+}
+
+void ObjectEvents::OnGatewayStatus(const reconcile::GatewayStatus& status) {
+  if (status.is_object) {
+    RecordConditions(
+        status,
+        About(source::GatewayResource(), reconcile::ObjectNameOf(status.gateway), status.uid),
+        status.resolved_refs.reason, recorder_);
+  }
+}
+
+void ObjectEvents::OnApiDeleted(const resource::ObjectName& name) {
   std::lock_guard guard(mutex_);
   uids_.erase(name);
 }
 
-void ApiEvents::OnSuspensions(const SuspensionChanges& changes) {
+void ObjectEvents::OnSuspensions(const SuspensionChanges& changes) {
   for (const auto& [name, change] : changes) {
     std::vector<ShownSuspension> refused;
     std::vector<ShownSuspension> suspended;
@@ -77,7 +93,7 @@ void ApiEvents::OnSuspensions(const SuspensionChanges& changes) {
       const auto found = uids_.find(name);
       uid = found == uids_.end() ? "" : found->second;
     }
-    kube::Event event = About(name, uid);
+    kube::Event event = About(source::ApiResource(), name, uid);
     event.is_warning = true;
     event.action = "Suspend";
     if (!suspended.empty()) {
