@@ -52,7 +52,8 @@ compile::GatewaySettings GatewayOf(const Flags& flags) {
   return {.name = flags.gateway,
           .production_hosts = flags.production_hosts,
           .sandbox_hosts = flags.sandbox_hosts,
-          .allow_local_upstreams = flags.allow_local_upstreams || flags.directory().has_value()};
+          .allow_local_upstreams = flags.allow_local_upstreams || flags.directory().has_value(),
+          .ambient_identity_namespaces = flags.ambient_identity_namespaces};
 }
 
 }  // namespace

@@ -133,6 +133,11 @@ void DeclareGateway(CLI::App& app, Flags& flags) {
                "Let APIs use upstreams on loopback and link-local addresses (always so with "
                "--source dir:)")
       ->group(group);
+  app.add_option("--ambient-identity-namespace", flags.ambient_identity_namespaces,
+                 "Namespace whose APIs may use the cloud identity of the data planes; repeatable "
+                 "(default: none)")
+      ->type_name("NS")
+      ->group(group);
 }
 
 // "NAMESPACE/NAME".

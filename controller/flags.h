@@ -60,6 +60,8 @@ struct Flags {
   // Upstreams on loopback and link-local addresses: allowed in directory mode, else only when asked
   // for.
   bool allow_local_upstreams = false;
+  // Whose APIs may use the data planes' cloud identities.
+  std::vector<std::string> ambient_identity_namespaces;
 
   std::string log_level = "info";
 

@@ -19,8 +19,10 @@
 #include "common/published.h"
 #include "common/status_macros.h"
 #include "common/version.h"
+#include "dataplane/ambient_identities.h"
 #include "dataplane/configuration.h"
 #include "dataplane/engine/engine.h"
+#include "dataplane/engine/tls.h"
 #include "dataplane/observe/access_log.h"
 #include "dataplane/observe/debug.h"
 #include "dataplane/observe/request_metrics.h"
@@ -87,6 +89,22 @@ absl::StatusOr<std::unique_ptr<sync::SyncTransport>> TransportOf(const Flags& fl
   return sync::MakeGrpcTransport(options);
 }
 
+// How token services are trusted: as upstreams are. One context for all, made when the first of
+// them is asked: the public CAs take a megabyte.
+cloud::TlsContext TokenServiceTls(const std::string& extra_ca) {
+  struct Made {
+    std::mutex mutex;
+    std::unique_ptr<engine::ClientTls> tls;
+  };
+  return [made = std::make_shared<Made>(), extra_ca]() -> absl::StatusOr<std::shared_ptr<SSL_CTX>> {
+    std::lock_guard guard(made->mutex);
+    if (made->tls == nullptr) {
+      ASSIGN_OR_RETURN(made->tls, engine::ClientTls::Create(extra_ca));
+    }
+    return made->tls->ContextFor("");
+  };
+}
+
 }  // namespace
 
 // Members in the order in which they need each other; destroyed in reverse.
@@ -102,13 +120,14 @@ struct App::State {
         request_metrics(std::make_shared<observe::RequestMetrics>(loops, clock)) {}
 
   absl::Status OpenLog();
+  void CreateIdentities();
   absl::Status CreateSyncClient();
   absl::Status StartEngine();
   absl::Status StartAdmin();
   void OnSuspension(const rotation::Suspension& suspension);
   std::vector<engine::CertificateProblem> SetCertificates(
       const std::vector<table::ServerCertificate>& certificates);
-  std::vector<std::string> NotReady() const;
+  std::vector<std::string> NotReady();
   std::vector<std::string> Notes() const;
 
   const Flags flags;
@@ -122,6 +141,8 @@ struct App::State {
   std::unique_ptr<observe::AccessLog> access_log;
   std::shared_ptr<observe::StateMetrics> state_metrics;
   std::unique_ptr<Configuration> configuration;
+  std::shared_ptr<AmbientIdentities> identities;
+  std::atomic<bool> was_ready{false};
   std::mutex certificates_mutex;  // held while the engine gets them, and while it goes
   std::unique_ptr<engine::Engine> engine;
   std::unique_ptr<AdminServer> metrics;
@@ -140,6 +161,20 @@ absl::Status App::State::OpenLog() {
   return absl::OkStatus();
 }
 
+void App::State::CreateIdentities() {
+  AmbientIdentities::Options options;
+  options.environment = EnvironmentVariable;
+  options.session = flags.node;
+  options.tls = TokenServiceTls(flags.upstream_ca);
+  options.publish = [this](const std::string& name, const table::Identity& identity) {
+    configuration->SetIdentity(name, identity);
+  };
+  identities = std::make_shared<AmbientIdentities>(std::move(options), clock);
+  for (const auto& [name, identity] : identities->initial()) {
+    configuration->SetIdentity(name, identity);
+  }
+}
+
 absl::Status App::State::CreateSyncClient() {
   table::BuilderOptions builder;
   builder.allow_unauthenticated = flags.allow_unauthenticated;
@@ -148,12 +183,14 @@ absl::Status App::State::CreateSyncClient() {
   builder.intern_series = [this](const table::SeriesLabels& labels) {
     return request_metrics->Intern(labels);
   };
+  builder.want_identity = [this](const std::string& name) { identities->Want(name); };
   configuration = std::make_unique<Configuration>(
       std::move(builder),
       Configuration::Context{&table, &registry, request_metrics.get(), state_metrics.get(), &clock,
                              [this](const std::vector<table::ServerCertificate>& certificates) {
                                return SetCertificates(certificates);
                              }});
+  CreateIdentities();
 
   sync::SyncClientOptions options;
   options.node = flags.node;
@@ -197,7 +234,7 @@ absl::Status App::State::StartEngine() {
 absl::Status App::State::StartAdmin() {
   AdminPages pages;
   AddMetricsPage(pages, {request_metrics, state_metrics, std::make_shared<ProcessMetrics>(),
-                         std::make_shared<SyncMetrics>(*sync, clock)});
+                         std::make_shared<SyncMetrics>(*sync, clock), identities});
   AddHealthPages(
       pages, [this] { return NotReady(); }, [this] { return Notes(); });
   std::map<std::string, HostPort> addresses;
@@ -232,12 +269,17 @@ std::vector<engine::CertificateProblem> App::State::SetCertificates(
                            : engine->SetCertificates(certificates);
 }
 
-std::vector<std::string> App::State::NotReady() const {
+std::vector<std::string> App::State::NotReady() {
   if (draining) {
     return {"draining"};
   }
   const sync::SyncState state = sync->state();
   if (state.ready()) {
+    // Of a data plane that has just started; later an API that is new alone has to wait.
+    if (!was_ready && identities->awaits_first_answer()) {
+      return {"a cloud identity is being fetched"};
+    }
+    was_ready = true;
     return engine->lacks_certificate()
                ? std::vector<std::string>{absl::StrCat(
                      "--https has no certificate: give RotaGateway ", flags.gateway,
@@ -269,6 +311,9 @@ std::vector<std::string> App::State::Notes() const {
     notes.push_back(
         absl::StrCat("targets without their credentials are off the rota; missing Secrets: ",
                      absl::StrJoin(state.missing_secrets, ", ")));
+  }
+  for (std::string& problem : identities->Problems()) {
+    notes.push_back(std::move(problem));
   }
   return notes;
 }

@@ -32,13 +32,10 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
                                        const sync::ChangedKeys& changed,
                                        const std::string& snapshot_hash) {
   const MonotonicTime start = context_.clock->Now();
+  std::lock_guard guard(mutex_);
   table::BuildResult result = builder_.Build(wanted, snapshot_hash, changed);
-  context_.table->Publish(result.table);
+  Publish(result);
   SetCertificates(wanted, result);
-  context_.request_metrics->Retire(builder_.Commit(result));
-  for (const std::string& target : result.changed_credentials) {
-    context_.registry->Lift(target, context_.clock->Now());
-  }
   context_.state_metrics->RecordApplied(context_.clock->Now() - start);
   log::Info("configuration", "snapshot in use",
             {{"snapshot", HexEncode(snapshot_hash).substr(0, 16)},
@@ -48,6 +45,19 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   LogFindings("resource rejected; the version before stays", result.rejected);
   LogFindings("not served as configured", result.refused);
   return {.rejected = std::move(result.rejected), .refused = std::move(result.refused)};
+}
+
+void Configuration::Publish(const table::BuildResult& result) {
+  context_.table->Publish(result.table);
+  context_.request_metrics->Retire(builder_.Commit(result));
+  for (const std::string& target : result.changed_credentials) {
+    context_.registry->Lift(target, context_.clock->Now());
+  }
+}
+
+void Configuration::SetIdentity(const std::string& name, const table::Identity& identity) {
+  std::lock_guard guard(mutex_);
+  Publish(builder_.BuildWithIdentity(name, identity));
 }
 
 void Configuration::SetCertificates(const sync::ResourceMap& wanted, table::BuildResult& result) {

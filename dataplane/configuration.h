@@ -1,10 +1,11 @@
 #pragma once
 
 // A transaction on its way into service: builds the table, publishes it, and lets metrics and
-// rotations forget what is gone. Single-thread (the thread that applies); the published table is
-// for everyone.
+// rotations forget what is gone. The same for an identity of this process that has changed.
+// Thread-safe: one at a time; the published table is for everyone.
 
 #include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -40,11 +41,15 @@ class Configuration {
   // A sync::Applier.
   sync::ApplyResult Apply(const sync::ResourceMap& wanted, const sync::ChangedKeys& changed,
                           const std::string& snapshot_hash);
+  // From now on credentials are made of that content of the identity `name` (table/identity.h).
+  void SetIdentity(const std::string& name, const table::Identity& identity);
 
  private:
+  void Publish(const table::BuildResult& result);
   void SetCertificates(const sync::ResourceMap& wanted, table::BuildResult& result);
 
   const Context context_;
+  std::mutex mutex_;  // held while a table is built; guards what follows
   std::vector<engine::CertificateProblem> certificate_problems_;  // of those in use
   table::Builder builder_;
 };

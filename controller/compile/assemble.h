@@ -28,6 +28,8 @@ struct GatewaySettings {
   std::vector<std::string> sandbox_hosts;
   bool allow_local_upstreams = false;
   std::vector<resource::GatewayListener> listeners = {};
+  // Whose APIs may use ambient identities: decided here, so that data planes need not know.
+  std::vector<std::string> ambient_identity_namespaces = {};
 };
 
 // Keys of a Secret of type kubernetes.io/tls.

@@ -33,7 +33,9 @@ struct CompiledApi {
   // A rota.sync.v1.Api; null when there are errors. What the API does not say has the built-in
   // defaults: see gateway_defaults.h.
   std::shared_ptr<const ResourceBody> body;
-  std::vector<SecretUse> secrets;   // each (Secret, key) once
+  std::vector<SecretUse> secrets;  // each (Secret, key) once
+  // Where it asks for an ambient identity, which not every gateway lets it have; "" = nowhere.
+  std::string ambient_identity_field;
   std::vector<std::string> models;  // each once, in the order of first mention
   resource::Diagnostics diagnostics;
   // Of each rotation of the body, in its order: what the API itself says.

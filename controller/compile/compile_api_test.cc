@@ -254,6 +254,52 @@ TEST(CompileApiTest, ASignatureNeedsItsKeysAndBedrock) {
   EXPECT_EQ(refused.body, nullptr);
 }
 
+TEST(CompileApiTest, AnAmbientIdentityIsOfItsProviderAndOfNoSecret) {
+  using Cloud = resource::AmbientSecurity::Cloud;
+  resource::Api api = TwoModels();
+  const std::vector<std::string> plain = TargetIds(Compile(api));
+  EXPECT_EQ(Compile(api).ambient_identity_field, "");
+  resource::Endpoint& endpoint = api.endpoint_configurations.production[0];
+  endpoint.provider = "bedrock";
+  endpoint.security = resource::AmbientSecurity{Cloud::kAws};
+
+  const CompiledApi aws = Compile(api);
+  pb::Credential credential = Decode(aws).endpoints(0).credential();
+  EXPECT_EQ(credential.place(), pb::Credential::AWS_SIGNATURE);
+  EXPECT_EQ(credential.identity(), pb::Credential::AWS);
+  EXPECT_EQ(credential.service(), "bedrock");
+  EXPECT_FALSE(credential.has_value());
+  EXPECT_TRUE(aws.secrets.empty());
+  EXPECT_EQ(aws.ambient_identity_field,
+            "spec.endpointConfigurations.production[0].endpointSecurity.securityType."
+            "ambientIdentity");
+  endpoint.security = {};
+  EXPECT_NE(TargetIds(aws), TargetIds(Compile(api))) << "another credential, another target";
+
+  endpoint.security = resource::AmbientSecurity{Cloud::kAzure};
+  EXPECT_EQ(Compile(api).diagnostics.front().reason, "Unsupported") << "Bedrock takes no token";
+  endpoint.provider = "azure";
+  credential = Decode(Compile(api)).endpoints(0).credential();
+  EXPECT_EQ(credential.place(), pb::Credential::HEADER);
+  EXPECT_EQ(credential.name(), "Authorization");
+  EXPECT_EQ(credential.identity(), pb::Credential::AZURE);
+}
+
+TEST(CompileApiTest, ATokenNeverTravelsUnencrypted) {
+  resource::Api api = TwoModels();
+  resource::Endpoint& endpoint = api.endpoint_configurations.production[0];
+  endpoint.url = "http://azure.example.com";
+  endpoint.provider = "azure";
+  endpoint.security = resource::AmbientSecurity{resource::AmbientSecurity::Cloud::kAzure};
+
+  const CompiledApi compiled = Compile(api);
+
+  EXPECT_EQ(compiled.body, nullptr);
+  ASSERT_FALSE(compiled.diagnostics.empty());
+  EXPECT_EQ(compiled.diagnostics.front().reason, "PlaintextCredential");
+  EXPECT_EQ(compiled.diagnostics.front().severity, resource::Severity::kError);
+}
+
 TEST(OperationKindTest, KnowsInferenceByVerbAndPath) {
   EXPECT_EQ(OperationKindOf("POST", "/openai/deployments/{id}/chat/completions"), pb::CHAT);
   EXPECT_EQ(OperationKindOf("POST", "/v1/completions"), pb::COMPLETIONS);

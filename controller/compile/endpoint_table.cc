@@ -96,11 +96,44 @@ void EndpointTable::AddCredential(const resource::Endpoint& endpoint, const std:
     *credential.mutable_value() = Use(secret, basic->password_key, at);
   } else if (const auto* aws = std::get_if<resource::AwsSecurity>(&endpoint.security)) {
     AddSignature(*aws, at, out);
+  } else if (const auto* ambient = std::get_if<resource::AmbientSecurity>(&endpoint.security)) {
+    AddAmbient(*ambient, at, out);
   }
   if (out.has_credential() && IsPlaintextToElsewhere(out.url())) {
     Report(Severity::kWarning, "PlaintextCredential", field + ".endpoint",
            absl::StrCat("the credential travels unencrypted to '", out.url(),
                         "'; use an https:// URL"));
+  }
+}
+
+void EndpointTable::AddAmbient(const resource::AmbientSecurity& ambient, const std::string& at,
+                               pb::Endpoint& out) {
+  const bool is_aws = ambient.cloud == resource::AmbientSecurity::Cloud::kAws;
+  const std::string provider = is_aws ? "bedrock" : "azure";
+  if (out.provider() != provider) {
+    Report(
+        Severity::kError, "Unsupported", at + ".ambientIdentity",
+        absl::StrCat(is_aws ? "AWS" : "Azure", " is for provider ", provider,
+                     ", and this is of provider '", out.provider(), "'; use a key from a Secret"));
+    return;
+  }
+  if (!is_aws && IsPlaintextToElsewhere(out.url())) {
+    // Who reads the token can use it for an hour, for everything that the identity may do.
+    Report(Severity::kError, "PlaintextCredential", at + ".ambientIdentity",
+           absl::StrCat("its token would travel unencrypted to '", out.url(),
+                        "'; use an https:// URL"));
+    return;
+  }
+  if (result_.ambient_identity_field.empty()) {
+    result_.ambient_identity_field = at + ".ambientIdentity";
+  }
+  pb::Credential& credential = *out.mutable_credential();
+  credential.set_identity(is_aws ? pb::Credential::AWS : pb::Credential::AZURE);
+  credential.set_place(is_aws ? pb::Credential::AWS_SIGNATURE : pb::Credential::HEADER);
+  if (is_aws) {
+    credential.set_service(resource::AwsSecurity().service);
+  } else {
+    credential.set_name("Authorization");
   }
 }
 

@@ -39,7 +39,9 @@ class EndpointTable {
  private:
   void AddCredential(const resource::Endpoint& endpoint, const std::string& field,
                      rota::sync::v1::Endpoint& out);
-  // REQUIRES: `out` has its provider.
+  // Both: REQUIRES: `out` has its provider.
+  void AddAmbient(const resource::AmbientSecurity& ambient, const std::string& at,
+                  rota::sync::v1::Endpoint& out);
   void AddSignature(const resource::AwsSecurity& aws, const std::string& at,
                     rota::sync::v1::Endpoint& out);
   rota::sync::v1::SecretKey Use(const resource::ObjectName& secret, const std::string& key,

@@ -42,6 +42,9 @@ void AddEndpoint(Digest& digest, const pb::Endpoint& endpoint) {
       .Add(credential.value().secret())
       .Add(credential.value().key())
       .Add(credential.user_name().key());
+  if (credential.identity() != pb::Credential::FROM_SECRETS) {
+    digest.Add(pb::Credential::Identity_Name(credential.identity()));
+  }
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ resource::Gateway FromSettings(const compile::GatewaySettings& settings) {
   gateway.production_hosts = settings.production_hosts;
   gateway.sandbox_hosts = settings.sandbox_hosts;
   gateway.allow_local_upstreams = settings.allow_local_upstreams;
+  gateway.ambient_identity_namespaces = settings.ambient_identity_namespaces;
   return gateway;
 }
 
@@ -133,6 +134,24 @@ std::optional<resource::Diagnostic> GatewayBook::Refusal(const std::string& gate
                    *why)};
 }
 
+std::optional<resource::Diagnostic> GatewayBook::IdentityRefusal(
+    const std::string& gateway, const compile::CompiledApi& api) const {
+  if (api.ambient_identity_field.empty()) {
+    return std::nullopt;
+  }
+  const Entry& entry = entries_.at(gateway);
+  const std::vector<std::string>& listed = entry.in_force->ambient_identity_namespaces;
+  if (std::find(listed.begin(), listed.end(), api.name.ns) != listed.end()) {
+    return std::nullopt;
+  }
+  return resource::Diagnostic{
+      Severity::kError, "AmbientIdentityNotAllowed", api.ambient_identity_field,
+      absl::StrCat("gateway ", gateway, " does not let APIs of namespace ", api.name.ns,
+                   " use its cloud identity; name a Secret, or have the namespace listed in ",
+                   entry.is_object ? "the RotaGateway's spec.ambientIdentityNamespaces"
+                                   : "--ambient-identity-namespace of the controller")};
+}
+
 const resource::Gateway* GatewayBook::InForce(const std::string& gateway) const {
   const auto found = entries_.find(gateway);
   return found != entries_.end() && found->second.in_force.has_value() ? &*found->second.in_force
@@ -192,7 +211,8 @@ compile::GatewaySettings GatewayBook::SettingsOf(const std::string& gateway) con
           .production_hosts = in_force.production_hosts,
           .sandbox_hosts = in_force.sandbox_hosts,
           .allow_local_upstreams = in_force.allow_local_upstreams,
-          .listeners = in_force.listeners};
+          .listeners = in_force.listeners,
+          .ambient_identity_namespaces = in_force.ambient_identity_namespaces};
 }
 
 const resource::GatewayDefaults& GatewayBook::DefaultsOf(const std::string& gateway) const {

@@ -55,6 +55,10 @@ class GatewayBook {
   std::optional<resource::Diagnostic> Refusal(const std::string& gateway,
                                               const resource::ObjectName& api,
                                               const std::string& field) const;
+  // Why the gateway does not let the API have the ambient identity that it asks for; nothing when
+  // it does, or when the API asks for none.
+  std::optional<resource::Diagnostic> IdentityRefusal(const std::string& gateway,
+                                                      const compile::CompiledApi& api) const;
   // It cannot be said yet whether the gateway takes the API: the labels of Namespaces are still to
   // come.
   bool IsUndecided(const std::string& gateway, const resource::ObjectName& api) const;

@@ -50,10 +50,16 @@ void World::SetVersions(const ObjectName& name, ApiEntry& entry) {
     }
     Served& served = served_.at(gateway);
     Inherit(entry.current, served.defaults, placement);
-    served.assembler.SetApi(
-        AgeOf(name, entry),
-        {entry.is_held ? nullptr : placement.current.inherited, placement.last_good.inherited});
+    served.assembler.SetApi(AgeOf(name, entry),
+                            {entry.is_held ? nullptr : Permitted(placement.current, gateway),
+                             Permitted(placement.last_good, gateway)});
   }
+}
+
+World::CompiledPtr World::Permitted(const Version& version, const std::string& gateway) const {
+  return version.own == nullptr || gateways_.IdentityRefusal(gateway, *version.own).has_value()
+             ? nullptr
+             : version.inherited;
 }
 
 // An API is no longer served at a gateway, which may be gone.
@@ -304,6 +310,11 @@ bool World::Hold(ApiEntry& entry, MonotonicTime now, std::optional<MonotonicTime
 void World::Accept(const ObjectName& name, ApiEntry& entry, const std::string& gateway,
                    ApiOutcome outcome) {
   Placement& placement = entry.placements.at(gateway);
+  if (placement.current.own != nullptr) {
+    if (auto refusal = gateways_.IdentityRefusal(gateway, *placement.current.own)) {
+      outcome.accepted.push_back(*std::move(refusal));
+    }
+  }
   if (!IsSame(placement.outcome, outcome)) {
     touched_.insert(name);
   }

@@ -146,6 +146,9 @@ class World {
   void PlaceNamespace(const std::string& ns);
   void Place(const resource::ObjectName& name, ApiEntry& entry);
   void SetVersions(const resource::ObjectName& name, ApiEntry& entry);
+  // What the gateway may serve of the version: null where it asks for an identity that it may not
+  // have there.
+  CompiledPtr Permitted(const Version& version, const std::string& gateway) const;
   static void Inherit(const CompiledPtr& current, const DefaultsPtr& defaults,
                       Placement& placement);
   void Withdraw(const resource::ObjectName& name, const ApiEntry& entry, const std::string& gateway,

@@ -500,6 +500,67 @@ TEST_F(WorldTest, AVersionThatAnInvalidOneFallsBackToInheritsAsWell) {
   EXPECT_EQ(world_.secret_count(), 0U);
 }
 
+// An API at these gateways whose requests are signed as the data plane's role.
+source::ApiObject AmbientApi(const std::vector<std::string>& gateways, int64_t generation) {
+  nlohmann::json spec = Spec("/chat");
+  nlohmann::json& endpoint = spec["endpointConfigurations"]["production"][0];
+  endpoint["provider"] = "bedrock";
+  endpoint["endpointSecurity"] = {{"enabled", true},
+                                  {"securityType", {{"ambientIdentity", "AWS"}}}};
+  spec["gateways"] = gateways;
+  return Api("chat", generation, std::move(spec));
+}
+
+source::GatewayObject GatewayWithIdentityFor(const std::vector<std::string>& namespaces,
+                                             int64_t generation) {
+  return Gateway("edge", generation, {{"ambientIdentityNamespaces", namespaces}});
+}
+
+TEST_F(WorldTest, AnAmbientIdentityIsForNamespacesThatTheGatewayLists) {
+  world_.OnGateway(GatewayWithIdentityFor({"other"}, 1));
+  world_.OnApi(AmbientApi({kEdge, kGateway}, 1));
+  EXPECT_FALSE(Serves(kChatKey, kEdge));
+  EXPECT_FALSE(Serves(kChatKey, kGateway)) << "the command line lists nobody";
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.status, ConditionStatus::kFalse);
+  EXPECT_EQ(status.accepted.reason, "AmbientIdentityNotAllowed");
+  ASSERT_EQ(status.gateways.size(), 2U);
+  EXPECT_NE(status.gateways[0].accepted.message.find("--ambient-identity-namespace"),
+            std::string::npos);
+  EXPECT_NE(status.gateways[1].accepted.message.find("spec.ambientIdentityNamespaces"),
+            std::string::npos);
+
+  world_.OnGateway(GatewayWithIdentityFor({"other", "default"}, 2));
+  EXPECT_TRUE(Serves(kChatKey, kEdge));
+  EXPECT_FALSE(Serves(kChatKey, kGateway));
+
+  world_.OnGateway(GatewayWithIdentityFor({}, 3));
+  EXPECT_FALSE(Serves(kChatKey, kEdge)) << "what is taken from a namespace is gone at once";
+}
+
+TEST_F(WorldTest, AVersionThatAsksForAnIdentityInVainChangesNothing) {
+  world_.OnGateway(GatewayWithIdentityFor({}, 1));
+  world_.OnApi(ApiAt({kEdge}, 1));
+  const uint64_t before = HashAt(Build(), kEdge);
+
+  world_.OnApi(AmbientApi({kEdge}, 2));
+
+  EXPECT_EQ(HashAt(Build(), kEdge), before);
+  const ApiStatus status = *world_.StatusOf(kChat);
+  EXPECT_EQ(status.accepted.reason, "AmbientIdentityNotAllowed");
+  EXPECT_EQ(status.served_generation, 1);
+}
+
+TEST_F(WorldTest, TheCommandLineListsNamespacesToo) {
+  compile::GatewaySettings settings;
+  settings.ambient_identity_namespaces = {"default"};
+  World world{settings};
+  world.OnApi(AmbientApi({}, 1));
+
+  EXPECT_TRUE(world.Build(now_).snapshots.at(kGateway)->resources.contains(kChatKey));
+  EXPECT_EQ(world.StatusOf(kChat)->accepted.status, ConditionStatus::kTrue);
+}
+
 // A gateway that takes the APIs of namespaces with the label team=a.
 source::GatewayObject SelectingGateway(int64_t generation = 1) {
   return Gateway("edge", generation,

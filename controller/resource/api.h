@@ -61,7 +61,16 @@ struct AwsSecurity {
   friend bool operator==(const AwsSecurity&, const AwsSecurity&) = default;
 };
 
-using EndpointSecurity = std::variant<std::monostate, ApiKeySecurity, BasicSecurity, AwsSecurity>;
+// endpointSecurity.securityType.ambientIdentity: what the data plane is itself in that cloud, from
+// no Secret.
+struct AmbientSecurity {
+  enum class Cloud { kAws, kAzure };
+  Cloud cloud = Cloud::kAws;
+  friend bool operator==(const AmbientSecurity&, const AmbientSecurity&) = default;
+};
+
+using EndpointSecurity =
+    std::variant<std::monostate, ApiKeySecurity, BasicSecurity, AwsSecurity, AmbientSecurity>;
 
 struct CertificateRef {
   std::string secret_name;

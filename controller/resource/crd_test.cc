@@ -159,6 +159,7 @@ TEST(CrdTest, BoundsOfListsAreThoseOfTheDecoder) {
   EXPECT_EQ(gateway.at("productionHosts").at("maxItems"), kMaxHosts);
   EXPECT_EQ(gateway.at("sandboxHosts").at("maxItems"), kMaxHosts);
   EXPECT_EQ(gateway.at("listeners").at("maxItems"), kMaxListeners);
+  EXPECT_EQ(gateway.at("ambientIdentityNamespaces").at("maxItems"), kMaxAmbientNamespaces);
   const Json& selector =
       gateway.at("allowedNamespaces").at("properties").at("selector").at("properties");
   EXPECT_EQ(selector.at("matchLabels").at("maxProperties"), kMaxSelectorLabels);

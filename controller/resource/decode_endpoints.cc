@@ -132,6 +132,20 @@ EndpointSecurity DecodeAws(ObjectReader& reader) {
   return security;
 }
 
+EndpointSecurity DecodeAmbient(ObjectReader& reader) {
+  AmbientSecurity security;
+  security.cloud = reader.Choice("ambientIdentity", {"AWS", "Azure"}).value_or("AWS") == "Azure"
+                       ? AmbientSecurity::Cloud::kAzure
+                       : AmbientSecurity::Cloud::kAws;
+  for (const char* const key : {"secretName", "secretNamespace"}) {
+    if (reader.Has(key)) {
+      reader.reporter().Error("InvalidValue", reader.At(key),
+                              "an ambientIdentity comes from no Secret; remove one of the two");
+    }
+  }
+  return security;
+}
+
 // One of the forms, told apart by its fields.
 EndpointSecurity DecodeSecurityType(const Json& value, const FieldPath& path, Reporter& reporter) {
   ObjectReader reader(value, path, reporter);
@@ -141,15 +155,20 @@ EndpointSecurity DecodeSecurityType(const Json& value, const FieldPath& path, Re
   const bool is_api_key =
       reader.Has("apiKeyNameKey") || reader.Has("apiKeyValueKey") || reader.Has("in");
   const bool is_basic = reader.Has("userNameKey") || reader.Has("passwordKey");
-  if (static_cast<int>(is_aws) + static_cast<int>(is_api_key) + static_cast<int>(is_basic) > 1) {
+  const bool is_ambient = reader.Has("ambientIdentity");
+  if (static_cast<int>(is_aws) + static_cast<int>(is_api_key) + static_cast<int>(is_basic) +
+          static_cast<int>(is_ambient) >
+      1) {
     reporter.Error("InvalidValue", path,
                    "mixes the apiKey form (in, apiKeyNameKey, apiKeyValueKey), the basic form "
-                   "(userNameKey, passwordKey) and the AWS form (accessKeyRef, secretKeyRef, ...); "
-                   "keep one of them");
+                   "(userNameKey, passwordKey), the AWS form (accessKeyRef, secretKeyRef, ...) and "
+                   "ambientIdentity; keep one of them");
     return {};
   }
   EndpointSecurity security;
-  if (is_aws) {
+  if (is_ambient) {
+    security = DecodeAmbient(reader);
+  } else if (is_aws) {
     security = DecodeAws(reader);
   } else if (is_basic) {
     security = DecodeBasic(reader);

@@ -13,6 +13,7 @@ using Json = nlohmann::json;
 
 constexpr size_t kMaxHostBytes = 253;
 constexpr size_t kMaxListenerName = 63;
+constexpr size_t kMaxNamespaceBytes = 63;
 constexpr Duration kMaxTimeout = std::chrono::hours(24);
 constexpr size_t kMaxNameBytes = 317;  // a namespace, '/' and a name
 
@@ -174,6 +175,26 @@ void DecodeAllowedNamespaces(ObjectReader& reader, Gateway& gateway) {
   }
 }
 
+std::vector<std::string> DecodeAmbientNamespaces(ObjectReader& gateway) {
+  const std::string key = "ambientIdentityNamespaces";
+  std::vector<std::string> namespaces =
+      gateway.Texts(key, kMaxAmbientNamespaces, kMaxNamespaceBytes);
+  for (size_t i = 0; i < namespaces.size(); ++i) {
+    const FieldPath path = gateway.At(key).Index(i);
+    const auto before = namespaces.begin() + static_cast<ptrdiff_t>(i);
+    if (!IsDnsLabel(namespaces[i])) {
+      gateway.reporter().Error("InvalidValue", path,
+                               absl::StrCat("is ", Quoted(namespaces[i]),
+                                            "; write the name of a namespace, each one by itself"));
+    } else if (std::find(namespaces.begin(), before, namespaces[i]) != before) {
+      gateway.reporter().Error(
+          "Duplicate", path,
+          absl::StrCat(Quoted(namespaces[i]), " is in the list twice; remove one"));
+    }
+  }
+  return namespaces;
+}
+
 GatewayListener DecodeListener(const Json& value, const FieldPath& path, Reporter& reporter) {
   ObjectReader reader(value, path, reporter);
   GatewayListener listener;
@@ -279,6 +300,7 @@ DecodedGateway DecodeGateway(const Json& spec, const DecodeOptions& options) {
   DecodeAllowedNamespaces(reader, gateway);
   gateway.defaults = DecodeDefaults(reader);
   gateway.listeners = DecodeListeners(reader);
+  gateway.ambient_identity_namespaces = DecodeAmbientNamespaces(reader);
   reader.Finish();
   DecodedGateway result;
   if (!reporter.has_errors()) {

@@ -17,6 +17,7 @@ namespace rota::resource {
 inline constexpr size_t kMaxHosts = 64;
 inline constexpr size_t kMaxGatewaysOfApi = 16;
 inline constexpr size_t kMaxListeners = 32;
+inline constexpr size_t kMaxAmbientNamespaces = 64;
 inline constexpr size_t kMaxSelectorLabels = 16;  // and as many expressions
 inline constexpr size_t kMaxSelectorValues = 64;  // of one expression
 inline constexpr size_t kMaxLabelKeyBytes = 317;  // a prefix of 253, '/' and a name of 63

@@ -34,6 +34,24 @@ TEST(DecodeGatewayTest, ReadsEveryField) {
   EXPECT_EQ(decoded.gateway->allowed_namespaces, AllowedNamespaces::kSame);
 }
 
+TEST(DecodeGatewayTest, ReadsWhoseApisMayUseItsIdentity) {
+  const auto decode = [](const Json& namespaces) {
+    return DecodeGateway(Json{{"ambientIdentityNamespaces", namespaces}});
+  };
+  EXPECT_THAT(decode(Json::array({"a", "b-1"})).gateway->ambient_identity_namespaces,
+              ElementsAre("a", "b-1"));
+  EXPECT_THAT(DecodeGateway(Json::object()).gateway->ambient_identity_namespaces, IsEmpty());
+
+  for (const Json& wrong : {Json::array({"*"}), Json::array({""}), Json::array({"a.b"}),
+                            Json::array({"A"}), Json::array({"a", "a"})}) {
+    const DecodedGateway decoded = decode(wrong);
+    EXPECT_FALSE(decoded.gateway.has_value()) << wrong;
+    ASSERT_THAT(decoded.diagnostics, SizeIs(1)) << wrong;
+    EXPECT_EQ(decoded.diagnostics[0].field,
+              "spec.ambientIdentityNamespaces[" + std::to_string(wrong.size() - 1) + "]");
+  }
+}
+
 TEST(DecodeGatewayTest, ReadsTheListeners) {
   const DecodedGateway decoded = DecodeGateway(Json::parse(R"({"listeners": [
     {"name": "public", "hostname": "*.example.com", "certificateRef": {"name": "wild.tls"}},

@@ -227,6 +227,23 @@ TEST(DecodeTest, TheAwsFormNamesKeysOfASecret) {
   EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.secretKeyRef"));
 }
 
+TEST(DecodeTest, AnAmbientIdentityComesFromNoSecret) {
+  Json spec = Valid();
+  Json& type = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];
+  type = {{"enabled", true}, {"securityType", {{"ambientIdentity", "Azure"}}}};
+  const DecodedApi decoded = DecodeApi(spec);
+  ASSERT_TRUE(decoded.api.has_value());
+  EXPECT_EQ(decoded.api->endpoint_configurations.production[0].security,
+            EndpointSecurity(AmbientSecurity{AmbientSecurity::Cloud::kAzure}));
+
+  type["securityType"]["secretName"] = "s";
+  EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.secretName"));
+  type["securityType"] = {{"ambientIdentity", "AWS"}, {"accessKeyRef", "a"}, {"secretKeyRef", "b"}};
+  EXPECT_THAT(Finding(spec).message, HasSubstr("keep one of them"));
+  type["securityType"] = {{"ambientIdentity", "GCP"}};
+  EXPECT_THAT(Finding(spec).field, HasSubstr("securityType.ambientIdentity"));
+}
+
 TEST(DecodeTest, DisabledSecurityMeansNoCredential) {
   Json spec = Valid();
   Json& security = spec["endpointConfigurations"]["production"][0]["endpointSecurity"];

@@ -40,6 +40,8 @@ struct Gateway {
   LabelSelector namespace_selector;  // of kSelector
   GatewayDefaults defaults;
   std::vector<GatewayListener> listeners;
+  // Whose APIs may use what the data planes are themselves in a cloud.
+  std::vector<std::string> ambient_identity_namespaces;
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

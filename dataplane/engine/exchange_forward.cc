@@ -70,7 +70,10 @@ Task<void> Exchange::ForwardFixed() {
   if (plan.endpoint->credential_missing) {
     const GatewayError error{
         503, "credential_missing",
-        "the Secret that this API's endpoint needs is missing or lacks its key", -1, ""};
+        plan.endpoint->identity.empty()
+            ? "the Secret that this API's endpoint needs is missing or lacks its key"
+            : "the gateway has no cloud identity at the moment, which this API's endpoint needs",
+        -1, ""};
     co_await Answer(error);
     co_return;
   }

@@ -60,6 +60,9 @@ Json DescribeEndpoint(const table::Endpoint& endpoint) {
                 {{"in", PlaceName(endpoint.credential.place)}, {"name", endpoint.credential.name}}},
                {"credential_missing", endpoint.credential_missing},
                {"own_ca", !endpoint.ca_pem.empty()}};
+  if (!endpoint.identity.empty()) {
+    json["credential"]["identity"] = endpoint.identity;
+  }
   if (endpoint.connect_timeout) {
     json["connect_timeout"] = FormatDuration(*endpoint.connect_timeout);
   }

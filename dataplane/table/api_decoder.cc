@@ -60,6 +60,28 @@ std::string JsonString(std::string_view text) {
   return json;
 }
 
+// Makes the credential refer to the values of the identity that it asks for. Its name; "" when
+// there is none of that kind.
+std::string ReferToIdentity(v1::Credential& credential) {
+  std::string name;
+  const auto refer = [&name](const char* key, v1::SecretKey& value) {
+    value.set_secret(name);
+    value.set_key(key);
+  };
+  if (credential.identity() == v1::Credential::AWS &&
+      credential.place() == v1::Credential::AWS_SIGNATURE) {
+    name = kAwsIdentity;
+    refer(kAccessKeyId, *credential.mutable_user_name());
+    refer(kSecretAccessKey, *credential.mutable_value());
+    refer(kSessionToken, *credential.mutable_session_token());
+  } else if (credential.identity() == v1::Credential::AZURE &&
+             credential.place() == v1::Credential::HEADER) {
+    name = kAzureIdentity;
+    refer(kAccessToken, *credential.mutable_value());
+  }
+  return name;
+}
+
 // Decodes one resource; the first problem ends it.
 class Decoder {
  public:
@@ -255,7 +277,18 @@ class Decoder {
     if (!message.has_credential()) {
       return true;
     }
-    const v1::Credential& credential = message.credential();
+    v1::Credential credential = message.credential();
+    if (credential.identity() != v1::Credential::FROM_SECRETS) {
+      endpoint.identity = ReferToIdentity(credential);
+      if (endpoint.identity.empty()) {
+        return FailUnsupported(
+            field + ".credential.identity",
+            "is an identity that this build does not know, or not for such a place");
+      }
+      if (context_.want_identity) {
+        context_.want_identity(endpoint.identity);
+      }
+    }
     switch (credential.place()) {
       case v1::Credential::HEADER:
       case v1::Credential::QUERY:
@@ -288,7 +321,10 @@ class Decoder {
     }
     if (!status.ok()) {
       endpoint.credential_missing = true;
-      AddMissing(field + ".credential", endpoint, status);
+      // What may come at any time is no fault of the configuration: log and metrics tell it.
+      if (!absl::IsUnavailable(status)) {
+        AddMissing(field + ".credential", endpoint, status);
+      }
     }
     return true;
   }

@@ -27,7 +27,8 @@ struct DecodeContext {
   rotation::Registry& registry;
   EndpointPool& endpoints;
   SharePool<OperationIndex>& indexes;
-  const std::function<SeriesId(const SeriesLabels&)>& intern_series;  // may be empty
+  const std::function<SeriesId(const SeriesLabels&)>& intern_series;      // may be empty
+  const std::function<void(const std::string& identity)>& want_identity;  // may be empty
 };
 
 // Why a resource is refused as a whole.

@@ -59,8 +59,8 @@ void CollectChangedCredentials(const Api& before, const Api& after,
     }
     // One that was not there before is no other one: a data plane that has started without its
     // Secrets must not end the suspensions of the whole fleet when they come. (Of one that was
-    // taken away they have ended then.)
-    const bool was_known = !old->second->credential_missing;
+    // taken away they have ended then.) New keys of an identity are the same account's.
+    const bool was_known = !old->second->credential_missing && old->second->identity.empty();
     if (was_known &&
         (endpoint->credential_missing || !(endpoint->credential == old->second->credential))) {
       changed.insert(target);
@@ -130,11 +130,13 @@ struct Builder::State {
     SharedResource gateway_resource;  // null without one
     GatewaySettings gateway;
     std::vector<DecodeProblem> missing_certificates;  // of its listeners
-    std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>();
+    std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>(
+        SecretStore::Secrets(), Identities{{kAwsIdentity, {}}, {kAzureIdentity, {}}});
     bool has_other_secrets = true;  // than what was committed before
     std::vector<ApiEntry> apis;     // by name
   };
 
+  Decoded WithoutApis() const;
   std::optional<DecodeProblem> TakeGateway(const v1::Resource& resource, Decoded& next) const;
   void TakeGateways(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeSecrets(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
@@ -163,6 +165,17 @@ struct Builder::State {
   std::shared_ptr<const RouteTable> table = std::make_shared<const RouteTable>();  // of `committed`
   Decoded built;  // by the last Build, waiting for Commit
 };
+
+// What is committed, but for the APIs.
+Builder::State::Decoded Builder::State::WithoutApis() const {
+  Decoded next;
+  next.gateway_resource = committed.gateway_resource;
+  next.gateway = committed.gateway;
+  next.missing_certificates = committed.missing_certificates;
+  next.secrets = committed.secrets;
+  next.has_other_secrets = false;
+  return next;
+}
 
 std::optional<DecodeProblem> Builder::State::TakeGateway(const v1::Resource& resource,
                                                          Decoded& next) const {
@@ -237,7 +250,8 @@ void Builder::State::TakeSecrets(const ResourceMap& wanted, Decoded& next,
                       {v1::Rejection::MALFORMED, "", std::string(secret.status().message())}));
   }
   next.has_other_secrets = secrets != before;
-  next.secrets = std::make_shared<const SecretStore>(std::move(secrets));
+  next.secrets =
+      std::make_shared<const SecretStore>(std::move(secrets), committed.secrets->identities());
 }
 
 // A certificate whose Secret is not there is in the list without its content: whoever has it from
@@ -279,7 +293,8 @@ std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
     }
   }
   std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(*resource, {*next.secrets, registry, *endpoints, *indexes, options.intern_series});
+      DecodeApi(*resource, {*next.secrets, registry, *endpoints, *indexes, options.intern_series,
+                            options.want_identity});
   if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
     return std::move(*problem);
   }
@@ -430,11 +445,7 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
       changed.has_value() && std::all_of(changed->begin(), changed->end(),
                                          [](const auto& key) { return key.first == v1::API; });
   if (only_apis) {
-    next.gateway_resource = state_->committed.gateway_resource;
-    next.gateway = state_->committed.gateway;
-    next.missing_certificates = state_->committed.missing_certificates;
-    next.secrets = state_->committed.secrets;
-    next.has_other_secrets = false;
+    next = state_->WithoutApis();
     state_->TakeChangedApis(wanted, *changed, next, result);
   } else {
     state_->TakeGateways(wanted, next, result);
@@ -444,6 +455,27 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
     State::RejectUnknownKinds(wanted, result);
   }
   result.table = state_->MakeTable(next, snapshot_hash);
+  state_->AddRefusals(next, result.table->Collisions(), result);
+  state_->built = std::move(next);
+  return result;
+}
+
+BuildResult Builder::BuildWithIdentity(const std::string& name, const Identity& identity) {
+  BuildResult result;
+  State::Decoded next = state_->WithoutApis();
+  Identities identities = next.secrets->identities();
+  identities[name] = identity;
+  next.secrets =
+      std::make_shared<const SecretStore>(next.secrets->secrets(), std::move(identities));
+  next.has_other_secrets = true;
+  next.apis.reserve(state_->committed.apis.size());
+  for (const State::ApiEntry& entry : state_->committed.apis) {
+    if (std::optional<State::ApiEntry> made =
+            state_->TakeApi(entry.resource(), &entry, next, result)) {
+      next.apis.push_back(*std::move(made));
+    }
+  }
+  result.table = state_->MakeTable(next, state_->table->snapshot_hash());
   state_->AddRefusals(next, result.table->Collisions(), result);
   state_->built = std::move(next);
   return result;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "dataplane/rotation/registry.h"
+#include "dataplane/table/identity.h"
 #include "dataplane/table/route_table.h"
 #include "rota/sync/v1/sync.pb.h"
 
@@ -23,6 +24,8 @@ struct BuilderOptions {
   std::vector<std::string> production_hosts;
   std::vector<std::string> sandbox_hosts;
   std::function<SeriesId(const SeriesLabels&)> intern_series;
+  // An API uses that identity (identity.h); told again and again.
+  std::function<void(const std::string& identity)> want_identity = nullptr;
 };
 
 // Resources as they travel: id, hash and serialised body. The builder keeps those of the APIs that
@@ -54,6 +57,9 @@ class Builder {
   // only APIs have changed the others are not looked at.
   BuildResult Build(const ResourceMap& wanted, const std::string& snapshot_hash,
                     const ChangedKeys& changed = std::nullopt);
+  // The table in use with another content, or none, of the identity `name`; the rest stays. For
+  // Commit, as that of Build.
+  BuildResult BuildWithIdentity(const std::string& name, const Identity& identity);
   // To be called once the result has been published: lets the registry forget what is gone. Returns
   // the metric series that nothing uses any more.
   std::vector<SeriesId> Commit(const BuildResult& result);

@@ -49,7 +49,10 @@ struct Endpoint {
   std::string authority;  // Host header: "api.openai.com", "127.0.0.1:8080", "[::1]:8080"
   std::string base_path;  // "/v1", "" for none
   Credential credential;
-  // Configured, but the Secret or key (of the credential or the CA) is not there: nothing is sent.
+  // Whose the credential is, when it is this process's own (identity.h): "@aws"; "" = of Secrets.
+  std::string identity;
+  // Configured, but the Secret or key (of the credential or the CA) or the identity is not there:
+  // nothing is sent.
   bool credential_missing = false;
   std::string ca_pem;  // "" = the process's trust store
   std::optional<Duration> connect_timeout;

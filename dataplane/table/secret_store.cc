@@ -74,20 +74,31 @@ absl::StatusOr<std::shared_ptr<const DecodedSecret>> SecretStore::Decode(
   return secret;
 }
 
+const DecodedSecret* SecretStore::ContentOf(const std::string& name) const {
+  if (const auto identity = identities_.find(name); identity != identities_.end()) {
+    return identity->second.content.get();
+  }
+  const auto secret = secrets_.find(name);
+  return secret == secrets_.end() ? nullptr : secret->second.get();
+}
+
 uint64_t SecretStore::HashOf(const std::string& name) const {
-  const auto found = secrets_.find(name);
-  return found == secrets_.end() ? 0 : found->second->hash;
+  const DecodedSecret* const content = ContentOf(name);
+  return content == nullptr ? 0 : content->hash;
 }
 
 absl::StatusOr<const SecretString*> SecretStore::Find(const v1::SecretKey& key) const {
-  const auto secret = secrets_.find(key.secret());
-  if (secret == secrets_.end()) {
-    return absl::NotFoundError(absl::StrCat("Secret \"", key.secret(),
-                                            "\" does not exist; create it with the key \"",
-                                            key.key(), "\""));
+  const DecodedSecret* const content = ContentOf(key.secret());
+  if (content == nullptr) {
+    const auto identity = identities_.find(key.secret());
+    return identity != identities_.end()
+               ? identity->second.status
+               : absl::NotFoundError(absl::StrCat("Secret \"", key.secret(),
+                                                  "\" does not exist; create it with the key \"",
+                                                  key.key(), "\""));
   }
-  const auto value = secret->second->values.find(key.key());
-  if (value == secret->second->values.end()) {
+  const auto value = content->values.find(key.key());
+  if (value == content->values.end()) {
     return absl::NotFoundError(
         absl::StrCat("Secret \"", key.secret(), "\" has no key \"", key.key(), "\"; add it"));
   }

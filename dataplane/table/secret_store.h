@@ -1,7 +1,8 @@
 #pragma once
 
-// The Secrets of one snapshot, decoded, and what is made of them: credentials ready to send. A
-// Secret's resource is decoded again only when its hash has changed.
+// The Secrets of one snapshot, decoded, the identities of this process beside them, and what is
+// made of both: credentials ready to send. A Secret's resource is decoded again only when its hash
+// has changed.
 //
 // Single-thread. No error holds a value.
 
@@ -13,34 +14,32 @@
 
 #include "absl/status/statusor.h"
 #include "common/secret.h"
+#include "dataplane/table/identity.h"
 #include "dataplane/table/route_table.h"
 #include "rota/sync/v1/sync.pb.h"
 
 namespace rota::table {
-
-// The referenced keys of one Secret. Immutable.
-struct DecodedSecret {
-  uint64_t hash = 0;
-  std::map<std::string, SecretString> values;
-};
 
 class SecretStore {
  public:
   using Secrets = std::map<std::string, std::shared_ptr<const DecodedSecret>>;
 
   SecretStore() = default;
-  explicit SecretStore(Secrets secrets) : secrets_(std::move(secrets)) {}
+  explicit SecretStore(Secrets secrets, Identities identities = {})
+      : secrets_(std::move(secrets)), identities_(std::move(identities)) {}
 
   // InvalidArgument: the bytes do not decode.
   static absl::StatusOr<std::shared_ptr<const DecodedSecret>> Decode(
       const rota::sync::v1::Resource& resource);
 
-  // 0 when there is no such Secret.
+  // Of a Secret or an identity; 0 when there is no such one.
   uint64_t HashOf(const std::string& name) const;
   const Secrets& secrets() const { return secrets_; }
+  const Identities& identities() const { return identities_; }
 
   // The value without trailing line breaks (`kubectl create secret --from-file` leaves one).
-  // NotFound or InvalidArgument names the Secret and the key, and the fix.
+  // NotFound or InvalidArgument names the Secret and the key, and the fix; of an identity its own
+  // status.
   absl::StatusOr<SecretString> Value(const rota::sync::v1::SecretKey& key) const;
   // The value as it is: PEM. Text() is for what is no secret.
   absl::StatusOr<std::string> Text(const rota::sync::v1::SecretKey& key) const;
@@ -49,8 +48,11 @@ class SecretStore {
 
  private:
   absl::StatusOr<const SecretString*> Find(const rota::sync::v1::SecretKey& key) const;
+  // Null when there is no Secret or identity of that name.
+  const DecodedSecret* ContentOf(const std::string& name) const;
 
   Secrets secrets_;
+  Identities identities_;
 };
 
 }  // namespace rota::table

@@ -9,3 +9,7 @@ foreach(name proxy input failover stream tls framing translate upstream_framing 
 endforeach()
 rota_test(NAME engine_usage_test SRCS ${engine_tests}/engine_usage_test.cc
   DEPS rota::engine_test_support rota::gzip_text LABEL integration)
+
+# Token services of clouds, with the same upstream and certificates.
+rota_test(NAME cloud_fetch_test SRCS ${engine_tests}/cloud_fetch_test.cc
+  DEPS rota::cloud rota::engine_test_support LABEL integration)
