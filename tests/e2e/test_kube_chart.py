@@ -253,7 +253,8 @@ def test_no_right_is_superfluous(server, cluster, kubectl, world, tmp_path):
     until("each is refused what it lacks", lambda: lacking - again <= server.refusals()
           or show(lacking - again - server.refusals()), 30)
     changed = resource(suspend=61)
-    changed["metadata"]["namespace"] = namespaces["events", "patch"]
+    namespace = changed["metadata"]["namespace"] = namespaces["events", "patch"]
+    until("it has an Event", lambda: "assistant." in cluster("get", "events", "--namespace", namespace, "-o", "name"))
     cluster.apply(changed)
     until("each is refused what it lacks", lambda: lacking <= server.refusals() or show(lacking - server.refusals()), 30)
 
