@@ -54,25 +54,31 @@ class Served:
         return self._node("vercel.cjs", command, api)
 
 
-def definition(kind, name, provider):
-    endpoint = {"name": "provider", "endpoint": provider.url + kind.base, "provider": kind.name}
+def endpoint_of(kind, provider):
+    endpoint = {"name": kind.name, "endpoint": provider.url + kind.base, "provider": kind.name}
     if kind.credential:
         endpoint["endpointSecurity"] = {"enabled": True, "securityType": {"secretName": "key", **kind.credential}}
     if kind.options:
         endpoint["providerOptions"] = kind.options
-    policy = model_policy([{"model": "the-model", "endpoint": "provider"}], [], onQuotaExceedSuspendDuration=30)
-    return {"name": f"{kind.name}-{name}", "basePath": f"/{kind.name}/{name}", "version": "1.0",
-            "endpointConfigurations": {"production": [endpoint]},
+    return endpoint
+
+
+def definition(path, providers):
+    """One API that shares its requests over `providers`, {kind: Provider}."""
+    entries = [{"model": "the-model", "endpoint": kind.name} for kind in providers]
+    return {"name": path.replace("/", "-"), "basePath": f"/{path}", "version": "1.0",
+            "endpointConfigurations": {"production": [endpoint_of(*each) for each in providers.items()]},
             "operations": [{"target": target, "verb": "POST"} for target in ("/chat/completions", "/v1/messages")],
-            "apiPolicies": {"request": [policy]}}
+            "apiPolicies": {"request": [model_policy(entries, [], onQuotaExceedSuspendDuration=30)]}}
 
 
 @pytest.fixture(scope="module")
 def all_served(module_world):
     """{name of a kind: Served}, all behind one data plane."""
     providers = {kind: Provider(kind.text) for kind in provider_kinds.ALL}
-    files = {f"{kind.name}-{name}.yaml": definition(kind, name, provider)
+    files = {f"{kind.name}-{name}.yaml": definition(f"{kind.name}/{name}", {kind: provider})
              for kind, provider in providers.items() for name in APIS}
+    files |= {f"all-{name}.yaml": definition(f"all/{name}", providers) for name in ("text", "stream")}
     files["secret.yaml"] = secret("key", key=KEY, id=aws.ACCESS_KEY, secret=aws.SECRET_KEY, token=aws.TOKEN)
     module_world.serve_directory(files)
     plane = module_world.plane()
@@ -92,6 +98,30 @@ def fresh(served):
 @pytest.fixture(params=[kind.name for kind in provider_kinds.ALL])
 def served(all_served, request):
     return fresh(all_served[request.param])
+
+
+# --- One rotation over all of them
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_exhausted_provider_is_anothers_success(all_served, streams):
+    everyone = [fresh(served) for served in all_served.values()]
+    for served in everyone:
+        served.provider.answer = served.kind.text_stream if streams else served.kind.text
+    exhausted = [all_served["anthropic"], all_served["bedrock"]]
+    for served in exhausted:
+        served.provider.answer = served.kind.exhausted
+    client = openai.OpenAI(base_url=f"http://{everyone[0].plane.http}/all/{'stream' if streams else 'text'}/1.0",
+                           api_key="sk-of-the-caller", max_retries=0)
+    for _ in range(30):
+        answer = client.chat.completions.create(model="any", messages=[{"role": "user", "content": "Hello"}],
+                                                stream=streams)
+        pieces = [chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices] if streams else [
+            answer.choices[0].message.content]
+        assert len("".join(pieces)) > 20
+    counts = {served.kind.name: len(served.provider.requests) for served in everyone}
+    assert counts["anthropic"] == counts["bedrock"] == 1, counts
+    assert all(9 <= counts[name] <= 11 for name in ("openai", "gemini", "ollama")), counts
 
 
 # --- OpenAI's SDK for Node.js
