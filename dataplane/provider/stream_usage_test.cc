@@ -106,6 +106,9 @@ TEST(WithoutUsageChunksTest, TakesTheUsageChunkOutAndNothingElse) {
   EXPECT_EQ(Shown(text + usage.substr(0, usage.size() - 2)), text);
 }
 
+// As it comes from a relay that holds no whole event yet: a view without an address.
+TEST(WithoutUsageChunksTest, OfNothingIsNothing) { EXPECT_EQ(Shown({}), ""); }
+
 TEST(WithoutUsageChunksTest, KeepsEverythingThatOnlyLooksLikeIt) {
   for (const char* const event :
        {"data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n",

@@ -284,7 +284,8 @@ bool Merge(const Counts& counts, Usage& usage) {
 
 bool MayHoldUsage(std::string_view json) {
   static constexpr std::string_view kStart = "\"usage";
-  return memmem(json.data(), json.size(), kStart.data(), kStart.size()) != nullptr;
+  // An empty view may have no address, and memmem() asks for one.
+  return !json.empty() && memmem(json.data(), json.size(), kStart.data(), kStart.size()) != nullptr;
 }
 
 bool UpdateUsage(std::string_view json, Usage& usage) {
