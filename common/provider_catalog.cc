@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
+
 namespace rota {
 namespace {
 
@@ -92,8 +94,6 @@ bool IsBedrockHost(std::string_view host) {
          (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"));
 }
 
-char InLowerCase(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 }  // namespace
 
 std::span<const Provider> Providers() { return kProviders; }
@@ -109,7 +109,7 @@ const Provider* ProviderOfName(std::string_view written) {
   std::string plain;
   for (const char c : written) {
     if (c != ' ' && c != '-' && c != '_' && c != '.') {
-      plain.push_back(InLowerCase(c));
+      plain.push_back(absl::ascii_tolower(static_cast<unsigned char>(c)));
     }
   }
   const auto* const spelling =

@@ -3,13 +3,12 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
 #include <array>
 
 #include "absl/strings/str_cat.h"
-#include "common/address.h"
 #include "common/openssl_ptr.h"
+#include "common/server_name.h"
 #include "common/status_macros.h"
 
 namespace rota::kube {
@@ -84,11 +83,9 @@ absl::Status ConfigureClientContext(SSL_CTX* context, const TlsMaterial& materia
   if (!material.certificate.empty()) {
     RETURN_IF_ERROR(SetIdentity(context, material));
   }
-  X509_VERIFY_PARAM* parameters = SSL_CTX_get0_param(context);
-  X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  const int set = IsAddress(name) ? X509_VERIFY_PARAM_set1_ip_asc(parameters, name.c_str())
-                                  : X509_VERIFY_PARAM_set1_host(parameters, name.c_str(), 0);
-  return set == 1 ? absl::OkStatus() : Bad("the server name cannot be checked");
+  return ExpectServerName(SSL_CTX_get0_param(context), name)
+             ? absl::OkStatus()
+             : Bad("the server name cannot be checked");
 }
 
 }  // namespace rota::kube

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
+#include "common/line_ends.h"
 #include "common/secret.h"
 #include "common/status_macros.h"
 #include "dataplane/cloud/https_post.h"
@@ -19,11 +20,7 @@ absl::StatusOr<TokenRequest> RequestOf(const TokenService& service) {
     return service.Request("");
   }
   ASSIGN_OR_RETURN(std::string token, ReadFile(service.token_file(), kMaxTokenBytes));
-  std::string_view trimmed = token;
-  while (!trimmed.empty() && (trimmed.back() == '\n' || trimmed.back() == '\r')) {
-    trimmed.remove_suffix(1);
-  }
-  TokenRequest request = service.Request(trimmed);
+  TokenRequest request = service.Request(WithoutLineEnds(token));
   WipeString(token);
   return request;
 }

@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -20,9 +19,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/address.h"
 #include "common/openssl_ptr.h"
 #include "common/secret.h"
+#include "common/server_name.h"
 #include "common/status_macros.h"
 #include "dataplane/cloud/http_answer.h"
 
@@ -93,16 +92,10 @@ class Exchange {
 
   absl::Status Secure(SSL_CTX* context, const std::string& host) {
     ssl_.reset(SSL_new(context));
-    X509_VERIFY_PARAM* const parameters = ssl_ == nullptr ? nullptr : SSL_get0_param(ssl_.get());
-    if (parameters == nullptr || SSL_set_fd(ssl_.get(), socket_.get()) != 1) {
+    if (ssl_ == nullptr || SSL_set_fd(ssl_.get(), socket_.get()) != 1) {
       return Failed("TLS", "out of memory");
     }
-    X509_VERIFY_PARAM_set_hostflags(parameters, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    const bool is_set =
-        IsAddress(host)
-            ? X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str()) == 1
-            : X509_VERIFY_PARAM_set1_host(parameters, host.c_str(), 0) == 1 && SendName(host);
-    if (!is_set) {
+    if (!ExpectServer(ssl_.get(), host)) {
       return Failed("TLS", "its name cannot be checked");
     }
     return Drive("TLS", [this] { return SSL_connect(ssl_.get()); }).status();
@@ -145,13 +138,6 @@ class Exchange {
 
  private:
   static constexpr size_t kPiece = 16 << 10;  // a TLS record
-
-  // In the clear, so that a server of many names shows the certificate of this one.
-  bool SendName(const std::string& host) {
-    // The macro for this casts in a way that our warnings refuse.
-    return SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                    const_cast<char*>(host.c_str())) == 1;
-  }
 
   absl::Status ConnectTo(const addrinfo& address) {
     socket_ = Descriptor(socket(address.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

@@ -2,13 +2,13 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/server_name.h"
 
 namespace rota::engine {
 namespace {
@@ -102,14 +102,9 @@ TlsStream::TlsStream(Poller& poller, ClientTls& tls, SslContext ssl_context,
   }
   SSL_set_connect_state(ssl_);
   SSL_set_ex_data(ssl_, 0, this);  // 0: the application's own slot
-  if (SocketAddress::Parse(host, 0).has_value()) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), host.c_str());
-  } else {
-    // The macro for this casts in a way that our warnings refuse.
-    SSL_ctrl(ssl_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-             const_cast<char*>(host.c_str()));
-    SSL_set_hostflags(ssl_, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl_, host.c_str());
+  if (!ExpectServer(ssl_, host)) {
+    SSL_free(std::exchange(ssl_, nullptr));
+    return;
   }
   if (SSL_SESSION* session = tls.Recall(pool_key)) {
     SSL_set_session(ssl_, session);

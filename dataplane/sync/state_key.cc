@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/file.h"
 #include "common/hex.h"
+#include "common/line_ends.h"
 #include "common/openssl_ptr.h"
 #include "common/status_macros.h"
 
@@ -40,9 +41,7 @@ absl::StatusOr<StateKey> StateKey::Parse(std::string_view content, const std::st
   if (content.size() == kKeyBytes) {
     return StateKey(SecretString(content));
   }
-  while (!content.empty() && (content.back() == '\n' || content.back() == '\r')) {
-    content.remove_suffix(1);
-  }
+  content = WithoutLineEnds(content);
   const absl::Status wrong = absl::InvalidArgumentError(
       absl::StrCat("state key file '", file,
                    "' must hold 64 hex digits (32 bytes): make one with 'openssl rand -hex 32'"));

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/line_ends.h"
 #include "common/status_macros.h"
 
 namespace rota::table {
@@ -107,10 +108,7 @@ absl::StatusOr<const SecretString*> SecretStore::Find(const v1::SecretKey& key) 
 
 absl::StatusOr<SecretString> SecretStore::Value(const v1::SecretKey& key) const {
   ASSIGN_OR_RETURN(const SecretString* found, Find(key));
-  std::string_view value = found->Reveal();
-  while (!value.empty() && (value.back() == '\n' || value.back() == '\r')) {
-    value.remove_suffix(1);
-  }
+  const std::string_view value = WithoutLineEnds(found->Reveal());
   if (value.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("key \"", key.key(), "\" of Secret \"",
                                                    key.secret(), "\" is empty; give it a value"));
