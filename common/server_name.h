@@ -1,7 +1,7 @@
 #pragma once
 
-// Who a TLS server has to be: the name or the address that its certificate must hold (RFC 6125), and
-// the name that it is asked for in the clear (SNI, RFC 6066 section 3: names only).
+// Who a TLS server has to be: the name or the address that its certificate must hold (RFC 6125),
+// and the name that it is asked for in the clear (SNI, RFC 6066 section 3: names only).
 //
 // Thread-safe (no state). False: out of memory, and nothing is verified; use no such connection.
 
