@@ -134,6 +134,7 @@ Task<bool> ClientConnection::ReadHead() {
   empty_lines_ = 0;
   too_slow_ = false;
   idle_ = input_.empty();
+  stream_->SetAwaitsRequest(true);
   if (!idle_ || first_) {
     read_deadline_.Set(loop_.TurnTime() + loop_.limits().head_time);
   } else {
@@ -183,6 +184,7 @@ Task<bool> ClientConnection::ReadHead() {
     co_await input_.More();
   }
   idle_ = false;
+  stream_->SetAwaitsRequest(false);
   read_deadline_.Clear();
   TakeRequest();
   const HeadError error = CheckHead();

@@ -91,7 +91,7 @@ std::optional<GatewayError> Exchange::Admit() {
     return GatewayError{503, "too_many_requests_open",
                         "this gateway serves as many requests as it can; retry in a moment", 1, ""};
   }
-  if (loop_.overload().Refuses()) {
+  if (loop_.poller().turns_away()) {
     loop_.metrics().CountLimit(observe::Limit::kQueueWait);
     return GatewayError{503, "overloaded",
                         "this gateway is asked for more than it can do; retry in a moment", 1, ""};

@@ -127,8 +127,8 @@ Loop::Loop(Shared& shared, size_t index)
       metrics_(*shared.context.metrics[index]),
       table_reader_(*shared.context.table),
       wheel_(shared.context.clock->Now()),
-      poller_(*shared.context.clock),
       overload_(shared.options.limits.queue_wait),
+      poller_(*shared.context.clock, &overload_),
       pool_(
           std::make_unique<UpstreamPool>(*this, shared.options.limits.idle_upstream_per_endpoint)) {
   if (shared.options.limits.queue_wait > Duration::zero()) {

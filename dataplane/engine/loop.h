@@ -89,7 +89,6 @@ class Loop {
   DeadlineWheel& wheel() { return wheel_; }
   UpstreamPool& pool() { return *pool_; }
   Poller& poller() { return poller_; }
-  Overload& overload() { return overload_; }
   provider::SigningKeyCache& signing_keys() { return signing_keys_; }
   bool draining() const { return shared_.draining.load(std::memory_order_relaxed); }
 
@@ -120,8 +119,8 @@ class Loop {
   Published<table::RouteTable>::Reader table_reader_;
   std::shared_ptr<const table::RouteTable> table_;
   DeadlineWheel wheel_;
-  Poller poller_;
   Overload overload_;
+  Poller poller_;
   provider::SigningKeyCache signing_keys_;
   std::optional<QueueProbe> probe_;  // where waits are limited
   std::vector<std::unique_ptr<Listener>> listeners_;

@@ -9,6 +9,7 @@
 // that refused all that is too much would soon do nothing else. So one request of kRefusedOf is
 // refused, which costs 5 % of the loop: it tells clients to come back later, and whoever adds data
 // planes that it is time. The others wait for their turn where they are, in the kernel.
+// Which ones is decided when they come (Poller), so that a refusal itself does not wait.
 //
 // Pure. Single-thread (owner: the loop).
 

@@ -12,8 +12,9 @@
 
 namespace rota::engine {
 
-Poller::Poller(const Clock& clock)
+Poller::Poller(const Clock& clock, Overload* overload)
     : clock_(clock),
+      overload_(overload),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_up_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       turn_time_(clock.Now()) {
@@ -56,6 +57,9 @@ void Poller::Remove(Source& source) {
       events_[i].data.ptr = nullptr;
     }
   }
+  if (std::exchange(source.held_events_, 0) != 0) {
+    held_[source.held_place_ - held_start_] = nullptr;
+  }
 }
 
 void Poller::Defer(Source& source) {
@@ -87,7 +91,8 @@ bool Poller::is_idle() const { return sources_ == 0 && deferred_.empty() && !has
 
 void Poller::Turn(Duration at_most) {
   const auto wait = std::chrono::ceil<std::chrono::milliseconds>(std::max(at_most, Duration{}));
-  const int timeout = !deferred_.empty() || has_posted() ? 0 : static_cast<int>(wait.count());
+  const bool has_work = !held_.empty() || !deferred_.empty() || has_posted();
+  const int timeout = has_work ? 0 : static_cast<int>(wait.count());
   const int count = ::epoll_wait(epoll_, events_.data(), static_cast<int>(kMaxEvents), timeout);
   turn_time_ = clock_.Now();
   event_count_ = static_cast<size_t>(std::max(count, 0));
@@ -96,12 +101,49 @@ void Poller::Turn(Duration at_most) {
     const epoll_event event = events_[next_event_++];
     // Null: the loop is being woken up, or the source has gone in this very turn.
     if (event.data.ptr != nullptr) {
-      static_cast<Source*>(event.data.ptr)->OnReady(event.events);
+      OnEvents(*static_cast<Source*>(event.data.ptr), event.events);
     }
   }
+  RunHeld();
   RunDeferred();
   if (has_posted()) {
     RunPosted();
+  }
+}
+
+void Poller::OnEvents(Source& source, uint32_t events) {
+  if (source.held_events_ != 0) {
+    source.held_events_ |= events;
+  } else if (source.patience_ == Patience::kNone) {
+    source.OnReady(events);
+  } else if (source.patience_ == Patience::kRefusable && overload_ != nullptr &&
+             overload_->Refuses()) {
+    TurnAway(source, events);
+  } else {
+    Hold(source, events);
+  }
+}
+
+void Poller::Hold(Source& source, uint32_t events) {
+  source.held_events_ = events;
+  source.held_place_ = held_start_ + held_.size();
+  held_.push_back(&source);
+}
+
+void Poller::TurnAway(Source& source, uint32_t events) {
+  turns_away_ = true;
+  source.OnReady(events);
+  turns_away_ = false;
+}
+
+void Poller::RunHeld() {
+  for (size_t starts = 0; starts < kStarts && !held_.empty(); ++starts) {
+    Source* const source = held_.front();
+    held_.pop_front();
+    ++held_start_;
+    if (source != nullptr) {
+      source->OnReady(std::exchange(source->held_events_, 0));
+    }
   }
 }
 

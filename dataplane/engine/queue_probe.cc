@@ -13,6 +13,7 @@ QueueProbe::QueueProbe(Poller& poller, const Clock& clock, Overload& overload)
       overload_(overload),
       descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       sent_(clock.Now()) {
+  set_patience(Patience::kWaits);  // as a request does
   if (descriptor_ >= 0 && poller_.Add(descriptor_, EPOLLIN | EPOLLET, *this)) {
     is_under_way_ = false;
   } else if (descriptor_ >= 0) {

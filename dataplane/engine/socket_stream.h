@@ -25,6 +25,9 @@ class SocketStream : public Stream, private Poller::Source {
   IoResult TryWrite(std::span<const iovec> parts) override;
   void AwaitWritable(IoWaiter& waiter) override;
   void ShutdownWrites() override;
+  void SetAwaitsRequest(bool awaits) override {
+    set_patience(awaits ? Patience::kRefusable : Patience::kNone);
+  }
   void Close() override;
   void Reset() override;
 

@@ -1,5 +1,4 @@
-// The event loop's heart and plain streams over it, on socket pairs: no ports, no threads but one
-// that posts, no waiting.
+// Plain streams over a poller, on socket pairs: no ports, no threads, no waiting.
 
 #include "dataplane/engine/socket_stream.h"
 
@@ -9,7 +8,6 @@
 #include <array>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,8 +17,6 @@
 
 namespace rota::engine {
 namespace {
-
-using ::testing::ElementsAre;
 
 // Remembers what it was told.
 struct Told final : IoWaiter {
@@ -216,58 +212,6 @@ TEST_F(SocketStreamTest, MayBeDestroyedByItsOwnCompletion) {
   Settle();
   EXPECT_EQ(pair.stream, nullptr);
   EXPECT_TRUE(poller_.is_idle());
-}
-
-TEST(PollerTest, RunsWhatIsPostedInItsOrderAndWakesUpForIt) {
-  FakeClock clock;
-  Poller poller(clock);
-  std::vector<int> order;
-  poller.Post([&order] { order.push_back(1); });
-  poller.Post([&] {
-    order.push_back(2);
-    poller.Post([&order] { order.push_back(3); });
-  });
-  poller.Turn(Duration{});
-  EXPECT_THAT(order, ElementsAre(1, 2));
-  EXPECT_FALSE(poller.is_idle());
-  poller.Turn(Duration{});
-  EXPECT_THAT(order, ElementsAre(1, 2, 3));
-  // Without the wake-up this turn would take an hour.
-  std::jthread other([&poller, &order] { poller.Post([&order] { order.push_back(4); }); });
-  while (order.size() < 4) {
-    poller.Turn(std::chrono::hours(1));
-  }
-  EXPECT_TRUE(poller.is_idle());
-}
-
-TEST(PollerTest, PutsOffOnceAndForgets) {
-  struct Counting final : Poller::Source {
-    explicit Counting(Poller& owner) : poller(owner) {}
-    ~Counting() { poller.Forget(*this); }
-    void OnReady(uint32_t) override {}
-    void OnDeferred() override {
-      if (++count < 3) {
-        poller.Defer(*this);
-      }
-    }
-    Poller& poller;
-    int count = 0;
-  };
-  FakeClock clock;
-  Poller poller(clock);
-  Counting counting(poller);
-  auto forgotten = std::make_unique<Counting>(poller);
-  poller.Defer(counting);
-  poller.Defer(counting);
-  poller.Defer(*forgotten);
-  EXPECT_EQ(counting.count, 0);
-  forgotten.reset();
-  poller.Turn(Duration{});
-  EXPECT_EQ(counting.count, 1) << "what is put off again is for the next turn";
-  poller.Turn(Duration{});
-  poller.Turn(Duration{});
-  poller.Turn(Duration{});
-  EXPECT_EQ(counting.count, 3);
 }
 
 }  // namespace

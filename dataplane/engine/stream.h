@@ -61,6 +61,9 @@ class Stream {
   virtual void AwaitWritable(IoWaiter& waiter) = 0;
   // No more writes: close_notify and FIN, as far as that goes without waiting.
   virtual void ShutdownWrites() = 0;
+  // What a client sends next is a new request: it may wait for those that have been begun, or be
+  // refused. Not from the beginning.
+  virtual void SetAwaitsRequest(bool awaits) = 0;
   virtual void Close() = 0;
   // Close() with a reset: the peer cannot mistake what it has for a whole answer.
   virtual void Reset() = 0;
