@@ -8,15 +8,17 @@ namespace {
 
 namespace v1 = rota::sync::v1;
 
-std::vector<reconcile::NodeFinding> ApiFindings(const serve::ResourceProblems& problems) {
+std::vector<reconcile::NodeFinding> Findings(const serve::ResourceProblems& problems) {
   std::vector<reconcile::NodeFinding> findings;
   for (const auto& [key, problem] : problems) {
-    if (key.first == compile::ResourceKind::kApi) {
+    const bool is_about_gateway = key.first == compile::ResourceKind::kGateway;
+    if (is_about_gateway || key.first == compile::ResourceKind::kApi) {
       findings.push_back({.api = key.second,
                           .hash = problem.rejected_hash,
                           .code = v1::Rejection::Code_Name(problem.code),
                           .field = problem.field,
-                          .message = problem.message});
+                          .message = problem.message,
+                          .is_about_gateway = is_about_gateway});
     }
   }
   return findings;
@@ -25,9 +27,10 @@ std::vector<reconcile::NodeFinding> ApiFindings(const serve::ResourceProblems& p
 // Of `api` in a snapshot that all data planes of a group have, but for what some of them reject.
 uint64_t HashIn(const compile::Snapshot& snapshot, const v1::PeerStatus::Gateway& status,
                 const std::string& api) {
-  const bool is_rejected =
-      std::any_of(status.findings().begin(), status.findings().end(),
-                  [&](const v1::PeerFinding& f) { return !f.is_in_use() && f.api() == api; });
+  const bool is_rejected = std::any_of(
+      status.findings().begin(), status.findings().end(), [&](const v1::PeerFinding& f) {
+        return !f.is_about_gateway() && !f.is_in_use() && f.api() == api;
+      });
   const compile::ResourceSet::Entry* resource =
       snapshot.resources.Find({compile::ResourceKind::kApi, api});
   return is_rejected || resource == nullptr ? 0 : resource->second->hash;
@@ -66,7 +69,8 @@ void AddPeer(const std::string& gateway, const serve::PeerReport& peer,
                     .hash = finding.hash(),
                     .code = v1::Rejection::Code_Name(finding.code()),
                     .field = finding.field(),
-                    .message = finding.message()});
+                    .message = finding.message(),
+                    .is_about_gateway = finding.is_about_gateway()});
   }
   const size_t position = view.nodes.size();
   view.nodes.push_back(std::move(first));
@@ -130,8 +134,8 @@ reconcile::FleetView ToFleetView(const std::string& gateway,
                               [node](const std::string& api) {
                                 return node.AppliedHash({compile::ResourceKind::kApi, api});
                               },
-                          .rejected = ApiFindings(node.rejected),
-                          .refused = ApiFindings(node.refused)});
+                          .rejected = Findings(node.rejected),
+                          .refused = Findings(node.refused)});
   }
   for (const serve::PeerReport& peer : peers) {
     AddPeer(gateway, peer, snapshots, view);

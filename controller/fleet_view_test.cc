@@ -122,6 +122,36 @@ TEST_F(FleetViewTest, TheStatusOfAGatewayCountsTheDataPlanesOfAllReplicas) {
   EXPECT_EQ(status.programmed.reason, "Programmed");
 }
 
+TEST_F(FleetViewTest, WhatADataPlaneCannotServeOfAGatewayIsInItsStatus) {
+  serve::ResourceProblem problem;
+  problem.code = v1::Rejection::INVALID;
+  problem.field = "listeners";
+  problem.message = "public: the key is not that of the certificate";
+  serve::NodeReport here;
+  here.acknowledged = SnapshotWith(7);
+  const auto programmed = [&](const GatewayStatus& elsewhere) {
+    reconcile::GatewayStatus status;
+    status.snapshot = "hash 7";
+    reconcile::AddFleet(ToFleetView(kGateway, {here}, {Peer(elsewhere)}, snapshots_), status);
+    return status.programmed;
+  };
+  EXPECT_EQ(programmed(With({7})).status, reconcile::ConditionStatus::kTrue);
+
+  here.refused[{compile::ResourceKind::kGateway, kGateway}] = problem;
+  const reconcile::Condition refused = programmed(With({7}));
+  EXPECT_EQ(refused.status, reconcile::ConditionStatus::kFalse);
+  EXPECT_EQ(refused.reason, "Invalid");
+  EXPECT_EQ(refused.message, "listeners: public: the key is not that of the certificate");
+
+  here.refused.clear();
+  GatewayStatus elsewhere = With({7});
+  v1::PeerFinding& finding = *elsewhere.add_findings();
+  finding.set_is_about_gateway(true);
+  finding.set_api(kGateway);
+  finding.set_message("hosts that it does not know");
+  EXPECT_EQ(programmed(elsewhere).reason, "RejectedByDataPlane");
+}
+
 TEST_F(FleetViewTest, RemembersABoundedNumberOfSnapshots) {
   for (uint64_t hash = 0; hash <= RecentSnapshots::kRemembered; ++hash) {
     snapshots_.Add(kGateway, SnapshotWith(hash));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/log.h"
 
@@ -65,18 +66,29 @@ void Configuration::SetCertificates(const sync::ResourceMap& wanted, table::Buil
     certificate_problems_ = context_.set_certificates(*result.certificates);
   }
   const auto gateway = wanted.lower_bound({rota::sync::v1::GATEWAY, ""});
-  if (gateway == wanted.end()) {
+  if (certificate_problems_.empty() || gateway == wanted.end()) {
     return;
   }
-  for (const engine::CertificateProblem& problem : certificate_problems_) {
-    rota::sync::v1::Rejection& refused = result.refused.emplace_back();
-    *refused.mutable_id() = gateway->second->id();
-    refused.set_rejected_hash(gateway->second->hash());
-    refused.set_kept_hash(gateway->second->hash());
-    refused.set_code(rota::sync::v1::Rejection::INVALID);
-    refused.set_field(absl::StrCat("listeners ", problem.listener));
-    refused.set_message(problem.message);
+  // One finding about each resource counts: what is missing is said with the rest.
+  rota::sync::v1::Rejection problem;
+  *problem.mutable_id() = gateway->second->id();
+  problem.set_rejected_hash(gateway->second->hash());
+  problem.set_kept_hash(gateway->second->hash());
+  problem.set_code(rota::sync::v1::Rejection::INVALID);
+  problem.set_field("listeners");
+  std::vector<std::string> sentences;
+  for (const engine::CertificateProblem& certificate : certificate_problems_) {
+    sentences.push_back(absl::StrCat(certificate.listener, ": ", certificate.message));
   }
+  std::erase_if(result.refused, [&](const rota::sync::v1::Rejection& refused) {
+    const bool is_about_gateway = refused.id().kind() == rota::sync::v1::GATEWAY;
+    if (is_about_gateway) {
+      sentences.push_back(refused.message());
+    }
+    return is_about_gateway;
+  });
+  problem.set_message(absl::StrJoin(sentences, "; "));
+  result.refused.push_back(std::move(problem));
 }
 
 }  // namespace rota::dataplane

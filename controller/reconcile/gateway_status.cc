@@ -1,6 +1,7 @@
 #include "controller/reconcile/gateway_status.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -57,7 +58,26 @@ Condition ResolvedRefsOf(const GatewayBook::Entry& entry, const GatewayReference
   return resolved;
 }
 
-Condition ProgrammedOf(const GatewayStatus& status, bool has_applied) {
+// What the connected data planes say about the gateway itself.
+struct GatewayFindings {
+  std::vector<NodeFinding> rejected;
+  std::vector<NodeFinding> refused;
+};
+
+void Collect(const NodeReport& node, GatewayFindings& findings) {
+  const auto take = [](const std::vector<NodeFinding>& from, std::vector<NodeFinding>& to) {
+    std::copy_if(from.begin(), from.end(), std::back_inserter(to),
+                 [](const NodeFinding& finding) { return finding.is_about_gateway; });
+  };
+  take(node.rejected, findings.rejected);
+  take(node.refused, findings.refused);
+}
+
+Condition ProgrammedOf(const GatewayStatus& status, bool has_applied,
+                       const GatewayFindings& findings) {
+  const std::optional<Condition> objections =
+      Objections(findings.rejected, findings.refused, status.generation,
+                 status.resolved_refs.status != ConditionStatus::kFalse);
   Condition programmed;
   programmed.type = "Programmed";
   programmed.observed_generation = status.generation;
@@ -71,6 +91,8 @@ Condition ProgrammedOf(const GatewayStatus& status, bool has_applied) {
     programmed.message =
         absl::StrCat("no data plane is connected; start rota-dataplane with --gateway ",
                      status.gateway, " and --controller, or look into its log");
+  } else if (objections.has_value()) {
+    programmed = *objections;
   } else if (!has_applied) {
     programmed.message = "the data planes have not confirmed anything yet";
   } else {
@@ -121,10 +143,12 @@ GatewayStatus DescribeGateway(const std::string& name, const GatewayBook::Entry&
 
 void AddFleet(const FleetView& fleet, GatewayStatus& status) {
   bool has_applied = false;
+  GatewayFindings findings;
   for (const NodeReport& node : fleet.nodes) {
     if (!node.connected) {
       continue;
     }
+    Collect(node, findings);
     const bool is_current = !node.snapshot.empty() && node.snapshot == status.snapshot;
     has_applied = has_applied || (!node.snapshot.empty() && node.data_planes > 0);
     status.connected += node.data_planes;
@@ -133,7 +157,7 @@ void AddFleet(const FleetView& fleet, GatewayStatus& status) {
       status.nodes.push_back({node.node, node.snapshot, is_current});
     }
   }
-  status.programmed = ProgrammedOf(status, has_applied);
+  status.programmed = ProgrammedOf(status, has_applied, findings);
 }
 
 void GatewayTracker::Seed(const std::string& gateway, GatewayConditions said) {

@@ -163,14 +163,18 @@ FleetDifference Compare(const FleetViews& before, const FleetViews& after) {
   std::set_symmetric_difference(old_findings.begin(), old_findings.end(), new_findings.begin(),
                                 new_findings.end(), std::back_inserter(changed));
   for (const Key& key : changed) {
-    difference.apis.insert(key.second.api);
+    if (!key.second.is_about_gateway) {
+      difference.apis.insert(key.second.api);
+    }
   }
   return difference;
 }
 
 FleetSummary Summarise(const FleetView& fleet, const std::string& api, uint64_t hash) {
   FleetSummary summary;
-  const auto is_about = [&](const NodeFinding& f) { return f.api == api && f.hash == hash; };
+  const auto is_about = [&](const NodeFinding& f) {
+    return !f.is_about_gateway && f.api == api && f.hash == hash;
+  };
   for (const NodeReport& node : fleet.nodes) {
     if (!node.connected) {
       continue;
@@ -187,22 +191,33 @@ FleetSummary Summarise(const FleetView& fleet, const std::string& api, uint64_t 
   return summary;
 }
 
+std::optional<Condition> Objections(const std::vector<NodeFinding>& rejected,
+                                    const std::vector<NodeFinding>& refused, int64_t generation,
+                                    bool refs_are_resolved) {
+  if (!rejected.empty()) {
+    return Make(
+        ConditionStatus::kFalse, "RejectedByDataPlane",
+        absl::StrCat("a data plane refuses this version and keeps the one before: ",
+                     JoinFindings(rejected), ". Correct the field, or upgrade the data planes"),
+        generation);
+  }
+  std::vector<NodeFinding> counted = refused;
+  if (!refs_are_resolved) {
+    std::erase_if(counted, [](const NodeFinding& f) { return f.code == "SECRET_MISSING"; });
+  }
+  if (counted.empty()) {
+    return std::nullopt;
+  }
+  return Make(ConditionStatus::kFalse, ReasonOfCode(counted.front().code), JoinFindings(counted),
+              generation);
+}
+
 Condition ComputeProgrammed(const FleetSummary& summary, int64_t generation,
                             bool refs_are_resolved) {
-  if (!summary.rejected.empty()) {
-    return Make(ConditionStatus::kFalse, "RejectedByDataPlane",
-                absl::StrCat("a data plane refuses this version and keeps the one before: ",
-                             JoinFindings(summary.rejected),
-                             ". Correct the field, or upgrade the data planes"),
-                generation);
-  }
-  std::vector<NodeFinding> refused = summary.refused;
-  if (!refs_are_resolved) {
-    std::erase_if(refused, [](const NodeFinding& f) { return f.code == "SECRET_MISSING"; });
-  }
-  if (!refused.empty()) {
-    return Make(ConditionStatus::kFalse, ReasonOfCode(refused.front().code), JoinFindings(refused),
-                generation);
+  std::optional<Condition> objections =
+      Objections(summary.rejected, summary.refused, generation, refs_are_resolved);
+  if (objections.has_value()) {
+    return *std::move(objections);
   }
   if (summary.connected == 0) {
     return Make(ConditionStatus::kFalse, "NoDataPlane",

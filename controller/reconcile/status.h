@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -69,13 +70,14 @@ struct ApiStatus {
 };
 bool SaysTheSame(const ApiStatus& a, const ApiStatus& b);
 
-// One finding of one data plane about one API.
+// One finding of one data plane about one API, or about its gateway.
 struct NodeFinding {
-  std::string api;    // "<namespace>/<name>"
+  std::string api;    // "<namespace>/<name>"; of the gateway where it is about that
   uint64_t hash = 0;  // of the version that it is about
   std::string code;   // name of Rejection.Code: "INVALID", "AUTH_NOT_ENFORCED", ...
   std::string field;  // "" when it is about the API as a whole
   std::string message;
+  bool is_about_gateway = false;
   friend auto operator<=>(const NodeFinding&, const NodeFinding&) = default;
 };
 
@@ -101,7 +103,7 @@ using FleetViews = std::map<std::string, FleetView>;  // by gateway
 // What is new in a view besides acknowledgements.
 struct FleetDifference {
   bool nodes = false;          // a data plane has come or gone: it concerns every API
-  std::set<std::string> apis;  // with findings that have come or gone
+  std::set<std::string> apis;  // with findings that have come or gone; not those about gateways
 };
 FleetDifference Compare(const FleetViews& before, const FleetViews& after);
 
@@ -120,6 +122,11 @@ FleetSummary Summarise(const FleetView& fleet, const std::string& api, uint64_t 
 // a Secret is no news.
 Condition ComputeProgrammed(const FleetSummary& summary, int64_t generation,
                             bool refs_are_resolved);
+// Programmed of something that data planes object to; nullopt: they do not. `refs_are_resolved` as
+// above.
+std::optional<Condition> Objections(const std::vector<NodeFinding>& rejected,
+                                    const std::vector<NodeFinding>& refused, int64_t generation,
+                                    bool refs_are_resolved);
 // Programmed of an API of which nothing is served.
 Condition NotProgrammed(int64_t generation);
 

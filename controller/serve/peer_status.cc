@@ -14,14 +14,16 @@ namespace v1 = rota::sync::v1;
 
 constexpr size_t kMaxTextBytes = 1024;
 
-// In the order in which they are told; a fleet of a hundred says one thing a hundred times.
-using Finding = std::tuple<std::string, uint64_t, bool, int, std::string, std::string>;
+// In the order in which they are told, those about the gateway first; a fleet of a hundred says one
+// thing a hundred times.
+using Finding = std::tuple<bool, std::string, uint64_t, bool, int, std::string, std::string>;
 
 void Collect(const ResourceProblems& problems, bool is_in_use, std::set<Finding>& findings) {
   for (const auto& [key, problem] : problems) {
-    if (key.first == compile::ResourceKind::kApi) {
-      findings.emplace(key.second, problem.rejected_hash, is_in_use, problem.code, problem.field,
-                       problem.message);
+    const bool is_about_gateway = key.first == compile::ResourceKind::kGateway;
+    if (is_about_gateway || key.first == compile::ResourceKind::kApi) {
+      findings.emplace(!is_about_gateway, key.second, problem.rejected_hash, is_in_use,
+                       problem.code, problem.field, problem.message);
     }
   }
 }
@@ -77,12 +79,13 @@ v1::PeerStatus::Gateway DescribeFleet(const std::vector<NodeReport>& nodes) {
     snapshot.set_snapshot_hash(hash);
     snapshot.set_data_planes(data_planes);
   }
-  for (const auto& [api, hash, is_in_use, code, field, message] : findings) {
+  for (const auto& [is_about_api, name, hash, is_in_use, code, field, message] : findings) {
     if (status.findings_size() == kMaxPeerFindings) {
       break;
     }
     v1::PeerFinding& finding = *status.add_findings();
-    finding.set_api(api);
+    finding.set_is_about_gateway(!is_about_api);
+    finding.set_api(name);
     finding.set_hash(hash);
     finding.set_is_in_use(is_in_use);
     finding.set_code(static_cast<v1::Rejection::Code>(code));

@@ -68,6 +68,20 @@ TEST(PeerStatusTest, TellsOnceWhatManyDataPlanesObjectTo) {
   EXPECT_EQ(rejected.message(), "too new");
 }
 
+TEST(PeerStatusTest, WhatIsWrongWithTheGatewayComesFirst) {
+  NodeReport node = Node("a", "h");
+  node.refused[{compile::ResourceKind::kApi, "team/a"}] = Problem(7, "of the API");
+  node.refused[{compile::ResourceKind::kGateway, "team/edge"}] = Problem(8, "of the gateway");
+
+  const v1::PeerStatus::Gateway status = DescribeFleet({node});
+
+  ASSERT_THAT(status.findings(), SizeIs(2));
+  EXPECT_TRUE(status.findings(0).is_about_gateway());
+  EXPECT_EQ(status.findings(0).api(), "team/edge");
+  EXPECT_EQ(status.findings(0).message(), "of the gateway");
+  EXPECT_FALSE(status.findings(1).is_about_gateway());
+}
+
 TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
   std::vector<NodeReport> nodes;
   v1::PeerStatus strange;

@@ -378,9 +378,15 @@ void Builder::State::AddRefusals(const Decoded& next, const std::vector<Collisio
   const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
     result.refused.push_back(MakeRejection(*entry.resource(), entry.resource()->hash(), problem));
   };
-  for (const DecodeProblem& missing : next.missing_certificates) {
+  if (!next.missing_certificates.empty()) {
+    // In one: a controller keeps one finding about each resource.
+    DecodeProblem all{v1::Rejection::SECRET_MISSING, "listeners", ""};
+    for (const DecodeProblem& missing : next.missing_certificates) {
+      absl::StrAppend(&all.message, all.message.empty() ? "" : "; ", missing.field, ": ",
+                      missing.message);
+    }
     result.refused.push_back(
-        MakeRejection(*next.gateway_resource, next.gateway_resource->hash(), missing));
+        MakeRejection(*next.gateway_resource, next.gateway_resource->hash(), all));
   }
   for (const ApiEntry& entry : next.apis) {
     if (!entry.is_refused) {

@@ -280,7 +280,8 @@ TEST_F(BuilderTest, BringsTheCertificatesOfTheListeners) {
   ASSERT_EQ(missing.refused.size(), 1u);
   EXPECT_EQ(missing.refused[0].code(), v1::Rejection::SECRET_MISSING);
   EXPECT_EQ(missing.refused[0].id().kind(), v1::GATEWAY);
-  EXPECT_EQ(missing.refused[0].field(), "listeners[0]");
+  EXPECT_EQ(missing.refused[0].field(), "listeners");
+  EXPECT_THAT(missing.refused[0].message(), HasSubstr("listeners[0]: "));
 
   // What is missing is said again with every transaction, whatever it brings.
   PutApi("ns/a", R"(base_path: "/x" version: "1" endpoints { url: "http://a" }

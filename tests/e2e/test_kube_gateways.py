@@ -166,11 +166,15 @@ def test_certificates_of_listeners_by_name_and_changed_while_connections_stay(se
     said = condition(kubectl, "edge", "ResolvedRefs")
     assert said["reason"] == "InvalidCertificateRef" and "tls-0" in said["message"], said
     assert presented(plane, authority, names[0]) == content_of(newer[0])
+    until("the data plane's word is in Programmed",
+          lambda: condition(kubectl, "edge", "Programmed")["reason"] == "Invalid"
+          and "main: the key" in condition(kubectl, "edge", "Programmed")["message"])
     until("an Event says so", lambda: "tls-0" in told(kubectl, "edge").get(("Warning", "InvalidCertificateRef"), ""))
     assert ("Normal", "Accepted") in told(kubectl, "edge")
     kubectl("delete", "secret", "tls-0")
     until("the status says so", lambda: "does not exist" in condition(kubectl, "edge", "ResolvedRefs")["message"])
     assert presented(plane, authority, names[0]) == content_of(newer[0])
+    until("nothing else is wrong", lambda: condition(kubectl, "edge", "Programmed")["status"] == "True")
     kept.close()
 
     # Keys are nowhere to be read.
