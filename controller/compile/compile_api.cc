@@ -49,6 +49,7 @@ class Compiler {
     out_.set_base_path(api.base_path);
     out_.set_version(api.version);
     out_.set_default_version(api.default_version);
+    out_.set_max_body_bytes(api.limits.body_bytes.value_or(0));
   }
 
   void Run() {

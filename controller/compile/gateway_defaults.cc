@@ -64,6 +64,9 @@ std::shared_ptr<const CompiledApi> WithDefaults(const std::shared_ptr<const Comp
       SetDuration(*defaults.first_byte_timeout, *endpoint.mutable_first_byte_timeout());
     }
   }
+  if (message.max_body_bytes() == 0) {
+    message.set_max_body_bytes(defaults.limits.body_bytes.value_or(0));
+  }
   std::shared_ptr<const ResourceBody> body = ApiBody(message);
   if (body->bytes == api->body->bytes) {
     return api;

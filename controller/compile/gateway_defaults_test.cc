@@ -9,7 +9,8 @@ namespace pb = rota::sync::v1;
 using std::chrono::seconds;
 
 // Two endpoints, the first with time-outs of its own, and one rotation over both.
-std::shared_ptr<const CompiledApi> Compiled(const resource::RotationSettings& settings = {}) {
+std::shared_ptr<const CompiledApi> Compiled(const resource::RotationSettings& settings = {},
+                                            std::optional<uint64_t> body_bytes = std::nullopt) {
   resource::Api api;
   api.name = "chat";
   api.base_path = "/chat";
@@ -33,6 +34,7 @@ std::shared_ptr<const CompiledApi> Compiled(const resource::RotationSettings& se
     api.round_robin->production.push_back(target);
   }
   api.round_robin->settings = settings;
+  api.limits.body_bytes = body_bytes;
   auto compiled =
       std::make_shared<const CompiledApi>(CompileApi({"team", "chat"}, "uid", api, "spec."));
   EXPECT_NE(compiled->body, nullptr);
@@ -103,6 +105,16 @@ TEST(GatewayDefaultsTest, EndpointsKeepTheirOwnTimeouts) {
   EXPECT_EQ(api.endpoints(0).first_byte_timeout().seconds(), 2);
   EXPECT_EQ(api.endpoints(1).connect_timeout().seconds(), 4);
   EXPECT_EQ(api.endpoints(1).first_byte_timeout().seconds(), 40);
+}
+
+TEST(GatewayDefaultsTest, AnApiInheritsALimitUnlessItHasOne) {
+  resource::GatewayDefaults defaults;
+  defaults.limits.body_bytes = 1000;
+
+  EXPECT_EQ(Decode(WithDefaults(Compiled(), defaults)).max_body_bytes(), 1000U);
+  EXPECT_EQ(Decode(WithDefaults(Compiled({}, 5000), defaults)).max_body_bytes(), 5000U);
+  EXPECT_EQ(Decode(WithDefaults(Compiled({}, 500), defaults)).max_body_bytes(), 500U);
+  EXPECT_EQ(Decode(Compiled()).max_body_bytes(), 0U);
 }
 
 TEST(GatewayDefaultsTest, TargetsStayTheSameOnes) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "controller/resource/request_limits.h"
 #include "controller/resource/rotation_settings.h"
 
 namespace rota::resource {
@@ -159,6 +160,7 @@ struct Api {
   std::vector<Operation> operations;
   std::optional<ModelBasedRoundRobin> round_robin;  // from apiPolicies
   std::string definition_path = "/api-definition";
+  RequestLimits limits;               // as far as the API says them
   std::vector<std::string> gateways;  // "<namespace>/<name>", each once; empty: the default one
 };
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "controller/resource/decode_endpoints.h"
 #include "controller/resource/decode_gateway.h"
+#include "controller/resource/decode_limits.h"
 #include "controller/resource/decode_policies.h"
 #include "controller/resource/names.h"
 #include "controller/resource/reader.h"
@@ -178,6 +179,7 @@ class ApiDecoder {
       api_.round_robin = DecodePolicies(*policies, reader.At("apiPolicies"), scope, reporter_);
     }
     DecodeOperations(reader);
+    api_.limits = DecodeLimits(reader);
     DecodeAuthentication(reader);
     DecodeRateLimit(reader, "requests to this API are not limited");
     DecodeCors(reader);

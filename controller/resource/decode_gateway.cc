@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "controller/resource/decode_limits.h"
 #include "controller/resource/decode_rotation.h"
 #include "controller/resource/names.h"
 
@@ -276,6 +277,7 @@ GatewayDefaults DecodeDefaults(ObjectReader& parent) {
     defaults.first_byte_timeout = DecodeTimeout(fields, "upstreamResponseTimeout");
     fields.Finish();
   }
+  defaults.limits = DecodeLimits(reader);
   reader.Finish();
   return defaults;
 }

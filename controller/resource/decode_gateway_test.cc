@@ -92,7 +92,8 @@ TEST(DecodeGatewayTest, ReadsTheDefaults) {
     "onQuotaExceedSuspendDuration": "1m", "maxSuspendDuration": 600, "onAllSuspended": "Wait",
     "waitTimeout": 5, "retry": {"attempts": 2, "nonIdempotent": true},
     "healthChecks": {"passive": {"enabled": true, "threshold": 7, "interval": "90s"}},
-    "timeout": {"connectTimeout": "500ms", "upstreamResponseTimeout": 20}}})"));
+    "timeout": {"connectTimeout": "500ms", "upstreamResponseTimeout": 20},
+    "limits": {"requestBodyBytes": 65536}}})"));
 
   ASSERT_TRUE(decoded.gateway.has_value());
   GatewayDefaults said;
@@ -107,6 +108,7 @@ TEST(DecodeGatewayTest, ReadsTheDefaults) {
   said.rotation.failure_suspension = std::chrono::seconds(90);
   said.connect_timeout = std::chrono::milliseconds(500);
   said.first_byte_timeout = std::chrono::seconds(20);
+  said.limits.body_bytes = 65536;
   EXPECT_EQ(decoded.gateway->defaults, said);
 }
 
@@ -114,6 +116,7 @@ TEST(DecodeGatewayTest, RefusesDefaultsThatNoApiCouldHave) {
   const std::pair<Json, const char*> cases[] = {
       {{{"retry", {{"attempts", 9}}}}, "spec.defaults.retry.attempts"},
       {{{"timeout", {{"connectTimeout", "0s"}}}}, "spec.defaults.timeout.connectTimeout"},
+      {{{"limits", {{"requestBodyBytes", 0}}}}, "spec.defaults.limits.requestBodyBytes"},
       {{{"onAllSuspended", "Hope"}}, "spec.defaults.onAllSuspended"},
       {{{"waitTimeout", "1h"}}, "spec.defaults.waitTimeout"}};
   for (const auto& [defaults, field] : cases) {

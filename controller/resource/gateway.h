@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "controller/resource/label_selector.h"
+#include "controller/resource/request_limits.h"
 #include "controller/resource/rotation_settings.h"
 
 namespace rota::resource {
@@ -19,6 +20,7 @@ struct GatewayDefaults {
   RotationSettings rotation;
   std::optional<Duration> connect_timeout;  // of upstreams
   std::optional<Duration> first_byte_timeout;
+  RequestLimits limits;
 
   friend bool operator==(const GatewayDefaults&, const GatewayDefaults&) = default;
 };

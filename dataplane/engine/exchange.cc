@@ -168,13 +168,19 @@ std::optional<GatewayError> Exchange::CheckBody() {
   return GatewayError{400, "bad_request_body", provider::ErrorText(span_), -1, ""};
 }
 
+// REQUIRES: the request has an operation.
+size_t Exchange::BodyLimit() const {
+  const uint64_t of_api = match_.operation->max_body_bytes;
+  const size_t of_process = loop_.limits().body_bytes;
+  return of_api == 0 ? of_process : std::min<size_t>(of_api, of_process);
+}
+
 GatewayError Exchange::BodyErrorOf(BodyResult result) {
   switch (result) {
     case BodyResult::kTooLarge:
       loop_.metrics().CountLimit(observe::Limit::kBodySize);
       return {413, "body_too_large",
-              absl::StrCat("the body is larger than ", loop_.limits().body_bytes, " bytes"), -1,
-              ""};
+              absl::StrCat("the body is larger than ", BodyLimit(), " bytes"), -1, ""};
     case BodyResult::kOverBudget:
       loop_.metrics().CountLimit(observe::Limit::kBodyMemory);
       return {503, "body_memory_used_up",
@@ -202,7 +208,7 @@ Task<void> Exchange::Run() {
 
 Task<void> Exchange::Serve() {
   if (HasBody()) {
-    const size_t limit = loop_.limits().body_bytes;
+    const size_t limit = BodyLimit();
     std::optional<BodyResult> result = client_.TakeBody(limit, body_share_, body_);
     if (!result.has_value()) {
       result = co_await client_.ReadBody(limit, body_share_, body_storage_, body_);

@@ -49,6 +49,7 @@ class Exchange final : public StallGuard {
   std::optional<GatewayError> CheckContentType();
   std::optional<GatewayError> CheckBody();
   GatewayError BodyErrorOf(BodyResult result);
+  size_t BodyLimit() const;
   bool UsesRotation() const;
   bool HasBody() const;
   Task<void> Serve();

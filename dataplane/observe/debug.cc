@@ -91,6 +91,9 @@ Json DescribeApi(const table::Api& api) {
                {"base_path", api.base_path},
                {"version", api.version},
                {"paths", api.mounts}};
+  if (!api.operations.empty() && api.operations.front().max_body_bytes > 0) {
+    json["max_body_bytes"] = api.operations.front().max_body_bytes;  // of all of them
+  }
   json["endpoints"] = Json::array();
   for (const auto& endpoint : api.endpoints) {
     json["endpoints"].push_back(DescribeEndpoint(*endpoint));

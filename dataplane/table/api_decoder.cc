@@ -478,6 +478,7 @@ class Decoder {
       decoded.target = operation.target();
       decoded.secured = operation.secured();
       decoded.kind = operation.kind();
+      decoded.max_body_bytes = message.max_body_bytes();
       decoded.own_path = OwnPathOf(operation);
       result_.secured_operations += operation.secured() ? 1 : 0;
       if ((operation.has_production() &&

@@ -96,6 +96,7 @@ struct Route {
 struct Operation {
   bool secured = true;
   rota::sync::v1::OperationKind kind = rota::sync::v1::PASSTHROUGH;
+  uint64_t max_body_bytes = 0;  // of a request; 0: what the data plane takes
   // Where upstreams in OpenAI's form have it, when its target says something else: "" as it came.
   std::string_view own_path;
   std::optional<Route> production;

@@ -95,7 +95,7 @@ def test_a_gateway_that_selects_namespaces_by_their_labels(served, kubectl):
 
 def test_apis_inherit_the_defaults_of_each_of_their_gateways(served, kubectl):
     kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
-    kubectl.apply(gateway("edge", defaults={"onQuotaExceedSuspendDuration": "5m"}))
+    kubectl.apply(gateway("edge", defaults={"onQuotaExceedSuspendDuration": "5m", "limits": {"requestBodyBytes": 1000}}))
     api = resource(gateways=["edge", "default/default"], sandbox=())
     del api["spec"]["apiPolicies"]["request"][0]["parameters"]["onQuotaExceedSuspendDuration"]
     kubectl.apply(api)
@@ -103,6 +103,8 @@ def test_apis_inherit_the_defaults_of_each_of_their_gateways(served, kubectl):
     there = served.plane("--gateway", f"{kubectl.namespace}/edge", name="edge")
     for plane in (here, there):
         until("it answers", lambda plane=plane: answers(plane, "assistant"))
+    large = {**http.CHAT, "user": "x" * 1000}
+    assert [http.ask(plane.http, "POST", path_of("assistant"), large).status for plane in (here, there)] == [200, 413]
 
     served.mock_server.behave({"*": quota()})
     for plane in (here, there):

@@ -108,6 +108,23 @@ TEST_F(EngineInputTest, LimitsHeadAndBodySizes) {
   EXPECT_EQ(by_count->status(), 413);
 }
 
+TEST_F(EngineInputTest, AnApiMayTakeSmallerBodiesThanTheGatewayNotLargerOnes) {
+  const auto status_at = [&](std::string_view api_limit, size_t size) {
+    GatewayOptions options;
+    options.limits.body_bytes = 2000;
+    TestGateway gateway(
+        absl::StrCat(ChatApi({upstream_.port()}), " max_body_bytes: ", std::string(api_limit)),
+        options);
+    const std::string user(size, 'x');
+    return Ask(gateway.port(), ChatRequest(absl::StrCat("{\"user\":\"", user, "\"}")))->status();
+  };
+  EXPECT_EQ(status_at("1000", 1000), 413);
+  EXPECT_EQ(status_at("1000", 500), 200);
+  EXPECT_EQ(status_at("9000", 1500), 200);
+  EXPECT_EQ(status_at("9000", 2000), 413);
+  EXPECT_EQ(status_at("0", 1500), 200);
+}
+
 TEST_F(EngineInputTest, EndsSlowHeadsAndBodies) {
   Wire slow_head(Connect(gateway_.port()));
   slow_head.Send("GET / HTTP/1.1\r\nHos");
