@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "common/grpc_vigil.h"
 #include "common/pem.h"
 #include "common/status_macros.h"
 #include "controller/serve/issued_credentials.h"
@@ -218,6 +219,7 @@ struct GrpcServer::Impl {
       peers.emplace(*exchange, options.authenticator);
     }
   }
+  const std::shared_ptr<GrpcVigil> vigil = GrpcVigil::Share();
   std::shared_ptr<grpc::ServerCredentials> credentials;  // outlive the server
   SnapshotServiceImpl service;
   std::optional<PeerServiceImpl> peers;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/grpc_client.h"
+#include "common/grpc_vigil.h"
 #include "common/status_macros.h"
 #include "rota/sync/v1/sync.grpc.pb.h"
 
@@ -52,6 +53,7 @@ class GrpcTransport final : public SyncTransport {
   const std::vector<HostPort> controllers_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   const grpc::ChannelArguments arguments_;
+  const std::shared_ptr<GrpcVigil> vigil_ = GrpcVigil::Share();
   const std::shared_ptr<LiveCalls> live_ = std::make_shared<LiveCalls>();
   ChannelHolder channel_;
 };

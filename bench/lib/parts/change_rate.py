@@ -11,6 +11,7 @@ STREAMS = 200
 REQUESTS_PER_SECOND = 500
 RATE_BAR_MS = 50
 LONE_BAR_MS = 10
+QUIET_SECONDS = 1.03  # gRPC sleeps after a second without work (common/grpc_vigil.h)
 
 
 def measure(options):
@@ -25,6 +26,7 @@ def measure(options):
         usage = Usage(engine)
         lone = changer.lone(20 if options.short else 100, 0.1)
         cpu_ms = {name: spent * 1000 / len(lone) for name, spent in usage.spent().items()}
+        lone += changer.lone(4 if options.short else 30, QUIET_SECONDS)
         streams = stage.start_load(engine, "--streams", STREAMS, "--duration", f"{seconds + 30}s", stream=True)
         load = stage.start_load(engine, "--connections", CONNECTIONS, "--rate", REQUESTS_PER_SECOND, "--duration",
                                 f"{seconds}s", "--path", "/api-{n}/1.0/chat/completions", "--paths", APIS - 1)
