@@ -92,6 +92,16 @@ TEST_F(ValidateTest, AbsentSecretIsANoteAndAMissingKeyAnError) {
   EXPECT_THAT(out_, HasSubstr("has no key 'apiKey'"));
 }
 
+TEST_F(ValidateTest, AServiceOfAnotherNamespaceIsANoteThatSaysWhichGrantItNeeds) {
+  std::string with_service = kApi;
+  with_service.insert(with_service.find("operations:"),
+                      "  sandbox: [{endpoint: {name: llm, namespace: models, port: 8000}}]\n");
+  const std::string api = Write("api.yaml", with_service);
+  EXPECT_EQ(Run({api}), kExitOk) << out_;
+  EXPECT_THAT(out_, HasSubstr(":11: note: endpointConfigurations.sandbox[0].endpoint: Service "
+                              "models/llm needs a ReferenceGrant of namespace models"));
+}
+
 TEST_F(ValidateTest, TwoApisOnOnePathAreAnError) {
   Write("a.yaml", kApi);
   std::string other = kApi;

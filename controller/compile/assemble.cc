@@ -5,7 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/hash.h"
-#include "controller/resource/secret_ref.h"
+#include "controller/compile/withheld_services.h"
+#include "controller/resource/foreign_ref.h"
 #include "rota/sync/v1/config.pb.h"
 
 namespace rota::compile {
@@ -49,15 +50,27 @@ resource::Diagnostic Conflict(const CompiledApi& api, const ObjectName& owner,
                        "; change basePath or version here, or delete the other one")};
 }
 
+// Whether it exists is nobody's business who may not use it.
+resource::Diagnostic NotGranted(const SecretUse& use, const resource::ForeignObject& object) {
+  const std::string& ns = object.name.ns;
+  if (object.kind == resource::ReferentKind::kService) {
+    return {
+        Severity::kError, "RefNotPermitted", use.field,
+        absl::StrCat("Service ", object.name.ToString(), " needs a ReferenceGrant of namespace ",
+                     ns, " from {group: gateway.rota.dev, kind: API, namespace: ", use.secret.ns,
+                     "} to {group: \"\", kind: Service, name: ", object.name.name,
+                     "}; make one there (none counts where APIs are read from files), or put "
+                     "the API into that namespace")};
+  }
+  return {Severity::kError, "RefNotPermitted", use.field,
+          absl::StrCat("Secret ", object.name.ToString(),
+                       " does not exist, or no ReferenceGrant of namespace ", ns, " lets APIs of ",
+                       use.secret.ns, " use it; make one there, or copy the Secret")};
+}
+
 resource::Diagnostic MissingSecret(const SecretUse& use) {
-  if (const auto foreign = resource::ForeignSecret(use.secret)) {
-    // Whether it exists is nobody's business who may not use it.
-    return {Severity::kError, "RefNotPermitted", use.field,
-            absl::StrCat("Secret ", foreign->ToString(),
-                         " does not exist, or no ReferenceGrant of "
-                         "namespace ",
-                         foreign->ns, " lets APIs of ", use.secret.ns,
-                         " use it; make one there, or copy the Secret")};
+  if (const auto foreign = resource::ForeignObjectOf(use.secret)) {
+    return NotGranted(use, *foreign);
   }
   return {Severity::kError, "SecretNotFound", use.field,
           absl::StrCat("Secret ", use.secret.ToString(), " does not exist (key '", use.key,
@@ -67,10 +80,11 @@ resource::Diagnostic MissingSecret(const SecretUse& use) {
 }
 
 resource::Diagnostic MissingKey(const SecretUse& use) {
-  return {
-      Severity::kError, "SecretKeyNotFound", use.field,
-      absl::StrCat("Secret ", resource::ForeignSecret(use.secret).value_or(use.secret).ToString(),
-                   " has no key '", use.key, "'; add it to the Secret or name another key")};
+  const auto foreign = resource::ForeignObjectOf(use.secret);
+  const ObjectName& secret = foreign.has_value() ? foreign->name : use.secret;
+  return {Severity::kError, "SecretKeyNotFound", use.field,
+          absl::StrCat("Secret ", secret.ToString(), " has no key '", use.key,
+                       "'; add it to the Secret or name another key")};
 }
 
 // Chooses the version of one API that is served.
@@ -190,6 +204,9 @@ void Assembler::SetGateway(std::shared_ptr<const ResourceBody> gateway,
 }
 
 void Assembler::Supply(const ObjectName& secret) {
+  if (resource::IsService(secret)) {
+    return;  // data planes have no use for the grant
+  }
   const ResourceKey key{ResourceKind::kSecret, secret.ToString()};
   const auto known = secrets_.find(secret);
   if (known != secrets_.end() && (users_.contains(secret) || of_gateway_.contains(secret))) {
@@ -261,7 +278,7 @@ void Assembler::RemoveSecret(const ObjectName& name) {
   }
 }
 
-// Replaces what is served of one API, and with it which Secrets are needed.
+// Replaces what is served of one API, and with it which Secrets are needed. Its body: Resolve().
 void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const CompiledApi> api) {
   const std::shared_ptr<const CompiledApi> old =
       std::exchange(entry.outcome.served, std::move(api));
@@ -280,7 +297,6 @@ void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const Compil
     }
   }
   if (entry.outcome.served != nullptr) {
-    resources_.Set(entry.key, entry.outcome.served->body);
     for (const SecretUse& use : entry.outcome.served->secrets) {
       users_[use.secret].insert(age);
       Supply(use.secret);
@@ -288,17 +304,34 @@ void Assembler::Serve(const Age& age, Entry& entry, std::shared_ptr<const Compil
   }
 }
 
-resource::Diagnostics Assembler::Unresolved(const CompiledApi& api) const {
-  resource::Diagnostics unresolved;
-  for (const SecretUse& use : api.secrets) {
+void Assembler::Resolve(Entry& entry) {
+  ApiOutcome& outcome = entry.outcome;
+  outcome.unresolved.clear();
+  if (outcome.served == nullptr) {
+    outcome.body = nullptr;
+    return;
+  }
+  std::set<ObjectName> withheld;
+  for (const SecretUse& use : outcome.served->secrets) {
+    const bool is_service = resource::IsService(use.secret);
     const auto secret = secrets_.find(use.secret);
     if (secret == secrets_.end()) {
-      unresolved.push_back(MissingSecret(use));
-    } else if (secret->second.keys.count(use.key) == 0) {
-      unresolved.push_back(MissingKey(use));
+      outcome.unresolved.push_back(MissingSecret(use));
+      if (is_service) {
+        withheld.insert(use.secret);
+      }
+    } else if (!is_service && secret->second.keys.count(use.key) == 0) {
+      outcome.unresolved.push_back(MissingKey(use));
     }
   }
-  return unresolved;
+  std::shared_ptr<const ResourceBody> body = BodyWithout(withheld, *outcome.served);
+  if (withheld.empty() || outcome.body == nullptr || outcome.body->bytes != body->bytes) {
+    outcome.body = std::move(body);
+  }
+  const ResourceSet::Entry* known = resources_.Find(entry.key);
+  if (known == nullptr || known->second != outcome.body) {
+    resources_.Set(entry.key, outcome.body);
+  }
 }
 
 Assembly Assembler::Build() {
@@ -319,10 +352,7 @@ Assembly Assembler::Build() {
       Serve(age, entry, outcome.served);
       entry.outcome.accepted = std::move(outcome.accepted);
     }
-    entry.outcome.unresolved.clear();
-    if (entry.outcome.served != nullptr) {
-      entry.outcome.unresolved = Unresolved(*entry.outcome.served);
-    }
+    Resolve(entry);
     assembly.apis.emplace_hint(assembly.apis.end(), age.name, entry.outcome);
   }
   assembly.snapshot = std::make_shared<Snapshot>(resources_, resources_.Hash());

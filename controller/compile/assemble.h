@@ -1,7 +1,8 @@
 #pragma once
 
 // Compiled APIs + Secrets + the gateway's own settings -> one consistent snapshot, and the findings
-// that need more than one object: two APIs on one path, a Secret that is not there. Pure and
+// that need more than one object: two APIs on one path, a Secret that is not there, a Service of
+// another namespace that does not let itself be used. Pure and
 // thread-safe.
 
 #include <cstdint>
@@ -63,7 +64,8 @@ std::shared_ptr<const ResourceBody> SecretBody(const std::string& uid,
                                                const std::string& resource_version,
                                                const SecretData& data);
 
-// What is known of one Secret that exists.
+// What is known of one Secret that exists, or of a Service that is granted: neither keys nor a use
+// for the body.
 struct SecretVersion {
   std::set<std::string> keys;
   std::shared_ptr<const ResourceBody> body;
@@ -72,8 +74,10 @@ struct SecretVersion {
 // What became of one API.
 struct ApiOutcome {
   std::shared_ptr<const CompiledApi> served;  // null: nothing of it
-  resource::Diagnostics accepted;             // findings that keep `current` from being served
-  resource::Diagnostics unresolved;           // Secrets and keys that `served` lacks
+  // What data planes get of it: its body, without the Services that it may not use.
+  std::shared_ptr<const ResourceBody> body;
+  resource::Diagnostics accepted;    // findings that keep `current` from being served
+  resource::Diagnostics unresolved;  // Secrets, keys and Services that `served` lacks
 };
 
 struct Assembly {
@@ -113,7 +117,8 @@ class Assembler {
 
   void Forget(const Age& age, Entry& entry);
   void Serve(const Age& age, Entry& entry, std::shared_ptr<const CompiledApi> api);
-  resource::Diagnostics Unresolved(const CompiledApi& api) const;
+  // What is served of the entry, as Secrets and grants are now.
+  void Resolve(Entry& entry);
   void Touch(const resource::ObjectName& secret);
   // Puts a Secret into the snapshot, or takes it out, as its users and its existence want it.
   void Supply(const resource::ObjectName& secret);

@@ -132,6 +132,68 @@ TEST_F(AssembleTest, ASecretOfAnotherNamespaceIsNotToBeHadUnderItsOwnName) {
   EXPECT_TRUE(granted.snapshot->resources.contains({ResourceKind::kSecret, "default/vault/keys"}));
 }
 
+// Two models: one of OpenAI, one at a Service of namespace models that has no credential.
+std::shared_ptr<const CompiledApi> MakeApiWithService() {
+  resource::Api api;
+  api.base_path = "/a";
+  api.version = "v1";
+  resource::Endpoint openai;
+  openai.url = "https://api.openai.com/v1";
+  resource::Endpoint service;
+  service.url = "http://vllm.models.svc:8000";
+  api.endpoint_configurations.production = {openai, service};
+  resource::ModelBasedRoundRobin policy;
+  policy.production = {{"gpt-4o", openai.url, 1, 1, ""}, {"llama", service.url, 1, 1, ""}};
+  api.round_robin = policy;
+  api.operations.push_back({"/chat/completions", "POST", true, {}, std::nullopt, std::nullopt});
+  return std::make_shared<CompiledApi>(CompileApi({"default", "a"}, "uid-a", api));
+}
+
+TEST_F(AssembleTest, OfAnApiWithAServiceThatIsNotGrantedTheRestIsServed) {
+  const auto api = MakeApiWithService();
+  const ObjectName reference{"default", "models/service/vllm"};
+  ASSERT_EQ(api->secrets.size(), 1U);
+  EXPECT_EQ(api->secrets[0].secret, reference);
+  EXPECT_EQ(api->secrets[0].field, "spec.endpointConfigurations.production[1].endpoint");
+  Assembler assembler("default/default", gateway_);
+  assembler.SetApi(Old("a"), {api, nullptr});
+
+  const Assembly refused = assembler.Build();
+  assembler.SetSecret(reference, {});
+  const Assembly granted = assembler.Build();
+  assembler.RemoveSecret(reference);
+  const Assembly revoked = assembler.Build();
+
+  const ObjectName name{"default", "a"};
+  const ResourceKey key{ResourceKind::kApi, "default/a"};
+  EXPECT_EQ(granted.snapshot->resources.Find(key)->second, api->body);
+  EXPECT_TRUE(granted.apis.at(name).unresolved.empty());
+  EXPECT_EQ(granted.snapshot->resources.size(), 2U) << "the grant itself is not sent";
+  for (const Assembly* without : {&refused, &revoked}) {
+    const ApiOutcome& outcome = without->apis.at(name);
+    EXPECT_EQ(outcome.served, api);
+    EXPECT_EQ(without->snapshot->resources.Find(key)->second, outcome.body);
+    EXPECT_NE(without->snapshot->hash, granted.snapshot->hash);
+    pb::Api sent;
+    pb::Api whole;
+    ASSERT_TRUE(sent.ParseFromString(outcome.body->bytes));
+    ASSERT_TRUE(whole.ParseFromString(api->body->bytes));
+    EXPECT_FALSE(sent.endpoints(0).has_credential());
+    EXPECT_EQ(sent.endpoints(1).credential().value().secret(), "default/models/service/vllm");
+    EXPECT_FALSE(without->snapshot->resources.contains(
+        {ResourceKind::kSecret, "default/models/service/vllm"}));
+    sent.mutable_endpoints(1)->clear_credential();
+    EXPECT_EQ(sent.SerializeAsString(), whole.SerializeAsString()) << "identities stay";
+    ASSERT_EQ(outcome.unresolved.size(), 1U);
+    EXPECT_EQ(outcome.unresolved[0].reason, "RefNotPermitted");
+    EXPECT_EQ(outcome.unresolved[0].message,
+              "Service models/vllm needs a ReferenceGrant of namespace models from {group: "
+              "gateway.rota.dev, kind: API, namespace: default} to {group: \"\", kind: Service, "
+              "name: vllm}; make one there (none counts where APIs are read from files), or put "
+              "the API into that namespace");
+  }
+}
+
 TEST_F(AssembleTest, TheOwnNamespaceMayBeNamed) {
   EXPECT_EQ(MakeApi("a", "/a", false, "default")->secrets[0].secret,
             (ObjectName{"default", "keys"}));

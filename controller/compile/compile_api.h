@@ -15,10 +15,11 @@
 
 namespace rota::compile {
 
-// One value of a Secret that an API needs, and where the API says so.
+// One value of a Secret that an API needs, or the grant of a Service of another namespace, and
+// where the API says so.
 struct SecretUse {
-  resource::ObjectName secret;
-  std::string key;
+  resource::ObjectName secret;  // a reference: foreign_ref.h
+  std::string key;              // "" of a Service
   std::string field;
   friend auto operator<=>(const SecretUse&, const SecretUse&) = default;
 };
@@ -33,7 +34,7 @@ struct CompiledApi {
   // A rota.sync.v1.Api; null when there are errors. What the API does not say has the built-in
   // defaults: see gateway_defaults.h.
   std::shared_ptr<const ResourceBody> body;
-  std::vector<SecretUse> secrets;  // each (Secret, key) once
+  std::vector<SecretUse> secrets;  // each (Secret, key) and Service once
   // Where it asks for an ambient identity, which not every gateway lets it have; "" = nowhere.
   std::string ambient_identity_field;
   std::vector<std::string> models;  // each once, in the order of first mention

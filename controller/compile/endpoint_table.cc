@@ -6,7 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/provider_catalog.h"
 #include "controller/compile/proto_duration.h"
-#include "controller/resource/secret_ref.h"
+#include "controller/resource/foreign_ref.h"
 
 namespace rota::compile {
 namespace {
@@ -61,6 +61,14 @@ uint32_t EndpointTable::Intern(const pb::Endpoint& endpoint) {
     *out_.add_endpoints() = endpoint;
   }
   return entry->second;
+}
+
+void EndpointTable::UseService(const std::string& url, const std::string& field) {
+  const std::optional<resource::ObjectName> service =
+      resource::ForeignServiceOf(result_.name.ns, url);
+  if (service.has_value() && used_keys_.emplace(service->ToString(), "").second) {
+    result_.secrets.push_back({*service, "", field + ".endpoint"});
+  }
 }
 
 pb::SecretKey EndpointTable::Use(const resource::ObjectName& name, const std::string& key,
@@ -203,6 +211,7 @@ uint32_t EndpointTable::Add(const resource::Endpoint& endpoint, const std::strin
   out.set_name(endpoint.name.empty() ? endpoint.url : endpoint.name);
   out.set_provider(ProviderOf(endpoint, provider, field));
   SetOptions(endpoint, out);
+  UseService(endpoint.url, field);
   AddCredential(endpoint, field, out);
   if (endpoint.certificate.has_value()) {
     const resource::CertificateRef& certificate = *endpoint.certificate;

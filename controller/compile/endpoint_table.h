@@ -44,6 +44,8 @@ class EndpointTable {
                   rota::sync::v1::Endpoint& out);
   void AddSignature(const resource::AwsSecurity& aws, const std::string& at,
                     rota::sync::v1::Endpoint& out);
+  // Notes that the API needs the Service that the endpoint is, if it is one of another namespace.
+  void UseService(const std::string& url, const std::string& field);
   rota::sync::v1::SecretKey Use(const resource::ObjectName& secret, const std::string& key,
                                 const std::string& field);
   std::string ProviderOf(const resource::Endpoint& endpoint, const std::string& provider,

@@ -73,7 +73,7 @@ std::string Compile(const resource::ParsedFile& file) {
                     outcome.served == nullptr ? ": not served\n" : "\n", findings[name],
                     Show(outcome.accepted), Show(outcome.unresolved));
     if (outcome.served != nullptr) {
-      text += ShowBody<rota::sync::v1::Api>(*outcome.served->body);
+      text += ShowBody<rota::sync::v1::Api>(*outcome.body);
     }
   }
   std::map<std::string, std::string> shown_secrets;

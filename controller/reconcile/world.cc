@@ -8,6 +8,7 @@
 #include "controller/reconcile/world_status.h"
 #include "controller/resource/decode.h"
 #include "controller/resource/document.h"
+#include "controller/resource/foreign_ref.h"
 
 namespace rota::reconcile {
 namespace {
@@ -31,7 +32,8 @@ uint64_t ContentHash(const source::ApiObject& object) {
 }
 
 bool IsSame(const ApiOutcome& a, const ApiOutcome& b) {
-  return a.served == b.served && a.accepted == b.accepted && a.unresolved == b.unresolved;
+  return a.served == b.served && a.body == b.body && a.accepted == b.accepted &&
+         a.unresolved == b.unresolved;
 }
 
 }  // namespace
@@ -375,6 +377,12 @@ source::SecretReferences World::References() const {
   return references;
 }
 
+size_t World::secret_count() const {
+  return static_cast<size_t>(
+      std::count_if(secrets_.begin(), secrets_.end(),
+                    [](const auto& secret) { return !resource::IsService(secret.first); }));
+}
+
 std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {
   const auto found = apis_.find(name);
   if (found == apis_.end()) {
@@ -392,8 +400,7 @@ std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {
                               placement.outcome.served == placement.current.inherited;
     facts.last_good_generation = placement.last_good_generation;
     AddGateway(gateway, DescribeWorld(facts),
-               placement.outcome.served == nullptr ? 0 : placement.outcome.served->body->hash,
-               status);
+               placement.outcome.body == nullptr ? 0 : placement.outcome.body->hash, status);
   }
   status.accepted = Aggregate(status.gateways, &ApiAtGateway::accepted);
   status.resolved_refs = Aggregate(status.gateways, &ApiAtGateway::resolved_refs);

@@ -50,7 +50,8 @@ class World {
   void OnNamespacesKnown();
   void OnGateway(const source::GatewayObject& object);
   void OnApi(source::ApiObject object);
-  // Secrets that nobody references are not kept.
+  // A Secret, or the grant of a Service of another namespace (foreign_ref.h), without any value.
+  // What nobody references is not kept.
   void OnSecret(source::SecretObject object);
   void OnDeleted(const source::ObjectKey& key);
 
@@ -58,7 +59,8 @@ class World {
   bool has_changes() const { return has_changes_; }
   BuildResult Build(MonotonicTime now);
 
-  // The Secrets that current and served versions need. `references_version` counts their changes.
+  // The Secrets and grants that current and served versions need. `references_version` counts their
+  // changes.
   source::SecretReferences References() const;
   uint64_t references_version() const { return references_version_; }
   // A gateway asks for the labels of Namespaces.
@@ -77,7 +79,7 @@ class World {
   // APIs that would not be served any more, at one gateway at least, if that API or RotaGateway
   // were gone.
   size_t ReachOf(const source::ObjectKey& key) const;
-  size_t secret_count() const { return secrets_.size(); }
+  size_t secret_count() const;
   // Objects that were really decoded and compiled: the memo at work.
   uint64_t compile_count() const { return compile_count_; }
 

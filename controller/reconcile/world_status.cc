@@ -60,12 +60,13 @@ Condition DescribeRefs(const WorldFacts& facts) {
   if (facts.is_held) {
     condition.status = ConditionStatus::kUnknown;
     condition.reason = "Pending";
-    condition.message = absl::StrCat("its Secrets are being read; meanwhile ", Consequence(facts));
+    condition.message =
+        absl::StrCat("its Secrets and grants are being read; meanwhile ", Consequence(facts));
   } else if (!facts.outcome->unresolved.empty()) {
     condition.status = ConditionStatus::kFalse;
     condition.reason = facts.outcome->unresolved.front().reason;
     condition.message = absl::StrCat(Join(facts.outcome->unresolved),
-                                     "; targets without their credential get no requests");
+                                     "; targets that need what is missing get no requests");
   } else if (facts.outcome->served == nullptr) {
     condition.status = ConditionStatus::kUnknown;
     condition.reason = "NotAccepted";

@@ -186,6 +186,40 @@ TEST_F(WorldTest, ServesWithoutASecretThatIsKnownToBeAbsent) {
   EXPECT_NE(status.resolved_refs.message.find("default/keys"), std::string::npos);
 }
 
+TEST_F(WorldTest, AServiceOfAnotherNamespaceIsWaitedForAndItsGrantDecidesWhatIsServed) {
+  nlohmann::json spec = Spec("/chat");
+  nlohmann::json& endpoint = spec["endpointConfigurations"]["production"][0]["endpoint"];
+  endpoint = {{"name", "vllm"}, {"namespace", "models"}, {"port", 8000}};
+  const std::string reference = "models/service/vllm";
+  world_.OnApi(Api("chat", 1, spec));
+  EXPECT_TRUE(world_.References().contains({"default", reference}));
+  EXPECT_EQ(world_.secret_count(), 0U) << "it is no Secret";
+  EXPECT_FALSE(Serves(kChatKey)) << "nothing has said yet whether it is granted";
+
+  const auto served = [&] { return world_.StatusOf(kChat)->gateways.at(0).served_hash; };
+  const auto sent = [&] {
+    return Build().snapshots.at(kGateway)->resources.Find(kChatKey)->second->hash;
+  };
+  world_.OnDeleted(SecretKey(reference));
+  const uint64_t refused = sent();
+  EXPECT_EQ(served(), refused);
+  EXPECT_EQ(world_.StatusOf(kChat)->accepted.status, ConditionStatus::kTrue);
+  EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.reason, "RefNotPermitted");
+  EXPECT_NE(world_.StatusOf(kChat)->resolved_refs.message.find("models/vllm"), std::string::npos);
+
+  world_.OnSecret(Secret(reference, "", {}));
+  const uint64_t granted = sent();
+  EXPECT_NE(granted, refused);
+  EXPECT_EQ(served(), granted);
+  EXPECT_EQ(world_.StatusOf(kChat)->resolved_refs.status, ConditionStatus::kTrue);
+
+  world_.OnDeleted(SecretKey(reference));
+  EXPECT_EQ(sent(), refused);
+  world_.OnDeleted(ApiKey("chat"));
+  Build();
+  EXPECT_TRUE(world_.References().empty());
+}
+
 TEST_F(WorldTest, StopsWaitingForASecretThatNobodyAnswersFor) {
   world_.OnApi(Api("chat", 1, Spec("/chat", "keys")));
   EXPECT_FALSE(Serves(kChatKey));

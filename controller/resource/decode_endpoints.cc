@@ -326,7 +326,7 @@ std::string DecodeService(const Json& value, const FieldPath& path, const std::s
   }
   const absl::StatusOr<std::string> url =
       NormaliseUrl(absl::StrCat(protocol, "://", name, ".", service_ns, ".svc:", port));
-  return url.ok() && CheckNamespace(*url, ns, path, reporter) ? *url : "";
+  return url.value_or("");
 }
 
 // `provider`: the endpoint's own.
@@ -354,7 +354,7 @@ std::string DecodeAddress(ObjectReader& reader, const std::string& ns,
                             std::string(url.status().message()));
     return "";
   }
-  return CheckNamespace(*url, ns, reader.At("endpoint"), reader.reporter()) ? *url : "";
+  return CheckPodAddress(*url, ns, reader.At("endpoint"), reader.reporter()) ? *url : "";
 }
 
 ProviderOptions DecodeProviderOptions(const Json& value, const FieldPath& path,
@@ -470,16 +470,16 @@ void WarnAboutUnusedEndpoints(const EndpointConfigurations& endpoints, const Fie
   }
 }
 
-bool CheckNamespace(const std::string& url, const std::string& ns, const FieldPath& path,
-                    Reporter& reporter) {
-  const std::string service_ns = ServiceNamespaceOf(url);
-  if (service_ns.empty() || service_ns == ns) {
+bool CheckPodAddress(const std::string& url, const std::string& ns, const FieldPath& path,
+                     Reporter& reporter) {
+  const std::optional<ClusterHost> host = ClusterHostOf(url);
+  if (!host.has_value() || !host->service.empty() || host->ns == ns) {
     return true;
   }
-  reporter.Error(
-      "RefNotPermitted", path,
-      absl::StrCat("is a service of namespace ", Quoted(service_ns), ", and the API lives in ",
-                   Quoted(ns), "; put the API into the service's namespace"));
+  reporter.Error("RefNotPermitted", path,
+                 absl::StrCat("is the address of a pod of namespace ", Quoted(host->ns),
+                              ", and the API lives in ", Quoted(ns),
+                              "; write the name of a service, which that namespace can grant"));
   return false;
 }
 

@@ -19,8 +19,9 @@ EndpointConfigurations DecodeEndpoints(const nlohmann::json& value, const FieldP
 void WarnAboutUnusedEndpoints(const EndpointConfigurations& endpoints, const FieldPath& path,
                               Reporter& reporter);
 
-// What an endpoint refuses to be: a service in another namespace. Reports and returns false.
-bool CheckNamespace(const std::string& url, const std::string& ns, const FieldPath& path,
-                    Reporter& reporter);
+// What an endpoint refuses to be: the address of a pod in another namespace, which nothing can
+// grant (a service can be granted: see foreign_ref.h). Reports and returns false.
+bool CheckPodAddress(const std::string& url, const std::string& ns, const FieldPath& path,
+                     Reporter& reporter);
 
 }  // namespace rota::resource

@@ -109,7 +109,7 @@ std::string DecodeModelEndpoint(ObjectReader& reader, const PolicyScope& scope,
       reader.reporter().Error("InvalidValue", path, std::string(url.status().message()));
       return "";
     }
-    if (scope.endpoints != nullptr && !CheckNamespace(*url, scope.ns, path, reader.reporter())) {
+    if (scope.endpoints != nullptr && !CheckPodAddress(*url, scope.ns, path, reader.reporter())) {
       return "";
     }
     endpoint = *std::move(url);

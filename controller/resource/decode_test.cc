@@ -269,6 +269,26 @@ TEST(DecodeTest, KubernetesServicesBecomeTheirUrl) {
   EXPECT_EQ(decoded.api->endpoint_configurations.production[0].url, "https://vllm.team-a.svc");
 }
 
+TEST(DecodeTest, AServiceOfAnotherNamespaceMayBeGrantedAndThePodsAddressMayNot) {
+  Json spec = Valid();
+  DecodeOptions options;
+  options.ns = "team-a";
+  Json& endpoint = spec["endpointConfigurations"]["production"][0]["endpoint"];
+  const auto url = [&] {
+    const DecodedApi decoded = DecodeApi(spec, options);
+    return decoded.api ? decoded.api->endpoint_configurations.production[0].url
+                       : ToText(decoded.diagnostics);
+  };
+  endpoint = Json::parse(R"({"name": "vllm", "namespace": "models", "port": 8000})");
+  EXPECT_EQ(url(), "http://vllm.models.svc:8000");
+  endpoint = "http://vllm-0.vllm.models.svc.cluster.local:8000/v1";
+  EXPECT_EQ(url(), "http://vllm-0.vllm.models.svc.cluster.local:8000/v1");
+  endpoint = "http://10-0-0-1.team-a.pod.cluster.local";
+  EXPECT_EQ(url(), "http://10-0-0-1.team-a.pod.cluster.local");
+  endpoint = "http://10-0-0-1.models.pod.cluster.local";
+  EXPECT_THAT(url(), HasSubstr("the address of a pod of namespace 'models'"));
+}
+
 TEST(DecodeTest, PathsAndTrailingSlashesAreSettled) {
   Json spec = Valid();
   spec["basePath"] = "/a/b/";

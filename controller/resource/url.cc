@@ -185,27 +185,35 @@ bool LooksLikeUrl(std::string_view text) {
          text.find(':') != std::string_view::npos;
 }
 
-std::string ServiceNamespaceOf(std::string_view url) {
+std::optional<ClusterHost> ClusterHostOf(std::string_view url) {
   const size_t start = url.find("://");
   if (start == std::string_view::npos) {
-    return "";
+    return std::nullopt;
   }
   std::string_view host = url.substr(start + 3);
   host = host.substr(0, host.find_first_of(":/"));
-  // "service.namespace.svc", "pod.service.namespace.svc" and "address.namespace.pod", each also
-  // with the usual domain of clusters behind it.
   constexpr std::string_view kClusterDomain = ".cluster.local";
   if (host.ends_with(kClusterDomain)) {
     host.remove_suffix(kClusterDomain.size());
   }
-  if (!host.ends_with(".svc") && !host.ends_with(".pod")) {
-    return "";
+  const bool is_pod = host.ends_with(".pod");
+  if (!is_pod && !host.ends_with(".svc")) {
+    return std::nullopt;
   }
   host.remove_suffix(4);
   const size_t before_namespace = host.rfind('.');
-  return before_namespace == std::string_view::npos
-             ? ""
-             : std::string(host.substr(before_namespace + 1));
+  if (before_namespace == std::string_view::npos) {
+    return std::nullopt;
+  }
+  ClusterHost found;
+  found.ns = std::string(host.substr(before_namespace + 1));
+  host = host.substr(0, before_namespace);
+  if (!is_pod) {
+    const size_t before_service = host.rfind('.');
+    found.service = std::string(
+        before_service == std::string_view::npos ? host : host.substr(before_service + 1));
+  }
+  return found;
 }
 
 }  // namespace rota::resource

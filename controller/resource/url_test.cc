@@ -76,17 +76,21 @@ TEST(UrlTest, BadUrlsSayWhatIsWrongAndNeverRepeatThemselves) {
   }
 }
 
-TEST(UrlTest, ServicesTellTheirNamespace) {
-  EXPECT_EQ(ServiceNamespaceOf("http://vllm.team-a.svc:8000"), "team-a");
-  EXPECT_EQ(ServiceNamespaceOf("http://vllm.team-a.svc.cluster.local/v1"), "team-a");
-  EXPECT_EQ(ServiceNamespaceOf("http://vllm-0.vllm.team-a.svc:8000"), "team-a");
-  EXPECT_EQ(ServiceNamespaceOf("http://vllm-0.vllm.team-a.svc.cluster.local"), "team-a");
-  EXPECT_EQ(ServiceNamespaceOf("http://10-0-0-1.team-a.pod.cluster.local/v1"), "team-a");
-  EXPECT_EQ(ServiceNamespaceOf("https://api.openai.com/v1"), "");
-  EXPECT_EQ(ServiceNamespaceOf("https://svc.cluster.local.example.com"), "");
-  EXPECT_EQ(ServiceNamespaceOf("https://cluster.local"), "");
-  EXPECT_EQ(ServiceNamespaceOf("https://svc"), "");
-  EXPECT_EQ(ServiceNamespaceOf("https://a.svc"), "");
+TEST(UrlTest, ServicesAndPodsOfAClusterAreKnown) {
+  const auto host = [](std::string_view url) {
+    const std::optional<ClusterHost> found = ClusterHostOf(url);
+    return found.has_value() ? found->service + " of " + found->ns : "";
+  };
+  EXPECT_EQ(host("http://vllm.team-a.svc:8000"), "vllm of team-a");
+  EXPECT_EQ(host("http://vllm.team-a.svc.cluster.local/v1"), "vllm of team-a");
+  EXPECT_EQ(host("http://vllm-0.vllm.team-a.svc:8000"), "vllm of team-a");
+  EXPECT_EQ(host("http://vllm-0.vllm.team-a.svc.cluster.local"), "vllm of team-a");
+  EXPECT_EQ(host("http://10-0-0-1.team-a.pod.cluster.local/v1"), " of team-a");
+  EXPECT_EQ(host("https://api.openai.com/v1"), "");
+  EXPECT_EQ(host("https://svc.cluster.local.example.com"), "");
+  EXPECT_EQ(host("https://cluster.local"), "");
+  EXPECT_EQ(host("https://svc"), "");
+  EXPECT_EQ(host("https://a.svc"), "");
 }
 
 }  // namespace

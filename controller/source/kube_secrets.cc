@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 #include "controller/kube/error.h"
-#include "controller/resource/secret_ref.h"
+#include "controller/resource/foreign_ref.h"
 #include "controller/source/kube_decode.h"
 
 namespace rota::source {
@@ -14,11 +14,6 @@ namespace {
 using nlohmann::json;
 
 kube::Resource SecretResource() { return {"", "v1", "secrets", "Secret"}; }
-
-// The Secret that a reference leads to.
-resource::ObjectName TargetOf(const resource::ObjectName& reference) {
-  return resource::ForeignSecret(reference).value_or(reference);
-}
 
 BackoffOptions ReadBackoff() {
   return {std::chrono::milliseconds(200), std::chrono::seconds(30), 2.0, 0.5};
@@ -119,7 +114,7 @@ void KubeSecrets::SetReferences(SecretReferences references) {
       Wanted& wanted = wanted_[name];
       const bool was_beyond = wanted.is_beyond;
       wanted.is_beyond = options_.secret_access == SecretAccess::kNamed &&
-                         position++ >= options_.max_named_secrets;
+                         !resource::IsService(name) && position++ >= options_.max_named_secrets;
       if (wanted.is_beyond) {
         wanted.keys = std::move(keys);
         wanted.known = true;
@@ -133,8 +128,8 @@ void KubeSecrets::SetReferences(SecretReferences references) {
     }
     foreign_.clear();
     for (const auto& [name, wanted] : wanted_) {
-      if (const auto secret = resource::ForeignSecret(name)) {
-        foreign_[*secret].insert(name);
+      if (const auto object = resource::ForeignObjectOf(name)) {
+        foreign_[*object].insert(name);
       }
     }
     scopes_dirty_ = true;
@@ -178,7 +173,8 @@ std::vector<resource::ObjectName> KubeSecrets::ReferencesTo(
   if (wanted_.contains(secret)) {
     references.push_back(secret);
   }
-  if (const auto foreign = foreign_.find(secret); foreign != foreign_.end()) {
+  const auto foreign = foreign_.find({resource::ReferentKind::kSecret, secret});
+  if (foreign != foreign_.end()) {
     references.insert(references.end(), foreign->second.begin(), foreign->second.end());
   }
   return references;
@@ -223,7 +219,7 @@ void KubeSecrets::OnGrants() {
   std::vector<resource::ObjectName> to_read;
   {
     std::lock_guard guard(mutex_);
-    for (const auto& [secret, names] : foreign_) {
+    for (const auto& [object, names] : foreign_) {
       to_read.insert(to_read.end(), names.begin(), names.end());
     }
     scopes_dirty_ = true;
@@ -241,18 +237,29 @@ void KubeSecrets::Read(std::stop_token stop) {
   }
 }
 
+bool KubeSecrets::IsGranted(const resource::ObjectName& name,
+                            const resource::ForeignObject& object) {
+  const std::optional<bool> is_allowed = grants_.Allows(name.ns, object);
+  if (is_allowed == false) {
+    EmitDeleted(name);
+  }
+  return is_allowed.value_or(false);
+}
+
 void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop) {
-  const resource::ObjectName secret = TargetOf(name);
-  if (secret != name) {
-    const std::optional<bool> is_allowed = grants_.Allows(name.ns, secret);
-    if (!is_allowed.value_or(false)) {
-      if (is_allowed.has_value()) {
-        EmitDeleted(name);
-      }
-      queue_.Done(name);  // what is granted later asks again
+  resource::ObjectName secret = name;
+  if (const auto object = resource::ForeignObjectOf(name)) {
+    const bool is_granted = IsGranted(name, *object);
+    const bool is_service = object->kind == resource::ReferentKind::kService;
+    if (is_granted && is_service) {
+      EmitGrant(name);
+    }
+    if (!is_granted || is_service) {
+      queue_.Done(name);  // a change of the grants asks again
       changed_();
       return;
     }
+    secret = object->name;
   }
   std::set<std::string> keys;
   std::string version;
@@ -309,6 +316,17 @@ void KubeSecrets::Emit(const resource::ObjectName& name, const json& object,
   });
 }
 
+void KubeSecrets::EmitGrant(const resource::ObjectName& name) {
+  deliver_([&](ObjectSink& sink) {
+    if (Remember(name, {true, "", "", {}})) {
+      SecretObject grant;
+      grant.name = name;
+      sink.OnSecret(std::move(grant));
+      MarkKnown(name);
+    }
+  });
+}
+
 void KubeSecrets::EmitDeleted(const resource::ObjectName& name) {
   deliver_([&](ObjectSink& sink) {
     if (Remember(name, {})) {
@@ -359,9 +377,13 @@ void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Stat
 std::set<KubeSecrets::WatchScope> KubeSecrets::WantedScopes() const {
   std::set<WatchScope> scopes;
   for (const auto& [name, wanted] : wanted_) {
-    const resource::ObjectName secret = TargetOf(name);
-    if (secret != name && !grants_.Allows(name.ns, secret).value_or(false)) {
-      continue;  // not looked at before it is granted
+    resource::ObjectName secret = name;
+    if (const auto object = resource::ForeignObjectOf(name)) {
+      if (object->kind == resource::ReferentKind::kService ||
+          !grants_.Allows(name.ns, *object).value_or(false)) {
+        continue;  // nothing to look at, or not before it is granted
+      }
+      secret = object->name;
     }
     if (options_.secret_access == SecretAccess::kNamespace) {
       scopes.insert({secret.ns, ""});
@@ -385,8 +407,8 @@ void KubeSecrets::ManageWatches(std::stop_token stop) {
       scopes_changed_.wait(lock, stop, [this] { return scopes_dirty_; });
       scopes_dirty_ = false;
       scopes = WantedScopes();
-      for (const auto& [secret, names] : foreign_) {
-        granting.insert(secret.ns);
+      for (const auto& [object, names] : foreign_) {
+        granting.insert(object.name.ns);
       }
     }
     if (stop.stop_requested()) {

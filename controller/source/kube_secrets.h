@@ -3,7 +3,8 @@
 // The Secret half of the Kubernetes source: which Secrets are wanted, a metadata watch per
 // namespace that holds one (or per Secret), and readers that get the wanted ones when they change.
 //
-// Secrets of other namespaces (secret_ref.h) do not exist without a ReferenceGrant.
+// Secrets of other namespaces (foreign_ref.h) do not exist without a ReferenceGrant. Of Services
+// there only the grant is looked at: they are told as Secrets without keys while they are granted.
 //
 // Thread-safe. Calls the sink through `deliver`, which serialises.
 
@@ -64,8 +65,11 @@ class KubeSecrets {
 
   void Read(std::stop_token stop);
   void ReadOne(const resource::ObjectName& name, std::stop_token stop);
+  // Whether that object may be used. False: the sink knows it, or it cannot be said yet.
+  bool IsGranted(const resource::ObjectName& name, const resource::ForeignObject& object);
   void Emit(const resource::ObjectName& name, const nlohmann::json& object,
             const std::set<std::string>& keys);
+  void EmitGrant(const resource::ObjectName& name);
   void EmitDeleted(const resource::ObjectName& name);
   // False when there is nothing new to tell, or nobody wants the Secret any more.
   bool Remember(const resource::ObjectName& name, Told told);
@@ -91,8 +95,8 @@ class KubeSecrets {
   std::condition_variable_any scopes_changed_;
   bool scopes_dirty_ = false;
   std::map<resource::ObjectName, Wanted> wanted_;
-  // Of wanted_, those to Secrets of other namespaces, by the Secret.
-  std::map<resource::ObjectName, std::set<resource::ObjectName>> foreign_;
+  // Of wanted_, those to objects of other namespaces, by the object.
+  std::map<resource::ForeignObject, std::set<resource::ObjectName>> foreign_;
   std::map<WatchScope, std::string> watch_problems_;
 
   ReferenceGrants grants_;

@@ -47,7 +47,8 @@ struct KubeSourceOptions {
   SecretAccess secret_access = SecretAccess::kNamespace;
   // With kNamed: each costs a connection and a thread. Those that come later by name are not read.
   size_t max_named_secrets = 128;
-  // Namespaces whose ReferenceGrants are watched: those with Secrets that APIs of others refer to.
+  // Namespaces whose ReferenceGrants are watched: those with Secrets or Services that APIs of
+  // others refer to.
   size_t max_granting_namespaces = 64;
   // How long after OnSynced(kApi) a silent owner is taken to refer to no further Secret.
   Duration reference_grace = std::chrono::seconds(5);

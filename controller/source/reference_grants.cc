@@ -23,6 +23,18 @@ const json& List(const json& spec, const char* name) {
   return found != spec.end() && found->is_array() ? *found : kNone;
 }
 
+// The kind of object that is granted; nullopt: none of those that APIs refer to.
+std::optional<resource::ReferentKind> KindOf(const json& to) {
+  if (!Text(to, "group").empty()) {
+    return std::nullopt;
+  }
+  const std::string kind = Text(to, "kind");
+  if (kind == "Secret") {
+    return resource::ReferentKind::kSecret;
+  }
+  return kind == "Service" ? std::optional(resource::ReferentKind::kService) : std::nullopt;
+}
+
 }  // namespace
 
 kube::Resource ReferenceGrantResource() {
@@ -85,9 +97,9 @@ std::vector<ReferenceGrants::Grant> ReferenceGrants::Read(const json& object) {
       continue;
     }
     for (const json& to : List(spec, "to")) {
-      if (Text(to, "group").empty() && Text(to, "kind") == "Secret" &&
-          grants.size() < kMaxPairsOfObject) {
-        grants.push_back({Text(from, "namespace"), Text(to, "name")});
+      const std::optional<resource::ReferentKind> kind = KindOf(to);
+      if (kind.has_value() && grants.size() < kMaxPairsOfObject) {
+        grants.push_back({Text(from, "namespace"), *kind, Text(to, "name")});
       }
     }
   }
@@ -167,17 +179,17 @@ void ReferenceGrants::SetNamespaces(const std::set<std::string>& namespaces) {
 }
 
 std::optional<bool> ReferenceGrants::Allows(const std::string& user,
-                                            const resource::ObjectName& secret) const {
+                                            const resource::ForeignObject& wanted) const {
   std::lock_guard guard(mutex_);
-  const auto found = namespaces_.find(secret.ns);
+  const auto found = namespaces_.find(wanted.name.ns);
   if (found == namespaces_.end()) {
     return left_out_ > 0 ? std::optional(false) : std::nullopt;
   }
   const Namespace& state = found->second;
   for (const auto& [object, grants] : state.grants) {
     for (const Grant& grant : grants) {
-      const bool is_meant =
-          grant.user == user && (grant.secret.empty() || grant.secret == secret.name);
+      const bool is_meant = grant.user == user && grant.kind == wanted.kind &&
+                            (grant.name.empty() || grant.name == wanted.name.name);
       if (is_meant && !state.is_undefined) {
         return true;
       }
@@ -195,12 +207,12 @@ std::vector<std::string> ReferenceGrants::problems() const {
     }
     if (!state.left_out.empty()) {
       problems.push_back(absl::StrCat("the ReferenceGrants of namespace ", ns, " name more than ",
-                                      kMaxPairs, " pairs of a namespace and a Secret; ",
+                                      kMaxPairs, " pairs of a namespace and an object; ",
                                       state.left_out.size(), " of them grant nothing"));
     }
   }
   if (left_out_ > 0) {
-    problems.push_back(absl::StrCat("Secrets of more than ", max_namespaces_,
+    problems.push_back(absl::StrCat("objects of more than ", max_namespaces_,
                                     " other namespaces are referred to; the ReferenceGrants of ",
                                     left_out_, " are not looked at"));
   }

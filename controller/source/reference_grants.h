@@ -1,8 +1,8 @@
 #pragma once
 
-// Which Secrets of other namespaces APIs may use: the ReferenceGrants (gateway.networking.k8s.io)
-// of the namespaces that own the Secrets. A cluster without that definition grants nothing until it
-// is installed. A watch that fails keeps the last answers.
+// Which Secrets and Services of other namespaces APIs may use: the ReferenceGrants
+// (gateway.networking.k8s.io) of the namespaces that own them. A cluster without that definition
+// grants nothing until it is installed. A watch that fails keeps the last answers.
 //
 // SetNamespaces() and the destructor belong to one thread; the rest is thread-safe. One watch per
 // namespace.
@@ -19,7 +19,7 @@
 #include "common/clock.h"
 #include "controller/kube/api.h"
 #include "controller/kube/reflector.h"
-#include "controller/resource/api.h"
+#include "controller/resource/foreign_ref.h"
 #include "nlohmann/json.hpp"
 
 namespace rota::source {
@@ -29,7 +29,8 @@ kube::Resource ReferenceGrantResource();
 
 class ReferenceGrants {
  public:
-  // Pairs of a user and a Secret in one namespace; objects with further ones grant nothing.
+  // Pairs of a user and a Secret or Service in one namespace; objects with further ones grant
+  // nothing.
   static constexpr size_t kMaxPairs = 10'000;
 
   // `changed` is called without a lock, from the watches' threads, after anything that Allows() or
@@ -41,16 +42,17 @@ class ReferenceGrants {
   // Whose grants matter. Of more than `max_namespaces` those that are watched already stay, and the
   // others grant nothing: who refers to many namespaces takes no grant from anybody.
   void SetNamespaces(const std::set<std::string>& namespaces);
-  // Whether APIs of namespace `user` may use that Secret; nullopt: not known yet.
-  std::optional<bool> Allows(const std::string& user, const resource::ObjectName& secret) const;
+  // Whether APIs of namespace `user` may use that object; nullopt: not known yet.
+  std::optional<bool> Allows(const std::string& user, const resource::ForeignObject& wanted) const;
   std::vector<std::string> problems() const;
 
  private:
   class Watch;
   // One pair of `from` and `to`.
   struct Grant {
-    std::string user;    // namespace
-    std::string secret;  // "" = every Secret
+    std::string user;  // namespace
+    resource::ReferentKind kind = resource::ReferentKind::kSecret;
+    std::string name;  // "" = every object of the kind
   };
   struct Namespace {
     bool is_known = false;

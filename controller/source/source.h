@@ -38,7 +38,8 @@ class ObjectSink {
   virtual void OnProblems(std::vector<SourceProblem> problems) = 0;
 };
 
-// The keys of Secrets that the current APIs refer to: "<namespace>/<name>" -> keys.
+// The keys of Secrets that the current APIs refer to, "<namespace>/<name>" -> keys; and the
+// Services of other namespaces, whose grant is told as a Secret without keys (foreign_ref.h).
 using SecretReferences = std::map<resource::ObjectName, std::set<std::string>>;
 
 // Health for /readyz and metrics.

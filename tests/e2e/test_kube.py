@@ -8,8 +8,8 @@ from conftest import LONG, shared_file
 from harness import http, kube, seed
 from harness.checks import check_key_rotation
 from harness.kube_stack import ask, path_of, ready_api, resource, serve
-from harness.stack import KEY, metric
-from harness.process import run
+from harness.stack import KEY, metric, targets
+from harness.process import BIN, Program, run
 from harness.wait import until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -153,6 +153,15 @@ REFERENCE_GRANTS = {
                                                            "x-kubernetes-preserve-unknown-fields": True}}}}}]}}
 
 
+def grant(owner, user, kind, name):
+    """Lets APIs of the namespace `user` use that object of the namespace of `owner`."""
+    until("the definition is served", lambda: owner.run("get", "referencegrants").returncode == 0)
+    owner.apply({"apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant",
+                 "metadata": {"name": "rota"},
+                 "spec": {"from": [{"group": "gateway.rota.dev", "kind": "API", "namespace": user}],
+                          "to": [{"group": "", "kind": kind, "name": name}]}})
+
+
 def test_a_secret_of_another_namespace_is_used_only_while_it_is_granted(world, kubectl, tmp_path):
     kubectl.apply(REFERENCE_GRANTS)
     vault = kube.Kubectl(kubectl.server, tmp_path, f"{kubectl.namespace}-vault")
@@ -167,17 +176,52 @@ def test_a_secret_of_another_namespace_is_used_only_while_it_is_granted(world, k
     served.planes[0].wait_serves(path_of("assistant"))
     assert ask(served).status in (429, 503)
 
-    grant = {"apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "ReferenceGrant", "metadata": {"name": "rota"},
-             "spec": {"from": [{"group": "gateway.rota.dev", "kind": "API", "namespace": kubectl.namespace}],
-                      "to": [{"group": "", "kind": "Secret", "name": "openai-key"}]}}
-    until("the definition is served", lambda: vault("get", "referencegrants") is not None)
-    vault.apply(grant)
+    grant(vault, kubectl.namespace, "Secret", "openai-key")
     until("it is used", lambda: ask(served).status == 200, 5)
     kubectl.wait_condition("assistant", "ResolvedRefs", "True")
     vault("delete", "referencegrant", "rota")
     until("its targets are off the rota", lambda: ask(served).status in (429, 503), seconds=1)
     kubectl.wait_condition("assistant", "ResolvedRefs", "False", ["RefNotPermitted"])
     assert KEY not in served.controller.text()
+
+
+def test_a_service_of_another_namespace_is_served_only_while_it_is_granted(world, kubectl, tmp_path):
+    kubectl.apply(REFERENCE_GRANTS)
+    models = kube.Kubectl(kubectl.server, tmp_path, f"{kubectl.namespace}-models")
+    models("create", "namespace", models.namespace)
+    service = world.add(Program("llm", [BIN / "rota-mock-llm", "--listen", "127.0.0.1:0"], world.folder))
+    host = f"llm.{models.namespace}.svc"
+    served = serve(world, kubectl, "--resolve", f"{host}:8000:{next(iter(service.ports.values()))}")
+    kubectl("create", "secret", "generic", "openai-key", f"--from-literal=apiKey={KEY}")
+    manifest = resource(models=("gpt-4o",), sandbox=())
+    spec = manifest["spec"]
+    spec["endpointConfigurations"]["production"].append(
+        {"endpoint": {"name": "llm", "namespace": models.namespace, "port": 8000}})
+    spec["apiPolicies"]["request"][0]["parameters"]["productionModels"] += targets(["llama"], f"http://{host}:8000")
+    kubectl.apply(manifest)
+
+    def answering():
+        """The models that four requests in a row come to, which is twice the rota."""
+        answers = [ask(served) for _ in range(4)]
+        assert all(answer.status == 200 for answer in answers), answers
+        return {answer.json()["model"] for answer in answers}
+
+    refusal = ["RefNotPermitted", "spec.endpointConfigurations.production[1].endpoint",
+               f"Service {models.namespace}/llm needs a ReferenceGrant of namespace {models.namespace}",
+               f"namespace: {kubectl.namespace}}}", "name: llm}"]
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", refusal)
+    kubectl.wait_condition("assistant", "Accepted", "True")
+    served.planes[0].wait_serves(path_of("assistant"))
+    assert answering() == {"gpt-4o"}
+
+    grant(models, kubectl.namespace, "Service", "llm")
+    until("it is served", lambda: answering() == {"gpt-4o", "llama"}, 5)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "True")
+    kubectl.wait_condition("assistant", "Programmed", "True")
+    models("delete", "referencegrant", "rota")
+    until("it is off the rota", lambda: answering() == {"gpt-4o"}, seconds=1)
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False", refusal)
+    kubectl.wait_condition("assistant", "Programmed", "True")
 
 
 def test_secured_operation_is_refused_without_allow_unauthenticated(world, kubectl):

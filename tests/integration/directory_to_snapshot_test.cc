@@ -212,6 +212,30 @@ TEST_F(DirectoryIntegrationTest, KeepsTheLastGoodVersionOfAnApiThatIsInvalidAndS
   EXPECT_EQ(published_.Get()->hash, before->hash);
 }
 
+TEST_F(DirectoryIntegrationTest, FilesGrantNoServiceOfAnotherNamespace) {
+  std::string api = ApkConf();
+  api.insert(api.find("  sandbox:"),
+             "    - endpoint: {name: llm, namespace: models, port: 8000}\n");
+  Write("api.yaml", api);
+  Write("secret.yaml", SecretManifest("value"));
+  Write("grant.yaml",
+        "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n"
+        "metadata: {name: rota, namespace: models}\nspec:\n"
+        "  from: [{group: gateway.rota.dev, kind: API, namespace: default}]\n"
+        "  to: [{group: '', kind: Service}]\n");
+  Start();
+
+  const auto snapshot = Await(IsComplete);
+  ASSERT_NE(snapshot, nullptr);
+  EXPECT_EQ(TheApi(*snapshot).endpoints(0).credential().value().secret(), "default/open-ai-secret");
+  EXPECT_EQ(TheApi(*snapshot).endpoints(1).credential().value().secret(),
+            "default/models/service/llm");
+  ASSERT_TRUE(AwaitBoard([&] { return board_.Statuses().size() == 1; }));
+  const Condition refs = board_.Statuses()[0].resolved_refs;
+  EXPECT_EQ(refs.reason, "RefNotPermitted");
+  EXPECT_NE(refs.message.find("none counts where APIs are read from files"), std::string::npos);
+}
+
 TEST_F(DirectoryIntegrationTest, TakesAnApiAndItsSecretOutWithTheFile) {
   Write("api.yaml", ApkConf());
   Write("secret.yaml", SecretManifest("value"));

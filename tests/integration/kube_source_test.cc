@@ -14,7 +14,9 @@ namespace rota::testing {
 namespace {
 
 using nlohmann::json;
+using resource::ForeignObject;
 using resource::ObjectName;
+using resource::ReferentKind;
 using source::ObjectKind;
 using ::testing::Contains;
 using ::testing::ElementsAre;
@@ -248,7 +250,7 @@ TEST_F(KubeSourceTest, NoMoreSecretsThanAllowedAreWatchedOneByOne) {
   EXPECT_TRUE(Eventually([&] { return world_.Logged("secret team/key-3"); }));
 }
 
-class ForeignSecretTest : public KubeSourceTest {
+class ForeignObjectTest : public KubeSourceTest {
  protected:
   // Of namespace vault, as APIs of namespace team call it.
   const ObjectName reference_{"team", "vault/key"};
@@ -267,12 +269,15 @@ class ForeignSecretTest : public KubeSourceTest {
     }
     return to;
   }
+  static ForeignObject SecretOfVault(const std::string& name) {
+    return {ReferentKind::kSecret, {"vault", name}};
+  }
   bool AwaitKey(const std::string& value) {
     return Eventually([&] { return world_.Key(reference_, "apiKey") == value; });
   }
 };
 
-TEST_F(ForeignSecretTest, IsReadOnlyWhileItIsGrantedAndFollowed) {
+TEST_F(ForeignObjectTest, IsReadOnlyWhileItIsGrantedAndFollowed) {
   DefineGrants();
   CreateSecret("vault", "key", {{"apiKey", "b25l"}});
   Grant("for-others", "other", ToSecret("key"));
@@ -294,7 +299,44 @@ TEST_F(ForeignSecretTest, IsReadOnlyWhileItIsGrantedAndFollowed) {
   ASSERT_TRUE(AwaitKey("two"));
 }
 
-TEST_F(ForeignSecretTest, AGrantToOneNamespaceIsNoneToAnother) {
+TEST_F(ForeignObjectTest, AServiceIsToldWhileItIsGrantedAndNeverRead) {
+  const ObjectName service{"team", "vault/service/llm"};
+  const auto to_service = [](const std::string& name) {
+    return json{{"group", ""}, {"kind", "Service"}, {"name", name}};
+  };
+  DefineGrants();
+  Grant("a-secret-of-the-name", "team", ToSecret("llm"));
+  Grant("another-service", "team", to_service("other"));
+  Grant("for-others", "other", to_service("llm"));
+  StartSynced({{service, {""}}});
+  EXPECT_TRUE(world_.Logged("deleted team/vault/service/llm"));
+
+  Grant("right", "team", to_service("llm"));
+  ASSERT_TRUE(Eventually([&] { return world_.Logged("secret team/vault/service/llm"); }));
+  ASSERT_TRUE(Eventually([&] { return server_.open_watches() == 2; }));  // APIs, grants
+  server_.Delete(source::ReferenceGrantResource(), "vault", "right");
+  ASSERT_TRUE(Eventually([&] { return world_.Read(&World::secrets_).empty(); }));
+  EXPECT_EQ(server_.Requests("get"), 0);
+}
+
+TEST_F(ForeignObjectTest, ServicesTakeNoPlaceAmongTheSecretsThatAreWatchedOneByOne) {
+  DefineGrants();
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  Grant("services", "team", {{"group", ""}, {"kind", "Service"}});
+  source::KubeSourceOptions options = FastOptions();
+  options.secret_access = source::SecretAccess::kNamed;
+  options.max_named_secrets = 1;
+  StartSynced({{{"team", "a/service/llm"}, {""}},
+               {key_, {"apiKey"}},
+               {{"team", "vault/service/llm"}, {""}}},
+              options);
+
+  EXPECT_TRUE(Eventually([&] { return world_.Logged("secret team/vault/service/llm"); }));
+  EXPECT_EQ(world_.Key(key_, "apiKey"), "one");
+  EXPECT_THAT(world_.Read(&World::problems_), IsEmpty());
+}
+
+TEST_F(ForeignObjectTest, AGrantToOneNamespaceIsNoneToAnother) {
   DefineGrants();
   CreateSecret("vault", "key", {{"apiKey", "b25l"}});
   Grant("team", "team", ToSecret());
@@ -307,7 +349,7 @@ TEST_F(ForeignSecretTest, AGrantToOneNamespaceIsNoneToAnother) {
   EXPECT_EQ(world_.Key(others, "apiKey"), "");
 }
 
-TEST_F(ForeignSecretTest, WithoutTheDefinitionOfGrantsNothingIsGrantedAndNobodyWaits) {
+TEST_F(ForeignObjectTest, WithoutTheDefinitionOfGrantsNothingIsGrantedAndNobodyWaits) {
   CreateSecret("vault", "key", {{"apiKey", "b25l"}});
   StartSynced({{reference_, {"apiKey"}}});
 
@@ -315,7 +357,7 @@ TEST_F(ForeignSecretTest, WithoutTheDefinitionOfGrantsNothingIsGrantedAndNobodyW
   EXPECT_THAT(world_.Read(&World::problems_), IsEmpty());
 }
 
-TEST_F(ForeignSecretTest, OfTheNamedOnesItIsWatchedByItself) {
+TEST_F(ForeignObjectTest, OfTheNamedOnesItIsWatchedByItself) {
   DefineGrants();
   CreateSecret("vault", "key", {{"apiKey", "b25l"}});
   Grant("team", "team", ToSecret("key"));
@@ -330,7 +372,7 @@ TEST_F(ForeignSecretTest, OfTheNamedOnesItIsWatchedByItself) {
   EXPECT_TRUE(AwaitKey(""));
 }
 
-TEST_F(ForeignSecretTest, BeyondTheNumberOfNamedOnesItIsNotRead) {
+TEST_F(ForeignObjectTest, BeyondTheNumberOfNamedOnesItIsNotRead) {
   DefineGrants();
   CreateSecret("team", "key", {{"apiKey", "b25l"}});
   CreateSecret("vault", "key", {{"apiKey", "b25l"}});
@@ -349,8 +391,8 @@ TEST_F(ForeignSecretTest, BeyondTheNumberOfNamedOnesItIsNotRead) {
   EXPECT_EQ(world_.Key(reference_, "apiKey"), "");
 }
 
-TEST_F(ForeignSecretTest, WhileTheDefinitionIsGoneNothingIsGranted) {
-  const ObjectName secret{"vault", "key"};
+TEST_F(ForeignObjectTest, WhileTheDefinitionIsGoneNothingIsGranted) {
+  const ForeignObject secret = SecretOfVault("key");
   DefineGrants();
   Grant("team", "team", ToSecret("key"));
   FakeClock clock;
@@ -373,21 +415,21 @@ TEST_F(ForeignSecretTest, WhileTheDefinitionIsGoneNothingIsGranted) {
   }));
 }
 
-TEST_F(ForeignSecretTest, ANamespaceThatComesLaterTakesNoGrantFromAnother) {
+TEST_F(ForeignObjectTest, ANamespaceThatComesLaterTakesNoGrantFromAnother) {
   DefineGrants();
   Grant("team", "team", ToSecret());
   source::ReferenceGrants grants(client_.api, client_.clock, FastOptions().reflector, 1, [] {});
   grants.SetNamespaces({"vault"});
-  ASSERT_TRUE(Eventually([&] { return grants.Allows("team", {"vault", "key"}) == true; }));
+  ASSERT_TRUE(Eventually([&] { return grants.Allows("team", SecretOfVault("key")) == true; }));
 
   grants.SetNamespaces({"another", "vault"});
 
-  EXPECT_EQ(grants.Allows("team", {"vault", "key"}), true);
-  EXPECT_EQ(grants.Allows("team", {"another", "key"}), false);
+  EXPECT_EQ(grants.Allows("team", SecretOfVault("key")), true);
+  EXPECT_EQ(grants.Allows("team", {ReferentKind::kSecret, {"another", "key"}}), false);
   EXPECT_THAT(grants.problems(), ElementsAre(HasSubstr("more than 1 other namespaces")));
 }
 
-TEST_F(ForeignSecretTest, ObjectsBeyondTheNumberOfPairsGrantNothing) {
+TEST_F(ForeignObjectTest, ObjectsBeyondTheNumberOfPairsGrantNothing) {
   DefineGrants();
   json from = json::array();
   json to = json::array();
@@ -406,8 +448,8 @@ TEST_F(ForeignSecretTest, ObjectsBeyondTheNumberOfPairsGrantNothing) {
   source::ReferenceGrants grants(client_.api, client_.clock, FastOptions().reflector, 64, [] {});
   grants.SetNamespaces({"vault"});
 
-  EXPECT_TRUE(Eventually([&] { return grants.Allows("last", {"vault", "key-1"}) == false; }));
-  EXPECT_EQ(grants.Allows("first", {"vault", "key-1"}), true);
+  EXPECT_TRUE(Eventually([&] { return grants.Allows("last", SecretOfVault("key-1")) == false; }));
+  EXPECT_EQ(grants.Allows("first", SecretOfVault("key-1")), true);
   EXPECT_THAT(grants.problems(), ElementsAre(HasSubstr("1 of them grant nothing")));
 }
 
