@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_replace.h"
 #include "common/clock.h"
 #include "common/hash.h"
 #include "gmock/gmock.h"
@@ -16,6 +17,7 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 using testing::UnorderedElementsAre;
 
 // Two models in production, one in sandbox, one key.
@@ -222,6 +224,21 @@ TEST_F(BuilderTest, OfTwoApisWithOnePathTheFirstKeepsItAndTheOtherIsNamed) {
   ASSERT_EQ(result.refused.size(), 1u);
   EXPECT_EQ(result.refused[0].id().name(), "ns/b");
   EXPECT_THAT(result.refused[0].message(), HasSubstr("API ns/a has the path /x/1"));
+}
+
+TEST_F(BuilderTest, WhatIsMissingOfAnotherNamespaceIsCalledByItsOwnName) {
+  const auto message = [this](const std::string& secret) {
+    PutApi("ns/chat", absl::StrReplaceAll(kChat, {{"ns/key", secret}}));
+    const BuildResult missing = BuildAndCommit();
+    return missing.refused.empty() ? "nothing" : missing.refused[0].message();
+  };
+  EXPECT_THAT(message("ns/models/service/vllm"),
+              StartsWith("Service \"models/vllm\" is not granted to APIs of namespace \"ns\"; make "
+                         "a ReferenceGrant in its namespace; "));
+  EXPECT_THAT(message("ns/vault/keys"),
+              StartsWith("Secret \"vault/keys\" does not exist, or is not granted to APIs of "
+                         "namespace \"ns\"; make it, with the key \"apiKey\", and a "
+                         "ReferenceGrant in its namespace; "));
 }
 
 TEST_F(BuilderTest, AMissingSecretTakesItsTargetsOffTheRota) {

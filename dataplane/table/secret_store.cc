@@ -1,12 +1,15 @@
 #include "dataplane/table/secret_store.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "common/line_ends.h"
 #include "common/status_macros.h"
 
@@ -18,6 +21,25 @@ namespace v1 = rota::sync::v1;
 bool IsUnreserved(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_' ||
          c == '~';
+}
+
+// A controller names what is of another namespace after the one that uses it: "user/namespace/name"
+// a Secret, "user/namespace/service/name" a Service, which has no value and is never sent.
+absl::Status Missing(const v1::SecretKey& key) {
+  const std::vector<std::string> parts = absl::StrSplit(key.secret(), '/');
+  if (parts.size() == 4 && parts[2] == "service") {
+    return absl::NotFoundError(absl::StrCat("Service \"", parts[1], "/", parts[3],
+                                            "\" is not granted to APIs of namespace \"", parts[0],
+                                            "\"; make a ReferenceGrant in its namespace"));
+  }
+  if (parts.size() == 3) {
+    return absl::NotFoundError(absl::StrCat(
+        "Secret \"", parts[1], "/", parts[2], "\" does not exist, or is not granted to APIs of ",
+        "namespace \"", parts[0], "\"; make it, with the key \"", key.key(),
+        "\", and a ReferenceGrant in its namespace"));
+  }
+  return absl::NotFoundError(absl::StrCat(
+      "Secret \"", key.secret(), "\" does not exist; create it with the key \"", key.key(), "\""));
 }
 
 // Through a string that is wiped: a credential must not stay in freed memory.
@@ -92,11 +114,7 @@ absl::StatusOr<const SecretString*> SecretStore::Find(const v1::SecretKey& key) 
   const DecodedSecret* const content = ContentOf(key.secret());
   if (content == nullptr) {
     const auto identity = identities_.find(key.secret());
-    return identity != identities_.end()
-               ? identity->second.status
-               : absl::NotFoundError(absl::StrCat("Secret \"", key.secret(),
-                                                  "\" does not exist; create it with the key \"",
-                                                  key.key(), "\""));
+    return identity != identities_.end() ? identity->second.status : Missing(key);
   }
   const auto value = content->values.find(key.key());
   if (value == content->values.end()) {
