@@ -22,9 +22,6 @@ target_include_directories(rota_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(rota_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fcoroutines> -Wall -Wextra -Wpedantic -Wconversion
   -Wshadow -Wnon-virtual-dtor -Wold-style-cast $<$<BOOL:${ROTA_WERROR}>:-Werror>)
 target_link_libraries(rota_options INTERFACE Threads::Threads)
-if(ROTA_MOLD)
-  target_link_options(rota_options INTERFACE -fuse-ld=mold)
-endif()
 if(ROTA_SANITIZE STREQUAL "address")
   # No vptr check: a Beast translation unit would take 152 s instead of 36 s.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
@@ -49,11 +46,24 @@ function(rota_library)
   target_link_libraries(rota_${arg_NAME} PUBLIC rota_options ${arg_DEPS})
 endfunction()
 
+# What is shipped, a program of a release build, is linked by bfd, which keeps the code that only the start needs apart and
+# packs relocations (glibc 2.36): 1 MiB less of an idle data plane is resident. It has to be told to keep a library that only
+# another library asks for. The rest is linked by mold, in no time.
+function(rota_link target)
+  cmake_parse_arguments(arg "SHIPPED" "" "" ${ARGN})
+  if(arg_SHIPPED AND CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_link_options(${target} PRIVATE -fuse-ld=bfd -Wl,--no-as-needed,-z,pack-relative-relocs)
+  elseif(ROTA_MOLD)
+    target_link_options(${target} PRIVATE -fuse-ld=mold)
+  endif()
+endfunction()
+
 # rota_program(NAME rota-dataplane SRCS main.cc DEPS rota::engine)
 function(rota_program)
   cmake_parse_arguments(arg "" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${arg_NAME} ${arg_SRCS})
   target_link_libraries(${arg_NAME} PRIVATE rota_options ${arg_DEPS})
+  rota_link(${arg_NAME} SHIPPED)
 endfunction()
 
 # rota_test(NAME rotation_test SRCS rotation_test.cc DEPS rota::rotation LABEL unit|integration [NO_TSAN])
@@ -72,6 +82,7 @@ function(rota_test)
   add_executable(${arg_NAME} ${arg_SRCS})
   target_link_libraries(${arg_NAME} PRIVATE rota_options ${arg_DEPS} rota_test_paths GTest::gmock
     GTest::gtest_main)
+  rota_link(${arg_NAME})
   add_test(NAME ${arg_NAME} COMMAND ${arg_NAME} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(${arg_NAME} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()
