@@ -2,8 +2,7 @@
 
 // Compiled APIs + Secrets + the gateway's own settings -> one consistent snapshot, and the findings
 // that need more than one object: two APIs on one path, a Secret that is not there, a Service of
-// another namespace that does not let itself be used. Pure and
-// thread-safe.
+// another namespace that does not let itself be used. Pure and thread-safe.
 
 #include <cstdint>
 #include <map>

@@ -256,9 +256,10 @@ void World::Release(const CompiledPtr& api) {
 
 void World::Want(const std::vector<compile::SecretUse>& uses) {
   for (const compile::SecretUse& use : uses) {
-    SecretEntry& entry = secrets_[use.secret];
-    if (++entry.wanted[use.key] == 1) {
-      entry.is_answered = false;
+    const auto [entry, is_new] = secrets_.try_emplace(use.secret);
+    services_ += is_new && resource::IsService(use.secret) ? 1 : 0;
+    if (++entry->second.wanted[use.key] == 1) {
+      entry->second.is_answered = false;
       ++references_version_;
     }
   }
@@ -277,6 +278,7 @@ void World::Release(const std::vector<compile::SecretUse>& uses) {
       for (auto& [gateway, served] : served_) {
         served.assembler.RemoveSecret(use.secret);
       }
+      services_ -= resource::IsService(use.secret) ? 1 : 0;
       secrets_.erase(found);
     }
   }
@@ -375,12 +377,6 @@ source::SecretReferences World::References() const {
     }
   }
   return references;
-}
-
-size_t World::secret_count() const {
-  return static_cast<size_t>(
-      std::count_if(secrets_.begin(), secrets_.end(),
-                    [](const auto& secret) { return !resource::IsService(secret.first); }));
 }
 
 std::optional<ApiStatus> World::StatusOf(const ObjectName& name) const {

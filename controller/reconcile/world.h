@@ -79,7 +79,7 @@ class World {
   // APIs that would not be served any more, at one gateway at least, if that API or RotaGateway
   // were gone.
   size_t ReachOf(const source::ObjectKey& key) const;
-  size_t secret_count() const;
+  size_t secret_count() const { return secrets_.size() - services_; }
   // Objects that were really decoded and compiled: the memo at work.
   uint64_t compile_count() const { return compile_count_; }
 
@@ -167,6 +167,7 @@ class World {
   std::set<resource::ObjectName> waiting_;               // may have to be held back
   std::set<resource::ObjectName> touched_;               // for BuildResult::changed
   std::map<resource::ObjectName, SecretEntry> secrets_;  // the referenced ones
+  size_t services_ = 0;                                  // of them: grants of Services
   std::vector<resource::ObjectName> deleted_;
   compile::Watermarks seen_;  // of the objects that came from the Kubernetes API
   uint64_t references_version_ = 0;
