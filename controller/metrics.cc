@@ -22,7 +22,8 @@ void AddReconciler(const reconcile::ReconcilerStats& stats, MetricFamilies& fami
                    "Snapshots that differed from the one before.", stats.snapshots);
   families.Counter("rota_controller_compiles_total",
                    "API resources that were decoded and compiled.", stats.compiles);
-  families.Gauge("rota_controller_last_build_seconds", "How long the last build took.",
+  families.Gauge("rota_controller_last_build_seconds",
+                 "How long the last build took: from news to the snapshots made of them.",
                  Seconds(stats.last_build));
   families.Gauge("rota_controller_held_removals",
                  "APIs and RotaGateways that are gone and still served, because most APIs "

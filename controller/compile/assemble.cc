@@ -235,9 +235,16 @@ void Assembler::SetApi(const Age& age, const ApiVersions& versions) {
   if (is_new) {
     entry.key = {ResourceKind::kApi, age.name.ToString()};
   }
+  std::vector<std::string> paths = PathsOf(versions);
+  if (entry.is_admitted && IsServable(versions.current) &&
+      versions.current == entry.versions.current && versions.current == entry.outcome.served &&
+      paths == entry.paths) {
+    entry.versions = versions;  // what is served has become the last good version
+    return;
+  }
   Forget(age, entry);
   entry.versions = versions;
-  entry.paths = PathsOf(versions);
+  entry.paths = std::move(paths);
   for (const std::string& path : entry.paths) {
     is_contended_ = ++claimants_[path] > 1 || is_contended_;
   }

@@ -286,6 +286,28 @@ TEST(AssemblerTest, AgreesWithANewOneAfterAnyHistory) {
   }
 }
 
+TEST(AssemblerTest, IsNotChangedByWhatIsServedBecomingTheLastGoodVersion) {
+  Assembler assembler("default/default", GatewayBody({}));
+  const auto first = MakeApi("a", "/a");
+  const auto second = MakeApi("a", "/a");
+  const auto elsewhere = MakeApi("a", "/b");
+
+  assembler.SetApi(Old("a"), {first, nullptr});
+  assembler.Build();
+  assembler.SetApi(Old("a"), {first, first});
+  EXPECT_FALSE(assembler.has_changes());
+
+  assembler.SetApi(Old("a"), {second, first});
+  EXPECT_EQ(assembler.Build().apis.at({"default", "a"}).served, second);
+  assembler.SetApi(Old("a"), {second, second});
+  EXPECT_FALSE(assembler.has_changes());
+
+  assembler.SetApi(Old("a"), {elsewhere, second});
+  EXPECT_EQ(assembler.Build().apis.at({"default", "a"}).served, elsewhere);
+  assembler.SetApi(Old("a"), {elsewhere, elsewhere});
+  EXPECT_TRUE(assembler.has_changes()) << "the path of the version before is free now";
+}
+
 TEST(AssemblerTest, TheSecretsOfListenersTravelWithTheGatewayAndStayWhileAnApiNeedsThem) {
   GatewaySettings settings;
   settings.listeners = {{"public", "", "keys"}};

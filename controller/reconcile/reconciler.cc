@@ -198,6 +198,7 @@ void Reconciler::Run(std::stop_token stop) {
     if (stop.stop_requested()) {
       return;
     }
+    const MonotonicTime taken = clock_.Now();
     Apply(batch);
     TellHeldRemovals();
     if (brake_.TakeRecheck(clock_.Now())) {
@@ -211,7 +212,7 @@ void Reconciler::Run(std::stop_token stop) {
     }
     const bool is_due = rebuild_at_.has_value() && *rebuild_at_ <= clock_.Now();
     if (MayBuild() && (world_.has_changes() || is_due)) {
-      Build();
+      Build(taken);
       // What was served until now may have freed Secrets.
       RequestSecrets();
     }
@@ -339,9 +340,10 @@ void Reconciler::RequestSecrets() {
   source_->SetSecretReferences(world_.References());
 }
 
-void Reconciler::Build() {
-  const MonotonicTime start = clock_.Now();
-  BuildResult result = world_.Build(start);
+// `taken`: when the news that it is made of were taken.
+void Reconciler::Build(MonotonicTime taken) {
+  BuildResult result = world_.Build(clock_.Now());
+  const Duration lasted = clock_.Now() - taken;
   rebuild_at_ = result.rebuild_at;
   const size_t published = Publish(result.snapshots);
   gateways_news_ = true;
@@ -354,7 +356,7 @@ void Reconciler::Build() {
     stats_.builds += 1;
     stats_.snapshots += published;
     stats_.compiles = world_.compile_count();
-    stats_.last_build = clock_.Now() - start;
+    stats_.last_build = lasted;
   }
   for (const resource::ObjectName& name : result.deleted) {
     tracker_.Forget(name);

@@ -54,9 +54,9 @@ struct ReconcilerStats {
   size_t gateways = 0;  // that are served
   size_t secrets = 0;
   uint64_t builds = 0;
-  uint64_t snapshots = 0;  // that were new, of all gateways
-  uint64_t compiles = 0;   // APIs that were decoded and compiled
-  Duration last_build{};
+  uint64_t snapshots = 0;      // that were new, of all gateways
+  uint64_t compiles = 0;       // APIs that were decoded and compiled
+  Duration last_build{};       // from news to the snapshots, before they are handed on
   size_t held_removals = 0;    // APIs that are gone and still served
   uint64_t removal_holds = 0;  // times that removals were held
 };
@@ -112,7 +112,7 @@ class Reconciler final : public source::ObjectSink {
   void TellProblems();
   void RequestSecrets();
   bool MayBuild() const;
-  void Build();
+  void Build(MonotonicTime taken);
   size_t Publish(const std::map<std::string, SnapshotPtr>& snapshots);
   void TellGateways();
   void TellFleetNews();
