@@ -103,7 +103,8 @@ absl::StatusOr<std::pair<pid_t, int>> Spawn(const ExecPlugin& plugin, const Clie
   };
   std::array<int, 2> pipe_ends{};
   if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) {
-    return absl::UnavailableError(absl::StrCat("cannot make a pipe: ", std::strerror(errno)));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot make a pipe: ", std::strerror(errno)));
   }
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -125,7 +126,7 @@ absl::StatusOr<std::pair<pid_t, int>> Spawn(const ExecPlugin& plugin, const Clie
   close(pipe_ends[1]);
   if (error != 0) {
     close(pipe_ends[0]);
-    return absl::UnavailableError(absl::StrCat(
+    return absl::FailedPreconditionError(absl::StrCat(
         "credential plugin ", plugin.command, " cannot be started: ", std::strerror(error),
         plugin.install_hint.empty() ? "" : ". ", plugin.install_hint));
   }
@@ -224,7 +225,7 @@ absl::StatusOr<ExecCredential> RunExecPlugin(const ExecPlugin& plugin, const Cli
   }
   if (!WIFEXITED(*exit_status) || WEXITSTATUS(*exit_status) != 0) {
     WipeString(output);
-    return absl::UnavailableError(absl::StrCat(
+    return absl::FailedPreconditionError(absl::StrCat(
         "credential plugin ", plugin.command, " failed",
         WIFEXITED(*exit_status) ? absl::StrCat(" with exit code ", WEXITSTATUS(*exit_status)) : "",
         "; its own message is on stderr"));

@@ -49,7 +49,7 @@ Reflector::Reflector(const KubeApi& api, Scope scope, ReflectorHandler& handler,
       handler_(handler),
       clock_(clock),
       options_(WithOwnRandom(std::move(options))),
-      backoff_(options_.backoff, options_.uniform) {}
+      pace_(options_.retry, options_.uniform) {}
 
 Reflector::~Reflector() { Stop(); }
 
@@ -416,13 +416,7 @@ void Reflector::Pause(const Wait& wait, std::stop_token stop) {
     return;
   }
   const MonotonicTime now = clock_.Now();
-  if (now - last_wait_ > options_.backoff_reset) {
-    backoff_.Reset();
-  }
-  const Duration delay =
-      wait.kind == Wait::Kind::kExactly ? wait.duration : std::max(wait.duration, backoff_.Next());
-  const MonotonicTime deadline = After(now, delay);
-  last_wait_ = deadline;
+  const MonotonicTime deadline = After(now, pace_.Next(wait, now));
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested() && clock_.Now() < deadline) {
     clock_.WaitUntil(lock, wake_, deadline, stop);

@@ -24,6 +24,7 @@
 #include "common/clock.h"
 #include "controller/kube/api.h"
 #include "controller/kube/reflector_state.h"
+#include "controller/kube/retry_pace.h"
 #include "controller/kube/streaming_list.h"
 #include "nlohmann/json.hpp"
 
@@ -41,8 +42,7 @@ struct ReflectorOptions {
   Duration min_watch_timeout = std::chrono::seconds(300);
   Duration max_watch_timeout = std::chrono::seconds(600);
   Duration idle_margin = std::chrono::seconds(5);
-  BackoffOptions backoff;
-  Duration backoff_reset = std::chrono::minutes(2);  // without a wait in between
+  RetryPaceOptions retry;
   // Everything is listed and reported again, changed or not (+- 10 %).
   Duration resync_period = std::chrono::hours(10);
   size_t max_objects = 200'000;
@@ -138,9 +138,8 @@ class Reflector {
 
   // Of the thread alone.
   ReflectorState state_;
-  Backoff backoff_;
+  RetryPace pace_;
   Wait pending_wait_;
-  MonotonicTime last_wait_{};
   MonotonicTime resync_at_{};
   bool report_all_ = false;
   std::map<ObjectId, Version> store_;

@@ -123,7 +123,8 @@ Decision AfterWatchNotOpened(const ReflectorState& state, const absl::Status& er
   } else {
     decision = Again(state);
   }
-  decision.wait = WaitFor(facts);
+  const bool nobody_answered = facts.http_code == 0 && absl::IsUnavailable(error);
+  decision.wait = nobody_answered ? Wait{Wait::Kind::kReconnect, Duration::zero()} : WaitFor(facts);
   return decision;
 }
 

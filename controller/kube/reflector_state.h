@@ -35,9 +35,9 @@ struct ReflectorState {
 };
 
 struct Wait {
-  enum class Kind { kNone, kBackoff, kExactly };
+  enum class Kind { kNone, kBackoff, kExactly, kReconnect };
   Kind kind = Kind::kNone;
-  // kBackoff: at least this long; kExactly: this long.
+  // kBackoff: at least this long; kExactly: this long. kReconnect: see RetryPace.
   Duration duration{};
 };
 

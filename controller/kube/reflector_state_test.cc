@@ -109,8 +109,8 @@ TEST(ReflectorStateTest, AMissingResourceIsAskedForEveryThirtySeconds) {
 }
 
 TEST(ReflectorStateTest, AWatchThatCannotBeOpenedIsTriedAgainFromTheSameVersion) {
-  for (const absl::Status& error :
-       {Http(429), Http(500), Http(401), Http(403), absl::UnavailableError("refused")}) {
+  for (const absl::Status& error : {Http(429), Http(500), Http(401), Http(403),
+                                    absl::FailedPreconditionError("the plugin failed")}) {
     const Decision decision = AfterWatchNotOpened(Listed("7"), error);
 
     EXPECT_EQ(decision.next.phase, ReflectorPhase::kListed) << error;
@@ -118,6 +118,15 @@ TEST(ReflectorStateTest, AWatchThatCannotBeOpenedIsTriedAgainFromTheSameVersion)
     EXPECT_EQ(decision.wait.kind, Wait::Kind::kBackoff);
     EXPECT_FALSE(decision.discard);
   }
+}
+
+TEST(ReflectorStateTest, AWatchThatNobodyAnswersIsTriedAgainSoonFromTheSameVersion) {
+  const Decision decision = AfterWatchNotOpened(Listed("7"), absl::UnavailableError("refused"));
+
+  EXPECT_EQ(decision.next.phase, ReflectorPhase::kListed);
+  EXPECT_EQ(decision.next.resource_version, "7");
+  EXPECT_EQ(decision.wait.kind, Wait::Kind::kReconnect);
+  EXPECT_FALSE(decision.discard);
 }
 
 TEST(ReflectorStateTest, TheServersRetryAfterIsTheLeastWait) {

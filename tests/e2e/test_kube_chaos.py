@@ -168,12 +168,13 @@ def ruin(cluster, router, seconds, dice):
 
 def test_only_what_was_in_flight_on_a_killed_data_plane_fails(world, server):
     seed = int(os.environ.get("ROTA_CHAOS_SEED") or time.time_ns() % 1_000_000)
+    print(f"ROTA_CHAOS_SEED={seed}, {SECONDS} s")
     cluster = Cluster(world, server)
     router = Router(cluster.planes)
     with Requests(router, PATH, RATE) as requests, Streams(router, PATH, STREAMS) as streams:
         until("the load runs", lambda: requests.tally.good > RATE / 2 and streams.tally.good > STREAMS / 2)
         log = ruin(cluster, router, SECONDS, random.Random(seed))
-    print(f"ROTA_CHAOS_SEED={seed}, {SECONDS} s: {', '.join(log)}")
+    print(", ".join(log))
     print(f"requests: {requests.tally}; streams: {streams.tally}")
     assert not requests.tally.failures, requests.tally.failures[:10]
     assert not streams.tally.failures, streams.tally.failures[:10]
@@ -181,6 +182,25 @@ def test_only_what_was_in_flight_on_a_killed_data_plane_fails(world, server):
     for plane in cluster.planes:
         until(f"changes arrive at {plane.name}", lambda p=plane: http.ask(p.http, "POST", PATH, http.CHAT).json().get(
             "model") == "after-chaos", 30)
+
+
+def test_a_server_that_was_away_again_and_again_is_followed_soon_after_each_return(world, server):
+    cluster = Cluster(world, server, planes=1)
+    last, took = 0, []
+    for _ in range(4):
+        server.api.kill()
+        time.sleep(2.5)
+        server.api.start()
+        server.wait_ready()
+        cluster.rotate_key()
+        changed, keys = time.monotonic(), set()
+        while keys != {cluster.key} and time.monotonic() < changed + 30:
+            assert http.ask(cluster.planes[0].http, "POST", PATH, http.CHAT).status == 200
+            last, keys = cluster.keys_of_new_requests(last)
+            time.sleep(0.05)
+        took.append(time.monotonic() - changed)
+    print("seconds from the change of a key to its use:", [f"{seconds:.2f}" for seconds in took])
+    assert max(took) < KEY_LIMIT, took
 
 
 def test_a_rolling_update_of_the_data_planes_fails_no_request_and_cuts_no_stream(world, server):

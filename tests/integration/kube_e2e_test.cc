@@ -109,8 +109,8 @@ class KubeEndToEndTest : public ::testing::Test {
     return output.ok() ? *output : "";
   }
   void Start(const source::SecretReferences& references, source::KubeSourceOptions options = {}) {
-    options.reflector.backoff = {std::chrono::milliseconds(20), std::chrono::milliseconds(200), 2.0,
-                                 1.0};
+    options.reflector.retry.backoff = options.reflector.retry.reconnect = {
+        std::chrono::milliseconds(20), std::chrono::milliseconds(200), 2.0, 1.0};
     source_ = std::make_unique<source::KubeSource>(client_->api, client_->clock, options);
     world_.on_apis_synced = [this, references] { source_->SetSecretReferences(references); };
     ASSERT_TRUE(source_->Start(world_).ok());

@@ -96,7 +96,8 @@ class KubeRandomTest : public ::testing::Test {
     // Short, so that watches also end by themselves.
     options.min_watch_timeout = std::chrono::seconds(2);
     options.max_watch_timeout = std::chrono::seconds(5);
-    options.backoff = {std::chrono::milliseconds(20), std::chrono::milliseconds(500), 2.0, 1.0};
+    options.retry.backoff = options.retry.reconnect = {std::chrono::milliseconds(20),
+                                                       std::chrono::milliseconds(500), 2.0, 1.0};
     reflector_ = std::make_unique<kube::Reflector>(client_->api, kube::Scope{Widgets(), "", false},
                                                    picture_, client_->clock, options);
     reflector_->Start();

@@ -92,7 +92,8 @@ class Picture final : public kube::ReflectorHandler {
 ReflectorOptions FastOptions() {
   ReflectorOptions options;
   options.page_size = 2;
-  options.backoff = {std::chrono::milliseconds(5), std::chrono::milliseconds(50), 2.0, 1.0};
+  options.retry.backoff = options.retry.reconnect = {std::chrono::milliseconds(5),
+                                                     std::chrono::milliseconds(50), 2.0, 1.0};
   options.min_watch_timeout = std::chrono::seconds(30);
   options.max_watch_timeout = std::chrono::seconds(60);
   return options;

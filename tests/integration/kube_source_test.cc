@@ -30,8 +30,8 @@ json ApiManifest(const std::string& name, const std::string& base_path) {
 
 source::KubeSourceOptions FastOptions() {
   source::KubeSourceOptions options;
-  options.reflector.backoff = {std::chrono::milliseconds(5), std::chrono::milliseconds(50), 2.0,
-                               1.0};
+  options.reflector.retry.backoff = options.reflector.retry.reconnect = {
+      std::chrono::milliseconds(5), std::chrono::milliseconds(50), 2.0, 1.0};
   options.reference_grace = std::chrono::milliseconds(50);
   return options;
 }
