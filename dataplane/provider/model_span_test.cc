@@ -127,6 +127,11 @@ TEST(ModelSpanTest, BoundsTheNesting) {
   EXPECT_EQ(FindModel(std::string(1 << 20, '[')).error, BodyError::kTooDeep);
 }
 
+// RFC 8259, section 8.2: the grammar allows it; what it means is the provider's business.
+TEST(ModelSpanTest, LetsTheEscapeOfHalfACharacterPass) {
+  EXPECT_EQ(Replaced(R"({"prompt":"\uDDDD","model":"a"})"), R"({"prompt":"\uDDDD","model":"new"})");
+}
+
 TEST(ModelSpanTest, LetsInvalidUtf8InStringsPass) {
   EXPECT_EQ(Replaced("{\"model\":\"a\",\"b\":\"\xFF\xC0\"}"),
             "{\"model\":\"new\",\"b\":\"\xFF\xC0\"}");

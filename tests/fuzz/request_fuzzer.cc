@@ -44,14 +44,26 @@ class Grammar : public nlohmann::json_sax<json> {
   bool has_overflow_ = false;
 };
 
-// Where the library and RFC 8259 mean the same: it checks UTF-8, and ends at NUL.
+// The escape of half a character, perhaps without the other half.
+bool HasSurrogate(std::string_view text) {
+  for (size_t at = text.find("\\u"); at != std::string_view::npos; at = text.find("\\u", at + 1)) {
+    const std::string_view digits = text.substr(at + 2, 2);
+    if (digits.size() == 2 && (digits[0] == 'd' || digits[0] == 'D') && digits[1] >= '8') {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Where the library and RFC 8259 mean the same: it checks UTF-8, ends at NUL, and refuses half a
+// character, which the grammar allows (section 8.2).
 bool IsPlain(std::string_view text) {
   for (const char c : text) {
     if (c <= 0) {
       return false;
     }
   }
-  return true;
+  return !HasSurrogate(text);
 }
 
 void CheckGrammar(std::string_view text, const ModelSpan& span) {
