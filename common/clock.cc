@@ -55,7 +55,7 @@ void FakeClock::WaitUntil(std::unique_lock<std::mutex>& lock,
 
 void FakeClock::Advance(Duration by) {
   std::lock_guard guard(mutex_);
-  now_ += std::chrono::duration_cast<MonotonicTime::duration>(by);
+  now_ += by;
   wall_now_ += std::chrono::duration_cast<WallTime::duration>(by);
 }
 

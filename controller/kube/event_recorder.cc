@@ -23,10 +23,6 @@ constexpr char kMergePatch[] = "application/merge-patch+json";
 
 Resource EventResource() { return {"events.k8s.io", "v1", "events", "Event"}; }
 
-MonotonicTime After(MonotonicTime start, Duration delay) {
-  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
-}
-
 // At most `size` bytes, cut between two characters.
 std::string Shortened(std::string text, size_t size) {
   if (text.size() <= size) {
@@ -158,7 +154,7 @@ bool EventRecorder::AwaitTurn(std::stop_token stop) {
         return true;
       }
     }
-    clock_.WaitUntil(lock, wake_, After(now, wait), stop);
+    clock_.WaitUntil(lock, wake_, now + wait, stop);
   }
   return false;
 }
@@ -177,8 +173,8 @@ void EventRecorder::WriteOne(const Key& key, const Waiting& waiting, std::stop_t
     }
     const double factor = 1.0 + 0.25 * options_.uniform();
     const MonotonicTime again =
-        After(clock_.Now(),
-              Duration(static_cast<int64_t>(static_cast<double>(options_.retry.count()) * factor)));
+        clock_.Now() +
+        Duration(static_cast<int64_t>(static_cast<double>(options_.retry.count()) * factor));
     std::unique_lock lock(mutex_);
     while (clock_.Now() < again && !stop.stop_requested() && !term.stop_requested()) {
       clock_.WaitUntil(lock, wake_, again, stop);

@@ -174,8 +174,7 @@ absl::StatusOr<ExecCredential> ParseExecCredential(const std::string& text,
 absl::StatusOr<ExecCredential> RunExecPlugin(const ExecPlugin& plugin, const ClientConfig& config,
                                              const Clock& clock, Duration timeout,
                                              std::stop_token stop) {
-  const MonotonicTime deadline =
-      clock.Now() + std::chrono::duration_cast<MonotonicTime::duration>(timeout);
+  const MonotonicTime deadline = clock.Now() + timeout;
   using Spawned = std::pair<pid_t, int>;
   ASSIGN_OR_RETURN(const Spawned spawned, Spawn(plugin, config));
   Child child(spawned.first, spawned.second);

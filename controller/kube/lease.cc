@@ -28,10 +28,6 @@ json SpecOf(const json& lease) {
   return spec != lease.end() && spec->is_object() ? *spec : json::object();
 }
 
-MonotonicTime After(MonotonicTime start, Duration delay) {
-  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
-}
-
 }  // namespace
 
 Resource LeaseResource() { return {"coordination.k8s.io", "v1", "leases", "Lease"}; }
@@ -77,8 +73,7 @@ std::optional<LeaseRequest> LeaseState::OnAnswer(const absl::StatusOr<json>& ans
       Observe(*answer, now);
       const Duration duration =
           std::chrono::seconds(NumberOf(SpecOf(lease_), "leaseDurationSeconds"));
-      const bool is_free =
-          holder_.empty() || holder_ == identity_ || After(observed_, duration) < now;
+      const bool is_free = holder_.empty() || holder_ == identity_ || observed_ + duration < now;
       held_ = held_ && holder_ == identity_;
       if (is_free) {
         next = Claim(wall_now);
@@ -102,7 +97,7 @@ Duration LeaseState::NextTurn(double uniform) const {
       static_cast<int64_t>(static_cast<double>(timings_.retry_period.count()) * factor));
 }
 
-MonotonicTime LeaseState::leads_until() const { return After(renewed_, timings_.renew_deadline); }
+MonotonicTime LeaseState::leads_until() const { return renewed_ + timings_.renew_deadline; }
 
 std::optional<LeaseRequest> LeaseState::Release(WallTime wall_now) const {
   if (lease_.is_null() || holder_ != identity_) {
@@ -115,7 +110,7 @@ std::optional<LeaseRequest> LeaseState::Release(WallTime wall_now) const {
 }
 
 bool LeaseState::IsStuck(MonotonicTime now) const {
-  return held_ && now > After(renewed_, timings_.lease_duration + kStuckAfter);
+  return held_ && now > renewed_ + timings_.lease_duration + kStuckAfter;
 }
 
 void LeaseState::Observe(json lease, MonotonicTime now) {

@@ -18,10 +18,6 @@ constexpr HttpLimits kReleaseLimits = {std::chrono::seconds(1), std::chrono::sec
                                        size_t{1} << 20};
 constexpr int kReleaseTries = 3;
 
-MonotonicTime After(MonotonicTime start, Duration delay) {
-  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
-}
-
 }  // namespace
 
 LeaseElector::LeaseElector(const KubeApi& api, Clock& clock, LeaseOptions options)
@@ -83,7 +79,7 @@ void LeaseElector::Elect(std::stop_token stop) {
   while (!stop.stop_requested()) {
     TakeTurn(stop);
     std::unique_lock lock(mutex_);
-    const MonotonicTime due = After(clock_.Now(), state_.NextTurn(options_.uniform()));
+    const MonotonicTime due = clock_.Now() + state_.NextTurn(options_.uniform());
     while (!stop.stop_requested() && clock_.Now() < due) {
       clock_.WaitUntil(lock, changed_, due, stop);
     }
@@ -158,7 +154,7 @@ void LeaseElector::Watch(std::stop_token stop) {
       lock.lock();
       continue;  // it may have changed again meanwhile
     }
-    clock_.WaitUntil(lock, changed_, leads ? state_.leads_until() : After(now, kIdle), stop);
+    clock_.WaitUntil(lock, changed_, leads ? state_.leads_until() : now + kIdle, stop);
   }
 }
 

@@ -66,7 +66,7 @@ class LeaseTest : public ::testing::Test {
     EXPECT_FALSE(state.OnAnswer(absl::UnavailableError("refused"), now_, now_, wall_).has_value());
   }
   void Pass(Duration time) {
-    now_ += std::chrono::duration_cast<MonotonicTime::duration>(time);
+    now_ += time;
     wall_ += std::chrono::duration_cast<WallTime::duration>(time);
   }
   LeaseState Candidate(const std::string& identity) {

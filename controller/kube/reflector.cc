@@ -36,10 +36,6 @@ ReflectorOptions WithOwnRandom(ReflectorOptions options) {
   return options;
 }
 
-MonotonicTime After(MonotonicTime start, Duration delay) {
-  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
-}
-
 }  // namespace
 
 Reflector::Reflector(const KubeApi& api, Scope scope, ReflectorHandler& handler, Clock& clock,
@@ -134,9 +130,9 @@ void Reflector::AllowInterruption(bool allowed) {
 
 void Reflector::PlanResync() {
   const double factor = 0.9 + 0.2 * options_.uniform();
-  resync_at_ = After(
-      clock_.Now(),
-      Duration(static_cast<int64_t>(static_cast<double>(options_.resync_period.count()) * factor)));
+  resync_at_ =
+      clock_.Now() +
+      Duration(static_cast<int64_t>(static_cast<double>(options_.resync_period.count()) * factor));
 }
 
 void Reflector::ListOnce(std::stop_token stop) {
@@ -416,7 +412,7 @@ void Reflector::Pause(const Wait& wait, std::stop_token stop) {
     return;
   }
   const MonotonicTime now = clock_.Now();
-  const MonotonicTime deadline = After(now, pace_.Next(wait, now));
+  const MonotonicTime deadline = now + pace_.Next(wait, now);
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested() && clock_.Now() < deadline) {
     clock_.WaitUntil(lock, wake_, deadline, stop);

@@ -19,7 +19,7 @@ Duration RetryPace::Next(const Wait& wait, MonotonicTime now) {
   }
   const Duration delay =
       wait.kind == Wait::Kind::kExactly ? wait.duration : std::max(wait.duration, backoff_.Next());
-  last_wait_ = now + std::chrono::duration_cast<MonotonicTime::duration>(delay);
+  last_wait_ = now + delay;
   return delay;
 }
 

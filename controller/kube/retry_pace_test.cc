@@ -16,7 +16,7 @@ class RetryPaceTest : public testing::Test {
   // Waits as long as it is told.
   Duration Pause(const Wait& wait) {
     const Duration delay = pace_.Next(wait, now_);
-    now_ += std::chrono::duration_cast<MonotonicTime::duration>(delay);
+    now_ += delay;
     return delay;
   }
 

@@ -63,7 +63,7 @@ class WorkQueue {
     const Duration delay = std::max(minimum, found->second.Next());
     again_.erase(key);
     working_.erase(key);
-    AddLocked(key, clock_.Now() + std::chrono::duration_cast<MonotonicTime::duration>(delay));
+    AddLocked(key, clock_.Now() + delay);
     return delay;
   }
 

@@ -133,8 +133,7 @@ void SuspensionBook::Learn(const std::vector<serve::SharedSuspension>& active, M
 SuspensionChanges SuspensionBook::Update(const std::vector<serve::SharedSuspension>& active,
                                          const TargetPlaces& places, MonotonicTime now,
                                          WallTime wall_now, bool wait_for_new) {
-  const auto settle_time = std::chrono::duration_cast<MonotonicTime::duration>(kSettleTime);
-  Learn(active, now, wall_now, wait_for_new ? now : now - settle_time);
+  Learn(active, now, wall_now, wait_for_new ? now : now - kSettleTime);
   next_due_.reset();
   const auto look_again = [this](MonotonicTime time) {
     next_due_ = std::min(next_due_.value_or(time), time);
@@ -142,7 +141,7 @@ SuspensionChanges SuspensionBook::Update(const std::vector<serve::SharedSuspensi
   std::map<resource::ObjectName, std::vector<ShownSuspension>> lists;
   for (const auto& [target, known] : known_) {
     look_again(known.until);
-    if (const MonotonicTime settles = known.first_seen + settle_time; settles > now) {
+    if (const MonotonicTime settles = known.first_seen + kSettleTime; settles > now) {
       look_again(settles);
       continue;
     }

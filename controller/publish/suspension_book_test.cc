@@ -37,14 +37,14 @@ class SuspensionBookTest : public ::testing::Test {
     serve::SharedSuspension suspension;
     suspension.target = target;
     suspension.reason = reason;
-    suspension.until = now_ + std::chrono::duration_cast<MonotonicTime::duration>(remaining);
+    suspension.until = now_ + remaining;
     active_.push_back(suspension);
   }
   SuspensionChanges Look(bool wait_for_new = true) {
     return book_.Update(active_, places_, now_, wall_, wait_for_new);
   }
   void Pass(Duration time) {
-    now_ += std::chrono::duration_cast<MonotonicTime::duration>(time);
+    now_ += time;
     wall_ += std::chrono::duration_cast<WallTime::duration>(time);
   }
 

@@ -11,10 +11,6 @@ namespace {
 // Not everything that is known is told by Wake(): a statement that data planes are not told yet.
 constexpr Duration kIdle = std::chrono::seconds(10);
 
-MonotonicTime After(MonotonicTime start, Duration delay) {
-  return start + std::chrono::duration_cast<MonotonicTime::duration>(delay);
-}
-
 }  // namespace
 
 SuspensionMirror::SuspensionMirror(Clock& clock, MirrorOptions options)
@@ -37,7 +33,7 @@ void SuspensionMirror::Lead() {
   {
     std::lock_guard inner(mutex_);
     leads_ = true;
-    next_look_ = next_due_ = After(clock_.Now(), kShortestInterval);
+    next_look_ = next_due_ = clock_.Now() + kShortestInterval;
   }
   Look(true);
 }
@@ -65,7 +61,7 @@ void SuspensionMirror::Run(std::stop_token stop) {
     {
       std::unique_lock lock(mutex_);
       const MonotonicTime now = clock_.Now();
-      const MonotonicTime due = !leads_     ? After(now, kIdle)
+      const MonotonicTime due = !leads_     ? now + kIdle
                                 : has_news_ ? next_look_
                                             : std::max(next_look_, next_due_);
       if (due > now) {
@@ -86,7 +82,7 @@ void SuspensionMirror::Look(bool is_first) {
       return;
     }
     has_news_ = false;
-    next_look_ = After(now, kShortestInterval);
+    next_look_ = now + kShortestInterval;
   }
   const std::vector<serve::SharedSuspension> active = options_.active(now);
   if (!active.empty()) {
@@ -97,7 +93,7 @@ void SuspensionMirror::Look(bool is_first) {
     options_.on_change(changes, is_first);
   }
   std::lock_guard guard(mutex_);
-  next_due_ = std::min(book_.NextDue().value_or(MonotonicTime::max()), After(now, kIdle));
+  next_due_ = std::min(book_.NextDue().value_or(MonotonicTime::max()), now + kIdle);
   wake_.notify_all();
 }
 

@@ -37,8 +37,7 @@ class SuspensionMirrorTest : public ::testing::Test {
   void Suspend(Duration remaining) {
     serve::SharedSuspension suspension;
     suspension.target = TargetIdOf("team/chat", "production", "gpt-4o");
-    suspension.until =
-        clock_.Now() + std::chrono::duration_cast<MonotonicTime::duration>(remaining);
+    suspension.until = clock_.Now() + remaining;
     std::lock_guard guard(mutex_);
     active_ = {suspension};
   }

@@ -272,8 +272,7 @@ class KubeSource::Impl {
     Deliver([](ObjectSink& sink) { sink.OnSynced(ObjectKind::kApi); });
     std::lock_guard guard(mutex_);
     // An owner that refers to no Secret may see no reason to say so.
-    references_due_ = clock_.Now() +
-                      std::chrono::duration_cast<MonotonicTime::duration>(options_.reference_grace);
+    references_due_ = clock_.Now() + options_.reference_grace;
     ReviewLocked();
   }
 

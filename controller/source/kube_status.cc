@@ -238,8 +238,7 @@ bool KubeStatusWriter::AwaitTurn(Lane& lane, std::stop_token stop) {
     if (wait == Duration::zero()) {
       return true;
     }
-    clock_.WaitUntil(lock, wake_, now + std::chrono::duration_cast<MonotonicTime::duration>(wait),
-                     stop);
+    clock_.WaitUntil(lock, wake_, now + wait, stop);
   }
   return false;
 }
