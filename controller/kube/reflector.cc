@@ -171,7 +171,7 @@ absl::Status Reflector::TakeListed(json object) {
   if (report_all_ || (differs && !health_.synced)) {
     // Nobody has a picture yet (or wants all of it again): no need to hold the whole collection in
     // memory. What is gone by the end of the list is taken back at the commit.
-    Upsert(id, version, object);
+    Upsert(id, version, std::move(object));
   } else if (differs) {
     side_.changed[id] = std::move(object);
   }
@@ -344,7 +344,7 @@ bool Reflector::HandleEvent(WatchEvent event) {
     } else {
       const auto known = store_.find(id);
       if (known == store_.end() || known->second.resource_version != version.resource_version) {
-        Upsert(id, version, event.object);
+        Upsert(id, version, std::move(event.object));
       }
     }
   }
@@ -352,13 +352,13 @@ bool Reflector::HandleEvent(WatchEvent event) {
   return true;
 }
 
-void Reflector::Upsert(const ObjectId& id, const Version& version, const json& object) {
+void Reflector::Upsert(const ObjectId& id, const Version& version, json object) {
   Version& known = store_[id];
   if (!known.uid.empty() && known.uid != version.uid) {
     handler_.OnDelete(id);  // a namesake has taken its place while nobody looked
   }
   known = version;
-  handler_.OnUpsert(id, object);
+  handler_.OnUpsert(id, std::move(object));
 }
 
 void Reflector::Apply(const Decision& decision) {
@@ -393,8 +393,8 @@ void Reflector::Commit() {
   if (!gone.empty()) {
     handler_.OnGone(gone);
   }
-  for (const auto& [id, object] : side.changed) {
-    Upsert(id, side.versions.at(id), object);
+  for (auto& [id, object] : side.changed) {
+    Upsert(id, side.versions.at(id), std::move(object));
   }
   if (!health_.synced) {
     health_.synced = true;

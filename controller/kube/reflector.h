@@ -63,7 +63,7 @@ struct ReflectorHealth {
 class ReflectorHandler {
  public:
   virtual ~ReflectorHandler() = default;
-  virtual void OnUpsert(const ObjectId& id, const nlohmann::json& object) = 0;
+  virtual void OnUpsert(const ObjectId& id, nlohmann::json object) = 0;
   virtual void OnDelete(const ObjectId& id) = 0;
   // A list lacks all of these.
   virtual void OnGone(const std::vector<ObjectId>& ids) {
@@ -119,7 +119,7 @@ class Reflector {
   bool HandleEvent(WatchEvent event);
   void Apply(const Decision& decision);
   void Commit();
-  void Upsert(const ObjectId& id, const Version& version, const nlohmann::json& object);
+  void Upsert(const ObjectId& id, const Version& version, nlohmann::json object);
   void Pause(const Wait& wait, std::stop_token stop);
   void Report(const absl::Status& error);
   void PlanResync();

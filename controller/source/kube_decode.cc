@@ -30,16 +30,16 @@ void ReadMetadata(const json& object, resource::ObjectName& name, Metadata& meta
 
 }  // namespace
 
-SpecObject SpecFromKube(const json& object) {
+SpecObject SpecFromKube(json object) {
   SpecObject decoded;
   ReadMetadata(object, decoded.name, decoded.metadata);
   if (const auto spec = object.find("spec"); spec != object.end()) {
-    decoded.spec = *spec;
+    decoded.spec = std::move(*spec);
   } else {
     decoded.spec = json::object();
   }
   if (const auto status = object.find("status"); status != object.end()) {
-    decoded.status = *status;
+    decoded.status = std::move(*status);
   }
   return decoded;
 }

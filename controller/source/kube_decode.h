@@ -13,7 +13,7 @@
 namespace rota::source {
 
 // REQUIRES: `object` has metadata with a name (the reflector has looked).
-SpecObject SpecFromKube(const nlohmann::json& object);
+SpecObject SpecFromKube(nlohmann::json object);
 
 // The labels of a Namespace. REQUIRES: as above.
 NamespaceObject NamespaceFromKube(const nlohmann::json& object);

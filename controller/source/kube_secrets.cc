@@ -41,13 +41,16 @@ class KubeSecrets::Watch final : public kube::ReflectorHandler {
     reflector_.Start();
   }
 
-  void OnUpsert(const kube::ObjectId& id, const json& object) override {
+  void OnUpsert(const kube::ObjectId& id, json object) override {
     owner_.OnMetadata({id.ns, id.name}, MetadataText(object, "uid"),
                       MetadataText(object, "resourceVersion"));
   }
   void OnDelete(const kube::ObjectId& id) override { owner_.OnGone({id.ns, id.name}); }
-  void OnSynced() override {}
+  void OnSynced() override { owner_.OnListed(scope_); }
   void OnHealth(const kube::ReflectorHealth& health) override {
+    if (!health.error.ok()) {
+      owner_.OnListed(scope_);
+    }
     {
       std::lock_guard guard(owner_.mutex_);
       if (health.error.ok()) {
@@ -215,6 +218,30 @@ void KubeSecrets::OnGone(const resource::ObjectName& secret) {
   }
 }
 
+bool KubeSecrets::IsListed(const resource::ObjectName& secret) const {
+  return listed_.contains(secret) || listed_.contains({secret.ns, ""}) ||
+         listed_.contains({"", ""});
+}
+
+void KubeSecrets::OnListed(const WatchScope& scope) {
+  std::vector<resource::ObjectName> to_read;
+  {
+    std::lock_guard guard(mutex_);
+    if (!listed_.insert(scope).second) {
+      return;
+    }
+    for (const auto& [name, wanted] : wanted_) {
+      const auto object = resource::ForeignObjectOf(name);
+      if (!wanted.known && IsListed(object ? object->name : name)) {
+        to_read.push_back(name);
+      }
+    }
+  }
+  for (const resource::ObjectName& name : to_read) {
+    queue_.Add(name);
+  }
+}
+
 void KubeSecrets::OnGrants() {
   std::vector<resource::ObjectName> to_read;
   {
@@ -270,8 +297,14 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
       queue_.Done(name);
       return;
     }
-    const Wanted& wanted = found->second;
+    Wanted& wanted = found->second;
     version = wanted.watched_version;
+    if (version.empty() && !IsListed(secret) && !std::exchange(wanted.has_waited, true)) {
+      // With the version from the watch the server answers from its memory: at a start with
+      // thousands of Secrets that is most of what it does.
+      queue_.Retry(name, options_.first_read_grace);
+      return;
+    }
     if (wanted.told.present && wanted.known && wanted.told.keys == wanted.keys &&
         wanted.watched_version == wanted.told.resource_version) {
       queue_.Done(name);  // the first read was faster than the watch that asked for another
@@ -432,6 +465,7 @@ void KubeSecrets::ManageWatches(std::stop_token stop) {
     std::lock_guard guard(mutex_);
     for (const WatchScope& scope : ended) {
       watch_problems_.erase(scope);
+      listed_.erase(scope);
     }
   }
   watches_.clear();

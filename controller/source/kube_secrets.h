@@ -59,6 +59,7 @@ class KubeSecrets {
     std::string watched_version;  // as the watch told last; "" when it has not, or is gone
     std::string problem;          // "" when none
     bool is_beyond = false;       // of max_named_secrets: neither watched nor read
+    bool has_waited = false;      // for the watch, as long as it may
   };
   // What a watch is over: a namespace, ("") all of them, or one Secret.
   using WatchScope = resource::ObjectName;
@@ -78,6 +79,10 @@ class KubeSecrets {
   void OnMetadata(const resource::ObjectName& name, const std::string& uid,
                   const std::string& resource_version);
   void OnGone(const resource::ObjectName& name);
+  // The watch has told all there is, or cannot: what waited for it is read.
+  void OnListed(const WatchScope& scope);
+  // REQUIRES: mutex_.
+  bool IsListed(const resource::ObjectName& secret) const;
   void OnGrants();
   // The wanted references to a Secret. REQUIRES: mutex_.
   std::vector<resource::ObjectName> ReferencesTo(const resource::ObjectName& secret) const;
@@ -98,6 +103,7 @@ class KubeSecrets {
   // Of wanted_, those to objects of other namespaces, by the object.
   std::map<resource::ForeignObject, std::set<resource::ObjectName>> foreign_;
   std::map<WatchScope, std::string> watch_problems_;
+  std::set<WatchScope> listed_;  // whose watch has told all there was, or has failed to
 
   ReferenceGrants grants_;
   std::map<WatchScope, std::unique_ptr<Watch>> watches_;  // of the manager's thread

@@ -149,9 +149,9 @@ class KubeSource::Impl {
       std::lock_guard guard(owner.mutex_);
       owner.watches_health_[id] = {};
     }
-    void OnUpsert(const kube::ObjectId&, const json& object) override {
-      SpecObject decoded =
-          id.first == ObjectKind::kNamespace ? NamespaceFromKube(object) : SpecFromKube(object);
+    void OnUpsert(const kube::ObjectId&, json object) override {
+      SpecObject decoded = id.first == ObjectKind::kNamespace ? NamespaceFromKube(object)
+                                                              : SpecFromKube(std::move(object));
       // The server counts up the generation with each change of the spec. Without one it is our own
       // status that comes back, or a label: nothing that the object's reader acts on.
       const std::pair incarnation(decoded.metadata.uid, decoded.metadata.generation);

@@ -41,6 +41,8 @@ struct KubeSourceOptions {
   std::vector<std::string> namespaces;  // empty: all
   kube::ReflectorOptions reflector;
   int secret_readers = 4;
+  // How long the first reading of a Secret waits for the watch to say its version.
+  Duration first_read_grace = std::chrono::seconds(2);
   // Namespaces with referenced Secrets that get a watch each; with more than this one watch over
   // all namespaces takes their place, which needs a ClusterRole.
   size_t max_secret_watches = 64;

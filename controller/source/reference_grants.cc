@@ -51,7 +51,7 @@ class ReferenceGrants::Watch final : public kube::ReflectorHandler {
     reflector_.Start();
   }
 
-  void OnUpsert(const kube::ObjectId& id, const json& object) override {
+  void OnUpsert(const kube::ObjectId& id, json object) override {
     owner_.Update(ns_, [&](Namespace& state) { Put(id.name, Read(object), state); });
   }
   void OnDelete(const kube::ObjectId& id) override {

@@ -38,7 +38,7 @@ std::string TextOf(json object) {
 // What a reflector has told.
 class Picture final : public kube::ReflectorHandler {
  public:
-  void OnUpsert(const ObjectId& id, const json& object) override {
+  void OnUpsert(const ObjectId& id, json object) override {
     std::lock_guard guard(mutex_);
     objects_[id.name] = TextOf(object);
   }

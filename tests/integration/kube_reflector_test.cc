@@ -22,7 +22,7 @@ using ::testing::Pair;
 // What a reflector has told: the picture, and the order of events.
 class Picture final : public kube::ReflectorHandler {
  public:
-  void OnUpsert(const ObjectId& id, const json& object) override {
+  void OnUpsert(const ObjectId& id, json object) override {
     std::lock_guard guard(mutex_);
     sizes_[id.name] = object.at("spec").at("size").get<int>();
     log_.push_back("+" + id.name);

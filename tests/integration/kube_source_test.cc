@@ -83,6 +83,26 @@ TEST_F(KubeSourceTest, EmitsApisThenReferencedSecretsThenSynced) {
   EXPECT_EQ(server_.Requests("get"), 1);  // the unrelated one was never read
 }
 
+TEST_F(KubeSourceTest, TheFirstReadNamesTheVersionThatTheWatchHasTold) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  server_.Inject(Fault::kServerError, "get", "resourceVersion=");
+
+  StartSynced({{key_, {"apiKey"}}});
+
+  EXPECT_TRUE(server_.AllFaultsMet());
+}
+
+TEST_F(KubeSourceTest, AWatchThatSaysNothingKeepsNoSecretWaiting) {
+  CreateSecret("team", "key", {{"apiKey", "b25l"}});
+  source::KubeSourceOptions options = FastOptions();
+  options.first_read_grace = std::chrono::milliseconds(20);
+  server_.Inject(Fault::kHang, "watch", "secrets");
+
+  StartSynced({{key_, {"apiKey"}}}, options);
+
+  EXPECT_EQ(world_.Key(key_, "apiKey"), "one");
+}
+
 TEST_F(KubeSourceTest, SyncsWithoutAnySecret) {
   Start();
 
