@@ -33,9 +33,6 @@ class PacedOrder {
 
   const std::vector<Sequencer::Item>& items() const { return items_; }
   uint32_t cycle_length() const { return total_; }
-  // Of the cycle that the next pick belongs to.
-  uint32_t picks_in_cycle() const { return step_; }
-  uint32_t picks_in_cycle_of(size_t item) const { return jobs_[item].number - 1; }
 
  private:
   // Steps after which the buckets are filled anew, and steps that they span.

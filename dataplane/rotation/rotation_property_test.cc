@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <random>
 #include <string>
 #include <thread>
@@ -13,6 +14,7 @@
 
 #include "common/clock.h"
 #include "dataplane/rotation/leads.h"
+#include "dataplane/rotation/long_order.h"
 #include "dataplane/rotation/paced_order.h"
 #include "dataplane/rotation/registry.h"
 #include "dataplane/rotation/rotation.h"
@@ -116,7 +118,8 @@ TEST(SequencerPropertyTest, EveryPrefixIsExactForRandomWeights) {
 }
 
 // The picks of `count` steps, made in parts of various lengths.
-std::vector<uint8_t> MakeInParts(PacedOrder& order, uint64_t count) {
+template <typename Order>
+std::vector<uint8_t> MakeInParts(Order& order, uint64_t count) {
   const std::vector<size_t> lengths = {1, 1000, 7, 300};
   std::vector<uint8_t> all;
   std::vector<uint8_t> part;
@@ -218,6 +221,32 @@ TEST(PacedOrderPropertyTest, EveryPrefixOfALongCycleIsExactAndItEndsExactly) {
     const std::vector<Sequencer::Item> items = ItemsOf(weights);
     const PacedOrder order(items);
     EXPECT_TRUE(IsExact(items, order.cycle_length() + 5000));
+  }
+}
+
+TEST(LongOrderTest, IsThatOfThePacedOrderInEveryCycleWhetherItIsRememberedOrNot) {
+  const std::vector<Sequencer::Item> items = ItemsOf({10000, 9000, 7001, 10, 1});
+  const uint64_t count = 3 * uint64_t{PacedOrder(items).cycle_length()} + 100;
+  PacedOrder paced(items);
+  const std::vector<uint8_t> expected = MakeInParts(paced, count);
+  // More than what may be remembered for all of them.
+  std::vector<std::unique_ptr<LongOrder>> orders;
+  for (size_t bytes = 0; bytes <= LongOrder::kMaxRemembered;
+       bytes += orders.back()->cycle_length()) {
+    orders.push_back(std::make_unique<LongOrder>(PacedOrder(items)));
+  }
+  for (LongOrder* order : {orders.front().get(), orders.back().get()}) {
+    EXPECT_TRUE(MakeInParts(*order, count) == expected);
+    std::vector<uint8_t> part;
+    order->Make(1, part);
+    std::vector<uint32_t> picks(items.size());
+    ++picks[part.front()];
+    for (uint64_t n = count - 100; n < count; ++n) {
+      ++picks[expected[n]];
+    }
+    for (size_t i = 0; i < items.size(); ++i) {
+      EXPECT_EQ(order->picks_in_cycle_of(i), picks[items[i].target]);
+    }
   }
 }
 

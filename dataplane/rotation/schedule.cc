@@ -4,6 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "dataplane/rotation/paced_order.h"
+
 namespace rota::rotation {
 
 void Schedule::Begin(uint64_t number, const TargetSet& targets,
@@ -14,14 +16,14 @@ void Schedule::Begin(uint64_t number, const TargetSet& targets,
     return;
   }
   const Sequencer sequencer(std::move(items));
-  auto order = std::make_unique<PacedOrder>(sequencer.items());
-  if (order->cycle_length() <= kMaxTableLength) {
-    items_ = order->items();
-    order->Make(order->cycle_length(), table_);
+  PacedOrder order(sequencer.items());
+  if (order.cycle_length() <= kMaxTableLength) {
+    items_ = order.items();
+    order.Make(order.cycle_length(), table_);
     return;
   }
   is_part_ = true;
-  order_ = std::move(order);
+  order_ = std::make_unique<LongOrder>(std::move(order));
   GetReadyForParts();
   MakePart();
 }

@@ -2,9 +2,9 @@
 
 // The order of first picks over one set of targets, or the part of it that is picked from. The
 // whole of a short cycle is one table that is gone through again and again. A longer cycle (64
-// random weights repeat after some 300,000 picks) is made in parts of a thousand picks: when one is
-// used up, the rotation puts the next in its place. Either way a pick is one fetch_add and one
-// look.
+// random weights repeat after some 300,000 picks) comes in parts of a thousand picks (LongOrder):
+// when one is used up, the rotation puts the next in its place. Either way a pick is one fetch_add
+// and one look.
 //
 // Next(), the setters and the questions are thread-safe; the rest belongs to the rotation that made
 // it, which begins a schedule anew only while no thread picks from it.
@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "dataplane/rotation/paced_order.h"
+#include "dataplane/rotation/long_order.h"
 #include "dataplane/rotation/rotation.h"
 #include "dataplane/rotation/sequencer.h"
 
@@ -100,7 +100,7 @@ class Schedule {
   std::vector<uint8_t> table_;  // targets in the order of the picks
   uint64_t first_position_ = 0;
   std::vector<Sequencer::Item> items_;  // of a table
-  std::unique_ptr<PacedOrder> order_;   // of the latest part
+  std::unique_ptr<LongOrder> order_;    // of the latest part
   std::vector<uint32_t> picks_before_;  // in the cycle, by item; empty for a table
   std::atomic<uint64_t> signal_{0};
   std::atomic<MonotonicTime::rep> next_return_{0};

@@ -3,7 +3,10 @@ open requests than `--max-requests-per-thread` allows; the upstream takes 50 ms,
 "cpu": more than the core can do; the proxy shares its core with three busy loops, so that one load generator on the
 other core can offer three times as much. There a data plane refuses a tenth of what it reads, because a refusal costs
 nearly half of an answer (docs/reference/limits.md), and the rest waits its turn. Goodput is what was answered with 200;
-it is held against the best of a closed loop on the same processes."""
+it is held against the best of a closed loop on the same processes. By CPU in rounds, and against two closed loops: over
+as many connections, and over the 64 that are the best for any server (4,000 that take turns are in no cache, in the kernel
+neither)."""
+import statistics
 import sys
 import time
 
@@ -20,6 +23,7 @@ REFUSAL_BAR_MS = 20
 FLAT = 1.05  # the second half of the time against the first
 OPEN_LOOP_CONNECTIONS = 4000
 WARM_UP_SECONDS = 1
+CPU_ROUNDS = 5
 
 
 def offer(stage, engine, rate, seconds):
@@ -53,6 +57,34 @@ def case(stage, engine, connections, seconds):
     return found
 
 
+def closed_loop(stage, engine, connections, seconds):
+    """Answers with 200 per second."""
+    result = stage.load(engine, "--connections", connections, "--duration", f"{seconds}s", strict=False)
+    return result["statuses"].get("200", 0) / result["seconds"]
+
+
+def by_cpu(stage, engine, options):
+    """Rounds of closed loops and overload: what is offered is three times the best of the first."""
+    best, rounds = None, []
+    for _ in range(1 if options.short else CPU_ROUNDS):
+        few = closed_loop(stage, engine, CONNECTIONS, 2)
+        many = closed_loop(stage, engine, OPEN_LOOP_CONNECTIONS, 3)
+        best = best or max(few, many)
+        rounds.append(offer(stage, engine, best * TIMES, 3 if options.short else 5) | {"few": few, "many": many})
+        say(f"  closed loop {few:.0f}/s over {CONNECTIONS} connections, {many:.0f}/s over {OPEN_LOOP_CONNECTIONS}; "
+            f"offered {rounds[-1]['offered']:.0f}/s, good {rounds[-1]['goodput']:.0f}/s")
+    total = {key: sum(found[key] for found in rounds)
+             for key in ("refused", "other", "overdue", "with_retry_after", "refusals_counted")}
+    middle = {key: statistics.median(found[key] for found in rounds) for key in ("goodput", "p99_ms", "few", "many")}
+    refusals = [found["refusal_p99_ms"] for found in rounds if found["refusal_p99_ms"] is not None]
+    return total | middle | {
+        "best": middle["many"], "offered": best * TIMES, "errors": [found["errors"] for found in rounds if found["errors"]],
+        "of_few": statistics.median(found["goodput"] / found["few"] for found in rounds),
+        "of_many": statistics.median(found["goodput"] / found["many"] for found in rounds),
+        "refusal_p99_ms": statistics.median(refusals) if refusals else None,
+        "memory": [rounds[0]["memory"][0], rounds[-1]["memory"][1]]}
+
+
 def measure(options):
     seconds = 3 if options.short else 10
     layout = "split" if options.cpus > 1 else "one"
@@ -72,12 +104,12 @@ def measure(options):
             for _ in range(BUSY_LOOPS):
                 stage.start("busy", [sys.executable, "-c", "while True: pass"], stage.new_folder("busy"),
                             stage.proxy_cpus)
-            found[f"cpu {name}"] = case(stage, engine, CONNECTIONS, seconds)
+            found[f"cpu {name}"] = by_cpu(stage, engine, options)
     return found
 
 
-def is_good(value):
-    return value["goodput"] >= value["best"] * GOODPUT_BAR and not value["other"]
+def is_good(share, value):
+    return share >= GOODPUT_BAR and not value["other"]
 
 
 def is_flat(value):
@@ -90,7 +122,8 @@ def rows(found, _options):
                  limit["refusal_p99_ms"] <= REFUSAL_BAR_MS)
     made = [
         Row(f"{TIMES}x of what the limit of open requests allows: goodput", f">= {GOODPUT_BAR:.0%} of the best",
-            {"rota": f"{limit['goodput'] / limit['best']:.0%}"}, is_good(limit)),
+            {"rota": f"{limit['goodput'] / limit['best']:.0%}"}, 
+            is_good(limit["goodput"] / limit["best"], limit)),
         Row("... refusals", f"503 with Retry-After, p99 <= {REFUSAL_BAR_MS} ms",
             {"rota": f"{limit['refused']} of 503, {limit['with_retry_after']} of {limit['refusals_counted']} with it, "
                      f"p99 {limit['refusal_p99_ms'] or float('nan'):.1f} ms"}, immediate,
@@ -100,9 +133,12 @@ def rows(found, _options):
     if "cpu rota" in found:
         beside = {key.split()[1]: value for key, value in found.items() if key.startswith("cpu ")}
         made.append(Row(
-            f"{TIMES}x of what the core can do: goodput", f">= {GOODPUT_BAR:.0%} of the best, memory flat",
-            {name: f"{value['goodput'] / value['best']:.0%}" for name, value in beside.items()},
-            is_good(beside["rota"]) and is_flat(beside["rota"])))
+            f"{TIMES}x of what the core can do: goodput",
+            f">= {GOODPUT_BAR:.0%} of the best over as many connections, memory flat",
+            {name: f"{value['of_many']:.0%}" for name, value in beside.items()},
+            is_good(beside["rota"]["of_many"], beside["rota"]) and is_flat(beside["rota"])))
+        made.append(Row(f"... of the best over {CONNECTIONS} connections", "",
+                        {name: f"{value['of_few']:.0%}" for name, value in beside.items()}, None))
         ours = beside["rota"]
         made.append(Row("... refusals", "some, 503 with Retry-After", {
             "rota": f"{ours['refused']} of 503, {ours['with_retry_after']} of {ours['refusals_counted']} with it"},
