@@ -107,7 +107,7 @@ void DeclareLimits(CLI::App& app, Flags& flags) {
       ->type_name("N")
       ->group(group);
   AddDuration(app, "--max-queue-wait", limits.queue_wait,
-              "A thread whose events wait longer than this refuses a tenth of the requests (503); "
+              "A thread whose events wait longer than this refuses one of twenty requests (503); "
               "0s: none")
       ->group(group);
   app.add_option("--max-idle-upstream", limits.idle_upstream_per_endpoint,

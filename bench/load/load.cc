@@ -112,6 +112,8 @@ class Runner {
       }
     }
     result_.seconds = std::chrono::duration<double>(clock_.Now() - start_).count();
+    result_.steady_seconds =
+        result_.seconds - std::chrono::duration<double>(options_.warmup).count();
     result_.overdue = waiting_.size();
     return result_;
   }
@@ -258,7 +260,7 @@ class Runner {
       EndStream(connection, connection.scanner->is_done() && !connection.scanner->has_error());
       return;
     }
-    if (connection.due >= start_ + options_.warmup) {
+    if (now >= start_ + options_.warmup) {
       Count(connection, now);
     }
     if (connection.reader().must_close()) {
@@ -270,10 +272,15 @@ class Runner {
     }
   }
 
+  // What came after the warm-up; the latency of what was due after it.
   void Count(const Connection& connection, MonotonicTime now) {
     if (connection.reader().status() / 100 != 2) {
       result_.refusal_latency.Add((now - connection.sent).count());
       result_.retry_after += connection.reader().has_retry_after() ? 1 : 0;
+      return;
+    }
+    ++result_.steady_successes;
+    if (connection.due < start_ + options_.warmup) {
       return;
     }
     const Duration latency = now - connection.due;

@@ -50,6 +50,8 @@ struct LoadResult {
   uint64_t requests = 0;  // answers that were complete, warm-up included
   double seconds = 0;     // that the run took, warm-up included
   std::map<int, uint64_t> statuses;
+  uint64_t steady_successes = 0;           // that came after the warm-up
+  double steady_seconds = 0;               // that the run took after it
   std::map<std::string, uint64_t> errors;  // by kind: connect, reset, broken, timeout, tls...
   uint64_t overdue = 0;                    // open loop: still waiting for a connection at the end
   uint64_t retry_after = 0;                // answers that are no success but name a time

@@ -191,6 +191,19 @@ TEST_F(LoadTest, OpenLoopChargesForWaiting) {
   EXPECT_GT(result->overdue, 10u);
 }
 
+TEST_F(LoadTest, CountsSuccessesAfterTheWarmUpByThemselves) {
+  StartServer();
+  LoadOptions options = Options();
+  options.warmup = std::chrono::milliseconds(100);
+
+  const auto result = RunLoad(options, clock_);
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_GT(result->steady_successes, 0u);
+  EXPECT_LT(result->steady_successes, result->requests);
+  EXPECT_NEAR(result->seconds - result->steady_seconds, 0.1, 0.001);
+}
+
 TEST_F(LoadTest, CountsRefusalsApartAndWhetherTheyNameATime) {
   ServerOptions server;
   Behavior refuse;

@@ -74,6 +74,8 @@ nlohmann::ordered_json Describe(const LoadResult& result, const LoadOptions& opt
       {"requests", result.requests},
       {"seconds", result.seconds},
       {"per_second", static_cast<double>(result.requests) / result.seconds},
+      {"steady_good_per_second",
+       static_cast<double>(result.steady_successes) / result.steady_seconds},
       {"overdue", result.overdue}};
   json["statuses"] = nlohmann::ordered_json::object();
   for (const auto& [status, count] : result.statuses) {

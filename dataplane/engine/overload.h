@@ -7,9 +7,9 @@
 //
 // Refusing is not free: to read a request and to answer 503 costs nearly half of serving it. A loop
 // that refused all that is too much would soon do nothing else. So one request of kRefusedOf is
-// refused, which costs 5 % of the loop: it tells clients to come back later, and whoever adds data
-// planes that it is time. The others wait for their turn where they are, in the kernel.
-// Which ones is decided when they come (Poller), so that a refusal itself does not wait.
+// refused, which costs some 2 % of the loop: it tells clients to come back later, and whoever adds
+// data planes that it is time. The others wait for their turn where they are, in the kernel. Which
+// ones is decided when they come (Poller), so that a refusal itself does not wait.
 //
 // Pure. Single-thread (owner: the loop).
 
@@ -22,7 +22,7 @@ namespace rota::engine {
 
 class Overload {
  public:
-  static constexpr uint32_t kRefusedOf = 10;
+  static constexpr uint32_t kRefusedOf = 20;
   // The wait has been too long for as many times the limit.
   static constexpr int kPatience = 10;
 

@@ -188,7 +188,7 @@ TEST_F(EngineInputTest, AnswersTooManyRequestsAndBodies) {
 }
 
 // Every event waits for longer than a nanosecond.
-TEST_F(EngineInputTest, RefusesATenthWhileEventsWaitTooLong) {
+TEST_F(EngineInputTest, RefusesSomeWhileEventsWaitTooLong) {
   GatewayOptions options;
   options.limits.queue_wait = std::chrono::nanoseconds(1);
   TestGateway gateway(ChatApi({upstream_.port()}), options);
@@ -207,7 +207,7 @@ TEST_F(EngineInputTest, RefusesATenthWhileEventsWaitTooLong) {
   EXPECT_EQ(answer->status(), 503);
   EXPECT_EQ(answer->Field("x-rota-error"), "overloaded");
   EXPECT_EQ(answer->Field("retry-after"), "1");
-  EXPECT_GE(served, 9u);
+  EXPECT_GE(served, 19u);
   EXPECT_EQ(gateway.Metric("rota_limits_reached_total", "limit=queue_wait"), 1);
   // The connection stays, and what comes next is served.
   wire.Send(ChatRequest("{}"));
