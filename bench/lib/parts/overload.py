@@ -84,7 +84,7 @@ def by_cpu(stage, engine, options):
         "of_many": statistics.median(found["goodput"] / found["many"] for found in rounds),
         "refusal_p99_ms": statistics.median(refusals) if refusals else None,
         "p99_ms": None,  # what was due after the warm-up is still in the queue at the end
-        "memory": [rounds[0]["memory"][0], rounds[-1]["memory"][1]]}
+        "memory": max((found["memory"] for found in rounds), key=lambda halves: halves[1] / halves[0])}
 
 
 def measure(options):
