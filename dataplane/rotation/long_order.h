@@ -2,7 +2,7 @@
 
 // The order of first picks over a cycle that is too long for a table. It is made as it is gone
 // through for the first time, and remembered: from the second time on a pick costs a copied byte
-// instead of the 60 ns that PacedOrder takes. What is remembered is bounded for the process; orders
+// instead of what PacedOrder takes. What is remembered is bounded for the process; orders
 // beyond it are made again and again.
 //
 // Single-thread; several orders may be made and used by different threads.

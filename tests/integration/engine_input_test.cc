@@ -188,7 +188,7 @@ TEST_F(EngineInputTest, AnswersTooManyRequestsAndBodies) {
 }
 
 // Every event waits for longer than a nanosecond.
-TEST_F(EngineInputTest, RefusesSomeWhileEventsWaitTooLong) {
+TEST_F(EngineInputTest, RefusesOneOfTwentyWhileEventsWaitTooLong) {
   GatewayOptions options;
   options.limits.queue_wait = std::chrono::nanoseconds(1);
   TestGateway gateway(ChatApi({upstream_.port()}), options);
