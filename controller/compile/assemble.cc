@@ -53,7 +53,7 @@ resource::Diagnostic Conflict(const CompiledApi& api, const ObjectName& owner,
 // Whether it exists is nobody's business who may not use it.
 resource::Diagnostic NotGranted(const SecretUse& use, const resource::ForeignObject& object) {
   const std::string& ns = object.name.ns;
-  if (object.kind == resource::ReferentKind::kService) {
+  if (object.kind == ReferentKind::kService) {
     return {
         Severity::kError, "RefNotPermitted", use.field,
         absl::StrCat("Service ", object.name.ToString(), " needs a ReferenceGrant of namespace ",

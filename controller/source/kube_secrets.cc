@@ -176,7 +176,7 @@ std::vector<resource::ObjectName> KubeSecrets::ReferencesTo(
   if (wanted_.contains(secret)) {
     references.push_back(secret);
   }
-  const auto foreign = foreign_.find({resource::ReferentKind::kSecret, secret});
+  const auto foreign = foreign_.find({ReferentKind::kSecret, secret});
   if (foreign != foreign_.end()) {
     references.insert(references.end(), foreign->second.begin(), foreign->second.end());
   }
@@ -231,8 +231,7 @@ void KubeSecrets::OnListed(const WatchScope& scope) {
       return;
     }
     for (const auto& [name, wanted] : wanted_) {
-      const auto object = resource::ForeignObjectOf(name);
-      if (!wanted.known && IsListed(object ? object->name : name)) {
+      if (!wanted.known && IsListed(resource::SecretBehind(name))) {
         to_read.push_back(name);
       }
     }
@@ -274,10 +273,9 @@ bool KubeSecrets::IsGranted(const resource::ObjectName& name,
 }
 
 void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop) {
-  resource::ObjectName secret = name;
   if (const auto object = resource::ForeignObjectOf(name)) {
     const bool is_granted = IsGranted(name, *object);
-    const bool is_service = object->kind == resource::ReferentKind::kService;
+    const bool is_service = object->kind == ReferentKind::kService;
     if (is_granted && is_service) {
       EmitGrant(name);
     }
@@ -286,8 +284,8 @@ void KubeSecrets::ReadOne(const resource::ObjectName& name, std::stop_token stop
       changed_();
       return;
     }
-    secret = object->name;
   }
+  const resource::ObjectName secret = resource::SecretBehind(name);
   std::set<std::string> keys;
   std::string version;
   {
@@ -410,14 +408,13 @@ void KubeSecrets::NoteProblem(const resource::ObjectName& name, const absl::Stat
 std::set<KubeSecrets::WatchScope> KubeSecrets::WantedScopes() const {
   std::set<WatchScope> scopes;
   for (const auto& [name, wanted] : wanted_) {
-    resource::ObjectName secret = name;
     if (const auto object = resource::ForeignObjectOf(name)) {
-      if (object->kind == resource::ReferentKind::kService ||
+      if (object->kind == ReferentKind::kService ||
           !grants_.Allows(name.ns, *object).value_or(false)) {
         continue;  // nothing to look at, or not before it is granted
       }
-      secret = object->name;
     }
+    const resource::ObjectName secret = resource::SecretBehind(name);
     if (options_.secret_access == SecretAccess::kNamespace) {
       scopes.insert({secret.ns, ""});
     } else if (!wanted.is_beyond) {

@@ -24,15 +24,15 @@ const json& List(const json& spec, const char* name) {
 }
 
 // The kind of object that is granted; nullopt: none of those that APIs refer to.
-std::optional<resource::ReferentKind> KindOf(const json& to) {
+std::optional<ReferentKind> KindOf(const json& to) {
   if (!Text(to, "group").empty()) {
     return std::nullopt;
   }
   const std::string kind = Text(to, "kind");
   if (kind == "Secret") {
-    return resource::ReferentKind::kSecret;
+    return ReferentKind::kSecret;
   }
-  return kind == "Service" ? std::optional(resource::ReferentKind::kService) : std::nullopt;
+  return kind == "Service" ? std::optional(ReferentKind::kService) : std::nullopt;
 }
 
 }  // namespace
@@ -97,7 +97,7 @@ std::vector<ReferenceGrants::Grant> ReferenceGrants::Read(const json& object) {
       continue;
     }
     for (const json& to : List(spec, "to")) {
-      const std::optional<resource::ReferentKind> kind = KindOf(to);
+      const std::optional<ReferentKind> kind = KindOf(to);
       if (kind.has_value() && grants.size() < kMaxPairsOfObject) {
         grants.push_back({Text(from, "namespace"), *kind, Text(to, "name")});
       }

@@ -51,7 +51,7 @@ class ReferenceGrants {
   // One pair of `from` and `to`.
   struct Grant {
     std::string user;  // namespace
-    resource::ReferentKind kind = resource::ReferentKind::kSecret;
+    ReferentKind kind = ReferentKind::kSecret;
     std::string name;  // "" = every object of the kind
   };
   struct Namespace {

@@ -36,10 +36,8 @@ class Sequencer {
   // Picks after which the order repeats: the sum of the weights divided by their greatest common
   // divisor.
   uint64_t cycle_length() const { return total_; }
-  uint64_t picks_in_cycle() const { return step_; }
-  // Weight of the item in one cycle, and its picks in the cycle that is running.
+  // Weight of the item in one cycle.
   const std::vector<Item>& items() const { return items_; }
-  uint64_t picks_in_cycle_of(size_t item) const { return picked_[item]; }
 
  private:
   void Restart();

@@ -1,6 +1,7 @@
 #include "dataplane/table/secret_store.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "common/foreign_name.h"
 #include "common/line_ends.h"
 #include "common/status_macros.h"
 
@@ -23,23 +24,25 @@ bool IsUnreserved(char c) {
          c == '~';
 }
 
-// A controller names what is of another namespace after the one that uses it: "user/namespace/name"
-// a Secret, "user/namespace/service/name" a Service, which has no value and is never sent.
+// A controller names what is of another namespace (common/foreign_name.h) after the namespace that
+// uses it. A Service has no value: it is asked for, and never sent.
 absl::Status Missing(const v1::SecretKey& key) {
-  const std::vector<std::string> parts = absl::StrSplit(key.secret(), '/');
-  if (parts.size() == 4 && parts[2] == "service") {
-    return absl::NotFoundError(absl::StrCat("Service \"", parts[1], "/", parts[3],
-                                            "\" is not granted to APIs of namespace \"", parts[0],
-                                            "\"; make a ReferenceGrant in its namespace"));
-  }
-  if (parts.size() == 3) {
+  const std::string& secret = key.secret();
+  const size_t slash = std::min(secret.find('/'), secret.size() - 1);
+  const std::optional<ForeignName> foreign = ForeignNameOf(secret.substr(slash + 1));
+  if (!foreign.has_value()) {
     return absl::NotFoundError(absl::StrCat(
-        "Secret \"", parts[1], "/", parts[2], "\" does not exist, or is not granted to APIs of ",
-        "namespace \"", parts[0], "\"; make it, with the key \"", key.key(),
-        "\", and a ReferenceGrant in its namespace"));
+        "Secret \"", secret, "\" does not exist; create it with the key \"", key.key(), "\""));
   }
-  return absl::NotFoundError(absl::StrCat(
-      "Secret \"", key.secret(), "\" does not exist; create it with the key \"", key.key(), "\""));
+  const std::string name = absl::StrCat("\"", foreign->ns, "/", foreign->name, "\"");
+  const std::string user = absl::StrCat("APIs of namespace \"", secret.substr(0, slash), "\"");
+  if (foreign->kind == ReferentKind::kService) {
+    return absl::NotFoundError(absl::StrCat("Service ", name, " is not granted to ", user,
+                                            "; make a ReferenceGrant in its namespace"));
+  }
+  return absl::NotFoundError(absl::StrCat("Secret ", name, " does not exist, or is not granted to ",
+                                          user, "; make it, with the key \"", key.key(),
+                                          "\", and a ReferenceGrant in its namespace"));
 }
 
 // Through a string that is wiped: a credential must not stay in freed memory.

@@ -16,7 +16,6 @@ namespace {
 using nlohmann::json;
 using resource::ForeignObject;
 using resource::ObjectName;
-using resource::ReferentKind;
 using source::ObjectKind;
 using ::testing::Contains;
 using ::testing::ElementsAre;
