@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/hash.h"
 #include "common/log.h"
+#include "dataplane/table/findings.h"
 
 namespace rota::dataplane {
 namespace {
@@ -37,6 +37,7 @@ sync::ApplyResult Configuration::Apply(const sync::ResourceMap& wanted,
   table::BuildResult result = builder_.Build(wanted, snapshot_hash, changed);
   Publish(result);
   SetCertificates(wanted, result);
+  result.refused = table::OnePerResource(std::move(result.refused));
   context_.state_metrics->RecordApplied(context_.clock->Now() - start);
   log::Info("configuration", "snapshot in use",
             {{"snapshot", HexEncode(snapshot_hash).substr(0, 16)},
@@ -66,29 +67,19 @@ void Configuration::SetCertificates(const sync::ResourceMap& wanted, table::Buil
     certificate_problems_ = context_.set_certificates(*result.certificates);
   }
   const auto gateway = wanted.lower_bound({rota::sync::v1::GATEWAY, ""});
-  if (certificate_problems_.empty() || gateway == wanted.end()) {
+  if (gateway == wanted.end()) {
     return;
   }
-  // One finding about each resource counts: what is missing is said with the rest.
-  rota::sync::v1::Rejection problem;
-  *problem.mutable_id() = gateway->second->id();
-  problem.set_rejected_hash(gateway->second->hash());
-  problem.set_kept_hash(gateway->second->hash());
-  problem.set_code(rota::sync::v1::Rejection::INVALID);
-  problem.set_field("listeners");
-  std::vector<std::string> sentences;
   for (const engine::CertificateProblem& certificate : certificate_problems_) {
-    sentences.push_back(absl::StrCat(certificate.listener, ": ", certificate.message));
+    rota::sync::v1::Rejection problem;
+    *problem.mutable_id() = gateway->second->id();
+    problem.set_rejected_hash(gateway->second->hash());
+    problem.set_kept_hash(gateway->second->hash());
+    problem.set_code(rota::sync::v1::Rejection::INVALID);
+    problem.set_field("listeners");
+    problem.set_message(absl::StrCat(certificate.listener, ": ", certificate.message));
+    result.refused.push_back(std::move(problem));
   }
-  std::erase_if(result.refused, [&](const rota::sync::v1::Rejection& refused) {
-    const bool is_about_gateway = refused.id().kind() == rota::sync::v1::GATEWAY;
-    if (is_about_gateway) {
-      sentences.push_back(refused.message());
-    }
-    return is_about_gateway;
-  });
-  problem.set_message(absl::StrJoin(sentences, "; "));
-  result.refused.push_back(std::move(problem));
 }
 
 }  // namespace rota::dataplane

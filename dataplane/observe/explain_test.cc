@@ -21,13 +21,12 @@ using testing::Not;
 class ExplainTest : public testing::Test {
  protected:
   ExplainTest() {
-    std::vector<std::shared_ptr<const table::Api>> apis;
-    apis.push_back(MakeApi("default/chat", "/chat"));
-    apis.push_back(MakeApi("other/chat", "/elsewhere"));
-    apis.push_back(MakeApi("other/tools", "/tools"));
+    const table::ApiChanges apis = {{nullptr, MakeApi("default/chat", "/chat")},
+                                    {nullptr, MakeApi("other/chat", "/elsewhere")},
+                                    {nullptr, MakeApi("other/tools", "/tools")}};
     table::RouteTable::Options options;
     options.snapshot_hash = std::string(32, '\xAB');
-    table_ = std::make_unique<const table::RouteTable>(options, std::move(apis));
+    table_ = std::make_unique<const table::RouteTable>(options, table::RouteTable(), apis);
   }
 
   // Production: gpt-4o (weight 2) and gpt-4o-mini, o1 in tier 2. Sandbox: gpt-4o-mini. GET /models
@@ -122,7 +121,7 @@ TEST_F(ExplainTest, ShowsSharesAndWhatComesNextAndPicksNothing) {
   EXPECT_EQ(targets[1]["share"], 0.0) << "another tier";
   EXPECT_NEAR(targets[2]["share"].get<double>(), 1.0 / 3, 1e-9);
   EXPECT_EQ(Ask({.api = "default/chat"}), json);
-  const auto& rotation = *table_->apis()[0]->rotations[0];
+  const auto& rotation = *(*table_->apis().begin())->rotations[0];
   for (const auto& next : json["rotation"]["next"]) {
     const size_t target = rotation.rotation->PickFirst(clock_.Now()).pick->target;
     EXPECT_EQ(next["model"], rotation.targets[target].model);

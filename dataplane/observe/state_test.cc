@@ -60,7 +60,7 @@ class StateTest : public testing::Test {
     table::RouteTable::Options options;
     options.snapshot_hash = std::string(32, '\xAB');
     table_.Publish(std::make_shared<const table::RouteTable>(
-        options, std::vector<std::shared_ptr<const table::Api>>{std::move(api)}));
+        options, table::RouteTable(), table::ApiChanges{{nullptr, std::move(api)}}));
   }
 
   std::string Scrape() const {

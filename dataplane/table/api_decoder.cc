@@ -85,8 +85,10 @@ std::string ReferToIdentity(v1::Credential& credential) {
 // Decodes one resource; the first problem ends it.
 class Decoder {
  public:
-  Decoder(const v1::Resource& resource, const DecodeContext& context)
-      : context_(context), name_(resource.id().name()) {}
+  Decoder(const std::shared_ptr<const v1::Resource>& resource, const DecodeContext& context)
+      : context_(context), name_(resource->id().name()) {
+    origin_->resource = resource;
+  }
 
   bool Decode(const v1::Api& message) {
     api_->id = name_;
@@ -94,12 +96,12 @@ class Decoder {
            DecodeOperations(message);
   }
 
-  DecodedApi Finish() {
+  std::shared_ptr<const Api> Finish() {
     for (size_t i = 0; i < specs_.size(); ++i) {
       api_->rotations[i]->rotation = context_.registry.Resolve(specs_[i]);
     }
-    result_.api = std::move(api_);
-    return std::move(result_);
+    api_->origin = std::move(origin_);
+    return std::move(api_);
   }
   DecodeProblem TakeProblem() { return std::move(problem_); }
 
@@ -191,11 +193,11 @@ class Decoder {
   }
 
   void Use(const v1::SecretKey& key) {
-    result_.used_secrets[key.secret()] = context_.secrets.HashOf(key.secret());
+    origin_->used_secrets[key.secret()] = context_.secrets.HashOf(key.secret());
   }
 
   void AddMissing(const std::string& field, const Endpoint& endpoint, const absl::Status& status) {
-    result_.missing.push_back(
+    origin_->missing.push_back(
         {v1::Rejection::SECRET_MISSING, field,
          absl::StrCat(std::string(status.message()), "; until then endpoint \"", endpoint.name,
                       "\" is not used")});
@@ -480,7 +482,7 @@ class Decoder {
       decoded.kind = operation.kind();
       decoded.max_body_bytes = message.max_body_bytes();
       decoded.own_path = OwnPathOf(operation);
-      result_.secured_operations += operation.secured() ? 1 : 0;
+      origin_->secured_operations += operation.secured() ? 1 : 0;
       if ((operation.has_production() &&
            !DecodeRoute(operation, operation.production(), field + ".production",
                         Environment::kProduction, decoded.production)) ||
@@ -522,16 +524,16 @@ class Decoder {
   const std::string name_;
   std::shared_ptr<Api> api_ = std::make_shared<Api>();
   std::vector<rotation::RotationSpec> specs_;
-  DecodedApi result_;
+  std::shared_ptr<ApiOrigin> origin_ = std::make_shared<ApiOrigin>();
   DecodeProblem problem_;
 };
 
 }  // namespace
 
-std::variant<DecodedApi, DecodeProblem> DecodeApi(const v1::Resource& resource,
-                                                  const DecodeContext& context) {
+std::variant<std::shared_ptr<const Api>, DecodeProblem> DecodeApi(
+    const std::shared_ptr<const v1::Resource>& resource, const DecodeContext& context) {
   v1::Api message;
-  if (!message.ParseFromString(resource.body())) {
+  if (!message.ParseFromString(resource->body())) {
     return DecodeProblem{v1::Rejection::MALFORMED, "", "the bytes are not a rota.sync.v1.Api"};
   }
   Decoder decoder(resource, context);

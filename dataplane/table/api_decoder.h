@@ -38,14 +38,17 @@ struct DecodeProblem {
   std::string message;
 };
 
-struct DecodedApi {
-  std::shared_ptr<const Api> api;
+// What an API has been made from, and what of it is not served.
+struct ApiOrigin {
+  // Kept for the case that a later version is bad while a Secret changes. Never a Secret's body.
+  std::shared_ptr<const rota::sync::v1::Resource> resource;
   std::map<std::string, uint64_t> used_secrets;  // name to hash, 0 = missing
   std::vector<DecodeProblem> missing;  // credentials: the API is served without these targets
   size_t secured_operations = 0;
 };
 
-std::variant<DecodedApi, DecodeProblem> DecodeApi(const rota::sync::v1::Resource& resource,
-                                                  const DecodeContext& context);
+// Never null; nor is its origin.
+std::variant<std::shared_ptr<const Api>, DecodeProblem> DecodeApi(
+    const std::shared_ptr<const rota::sync::v1::Resource>& resource, const DecodeContext& context);
 
 }  // namespace rota::table

@@ -70,11 +70,6 @@ void CollectChangedCredentials(const Api& before, const Api& after,
 
 // What other parts of the process remember of APIs.
 struct Remembered {
-  explicit Remembered(const std::vector<const Api*>& apis) {
-    for (const Api* api : apis) {
-      Add(*api);
-    }
-  }
   void Add(const Api& api) {
     for (const std::unique_ptr<BoundRotation>& bound : api.rotations) {
       const rotation::RotationSpec& spec = bound->rotation->spec();
@@ -98,6 +93,13 @@ struct Remembered {
   std::set<SeriesId> series;
 };
 
+void AddChange(std::shared_ptr<const Api> before, std::shared_ptr<const Api> after,
+               ApiChanges& changes) {
+  if (before != after) {
+    changes.push_back({std::move(before), std::move(after)});
+  }
+}
+
 template <typename T>
 std::vector<T> Difference(const std::set<T>& before, const std::set<T>& after) {
   std::vector<T> gone;
@@ -112,19 +114,6 @@ struct Builder::State {
   State(BuilderOptions builder_options, rotation::Registry& rotation_registry)
       : options(std::move(builder_options)), registry(rotation_registry) {}
 
-  struct KeptApi {
-    // Kept for the case that a later version is bad while a Secret changes. Never a Secret's body.
-    SharedResource resource;
-    DecodedApi decoded;
-  };
-  // Thousands of these are copied for each change: what that looks at is in the entry itself.
-  struct ApiEntry {
-    std::shared_ptr<const KeptApi> kept;
-    const Api* api = nullptr;
-    bool is_refused = false;  // in part or whole, see AddRefusals
-    const std::string& name() const { return api->id; }
-    const SharedResource& resource() const { return kept->resource; }
-  };
   // What one Build has decoded. Unchanged parts are shared with the one before.
   struct Decoded {
     SharedResource gateway_resource;  // null without one
@@ -133,10 +122,11 @@ struct Builder::State {
     std::shared_ptr<const SecretStore> secrets = std::make_shared<const SecretStore>(
         SecretStore::Secrets(), Identities{{kAwsIdentity, {}}, {kAzureIdentity, {}}});
     bool has_other_secrets = true;  // than what was committed before
-    std::vector<ApiEntry> apis;     // by name
+    ApiChanges changes;             // of the APIs in the table
+    ApiList refused;                // APIs that are not served as configured, in part or whole
   };
 
-  Decoded WithoutApis() const;
+  Decoded Unchanged() const;
   std::optional<DecodeProblem> TakeGateway(const v1::Resource& resource, Decoded& next) const;
   void TakeGateways(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeSecrets(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
@@ -144,17 +134,21 @@ struct Builder::State {
   void TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const;
   void TakeChangedApis(const ResourceMap& wanted, const std::set<ResourceKey>& changed,
                        Decoded& next, BuildResult& result) const;
-  // The entry for `resource` (`known`: the one in use); nothing when it is rejected and new.
-  std::optional<ApiEntry> TakeApi(const SharedResource& resource, const ApiEntry* known,
-                                  const Decoded& next, BuildResult& result) const;
-  // The one before when nothing that it is made from has changed.
-  std::variant<ApiEntry, DecodeProblem> MakeApi(const SharedResource& resource,
-                                                const ApiEntry* before, const Decoded& next) const;
+  // What `resource` is served as from now on (`known`: the API in use). `known` when nothing that
+  // it is made from has changed, and when the resource is rejected; then null without one.
+  std::shared_ptr<const Api> TakeApi(const SharedResource& resource,
+                                     const std::shared_ptr<const Api>& known, const Decoded& next,
+                                     BuildResult& result) const;
+  std::variant<std::shared_ptr<const Api>, DecodeProblem> MakeApi(
+      const SharedResource& resource, const std::shared_ptr<const Api>& known,
+      const Decoded& next) const;
+  bool IsRefused(const Api& api) const;
+  ApiChanges RefusedOf(const ApiChanges& changes) const;
   void AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                    BuildResult& result) const;
   static void RejectUnknownKinds(const ResourceMap& wanted, BuildResult& result);
-  std::shared_ptr<const RouteTable> MakeTable(const Decoded& next,
-                                              const std::string& snapshot_hash) const;
+  // The table with the changes of `next`, and what is to be said about it.
+  void Finish(Decoded next, const std::string& snapshot_hash, BuildResult& result);
 
   const BuilderOptions options;
   rotation::Registry& registry;
@@ -166,14 +160,10 @@ struct Builder::State {
   Decoded built;  // by the last Build, waiting for Commit
 };
 
-// What is committed, but for the APIs.
-Builder::State::Decoded Builder::State::WithoutApis() const {
-  Decoded next;
-  next.gateway_resource = committed.gateway_resource;
-  next.gateway = committed.gateway;
-  next.missing_certificates = committed.missing_certificates;
-  next.secrets = committed.secrets;
+Builder::State::Decoded Builder::State::Unchanged() const {
+  Decoded next = committed;
   next.has_other_secrets = false;
+  next.changes.clear();
   return next;
 }
 
@@ -279,138 +269,122 @@ void Builder::State::TakeListeners(Decoded& next, BuildResult& result) {
   }
 }
 
-std::variant<Builder::State::ApiEntry, DecodeProblem> Builder::State::MakeApi(
-    const SharedResource& resource, const ApiEntry* before, const Decoded& next) const {
-  const bool is_known = before != nullptr && before->resource()->hash() == resource->hash();
-  if (is_known) {
-    const auto& used = before->kept->decoded.used_secrets;
+std::variant<std::shared_ptr<const Api>, DecodeProblem> Builder::State::MakeApi(
+    const SharedResource& resource, const std::shared_ptr<const Api>& known,
+    const Decoded& next) const {
+  if (known != nullptr && known->origin->resource->hash() == resource->hash()) {
+    const auto& used = known->origin->used_secrets;
     const bool has_same_secrets =
         !next.has_other_secrets || std::all_of(used.begin(), used.end(), [&next](const auto& use) {
           return next.secrets->HashOf(use.first) == use.second;
         });
     if (has_same_secrets) {
-      return *before;
+      return known;
     }
   }
-  std::variant<DecodedApi, DecodeProblem> decoded =
-      DecodeApi(*resource, {*next.secrets, registry, *endpoints, *indexes, options.intern_series,
-                            options.want_identity});
-  if (auto* problem = std::get_if<DecodeProblem>(&decoded)) {
-    return std::move(*problem);
-  }
-  auto kept = std::make_shared<KeptApi>();
-  kept->resource = resource;
-  kept->decoded = std::get<DecodedApi>(std::move(decoded));
-  const Api* api = kept->decoded.api.get();
-  const bool is_refused = !kept->decoded.missing.empty() ||
-                          (kept->decoded.secured_operations > 0 && !options.allow_unauthenticated);
-  return ApiEntry{std::move(kept), api, is_refused};
+  return DecodeApi(resource, {*next.secrets, registry, *endpoints, *indexes, options.intern_series,
+                              options.want_identity});
 }
 
-std::optional<Builder::State::ApiEntry> Builder::State::TakeApi(const SharedResource& resource,
-                                                                const ApiEntry* known,
-                                                                const Decoded& next,
-                                                                BuildResult& result) const {
-  std::variant<ApiEntry, DecodeProblem> made = MakeApi(resource, known, next);
+std::shared_ptr<const Api> Builder::State::TakeApi(const SharedResource& resource,
+                                                   const std::shared_ptr<const Api>& known,
+                                                   const Decoded& next, BuildResult& result) const {
+  auto made = MakeApi(resource, known, next);
   if (const auto* problem = std::get_if<DecodeProblem>(&made)) {
     result.rejected.push_back(
-        MakeRejection(*resource, known == nullptr ? 0 : known->resource()->hash(), *problem));
+        MakeRejection(*resource, known == nullptr ? 0 : known->origin->resource->hash(), *problem));
     if (known == nullptr) {
-      return std::nullopt;
+      return nullptr;
     }
     // The old version with the Secrets of today. It was good once, so it is now.
-    made = MakeApi(known->resource(), known, next);
+    made = MakeApi(known->origin->resource, known, next);
   }
-  auto* entry = std::get_if<ApiEntry>(&made);
-  if (entry == nullptr) {
-    return std::nullopt;
+  auto* api = std::get_if<std::shared_ptr<const Api>>(&made);
+  if (api == nullptr) {
+    return nullptr;
   }
-  if (known != nullptr && known->api != entry->api) {
-    CollectChangedCredentials(*known->api, *entry->api, result.changed_credentials);
+  if (known != nullptr && known != *api) {
+    CollectChangedCredentials(*known, **api, result.changed_credentials);
   }
-  return std::move(*entry);
+  return std::move(*api);
 }
 
 void Builder::State::TakeApis(const ResourceMap& wanted, Decoded& next, BuildResult& result) const {
-  next.apis.reserve(committed.apis.size() + 16);
-  auto before = committed.apis.begin();  // both sides are in the order of names
+  auto known = table->apis().begin();  // both sides are in the order of names
+  const auto end = table->apis().end();
   for (auto it = wanted.lower_bound({v1::API, ""});
        it != wanted.end() && it->first.first == v1::API; ++it) {
-    while (before != committed.apis.end() && before->name() < it->first.second) {
-      ++before;
+    for (; known != end && (*known)->id < it->first.second; ++known) {
+      next.changes.push_back({*known, nullptr});
     }
-    const ApiEntry* known =
-        before != committed.apis.end() && before->name() == it->first.second ? &*before : nullptr;
-    if (std::optional<ApiEntry> entry = TakeApi(it->second, known, next, result)) {
-      next.apis.push_back(*std::move(entry));
+    std::shared_ptr<const Api> before;
+    if (known != end && (*known)->id == it->first.second) {
+      before = *known;
+      ++known;
     }
+    AddChange(before, TakeApi(it->second, before, next, result), next.changes);
+  }
+  for (; known != end; ++known) {
+    next.changes.push_back({*known, nullptr});
   }
 }
 
 void Builder::State::TakeChangedApis(const ResourceMap& wanted,
                                      const std::set<ResourceKey>& changed, Decoded& next,
                                      BuildResult& result) const {
-  next.apis.reserve(committed.apis.size() + changed.size());
-  auto before = committed.apis.begin();
   for (const ResourceKey& key : changed) {
-    const auto place = std::lower_bound(
-        before, committed.apis.end(), key.second,
-        [](const ApiEntry& entry, const std::string& name) { return entry.name() < name; });
-    next.apis.insert(next.apis.end(), before, place);
-    before = place;
-    const ApiEntry* known = nullptr;
-    if (place != committed.apis.end() && place->name() == key.second) {
-      known = &*before++;
-    }
+    const std::shared_ptr<const Api> before = table->apis().Find(key.second);
     const auto resource = wanted.find(key);
-    if (resource == wanted.end()) {
-      continue;
-    }
-    if (std::optional<ApiEntry> entry = TakeApi(resource->second, known, next, result)) {
-      next.apis.push_back(*std::move(entry));
-    }
+    AddChange(before,
+              resource == wanted.end() ? nullptr : TakeApi(resource->second, before, next, result),
+              next.changes);
   }
-  next.apis.insert(next.apis.end(), before, committed.apis.end());
+}
+
+bool Builder::State::IsRefused(const Api& api) const {
+  return !api.origin->missing.empty() ||
+         (api.origin->secured_operations > 0 && !options.allow_unauthenticated);
+}
+
+// What those changes are to the list of those that are refused.
+ApiChanges Builder::State::RefusedOf(const ApiChanges& changes) const {
+  const auto if_refused = [this](const std::shared_ptr<const Api>& api) {
+    return api != nullptr && IsRefused(*api) ? api : nullptr;
+  };
+  ApiChanges refused;
+  for (const ApiChange& change : changes) {
+    AddChange(if_refused(change.before), if_refused(change.after), refused);
+  }
+  return refused;
 }
 
 void Builder::State::AddRefusals(const Decoded& next, const std::vector<Collision>& collisions,
                                  BuildResult& result) const {
-  const auto refuse = [&result](const ApiEntry& entry, const DecodeProblem& problem) {
-    result.refused.push_back(MakeRejection(*entry.resource(), entry.resource()->hash(), problem));
+  const auto refuse = [&result](const v1::Resource& resource, const DecodeProblem& problem) {
+    result.refused.push_back(MakeRejection(resource, resource.hash(), problem));
   };
-  if (!next.missing_certificates.empty()) {
-    // In one: a controller keeps one finding about each resource.
-    DecodeProblem all{v1::Rejection::SECRET_MISSING, "listeners", ""};
-    for (const DecodeProblem& missing : next.missing_certificates) {
-      absl::StrAppend(&all.message, all.message.empty() ? "" : "; ", missing.field, ": ",
-                      missing.message);
-    }
-    result.refused.push_back(
-        MakeRejection(*next.gateway_resource, next.gateway_resource->hash(), all));
+  for (const DecodeProblem& missing : next.missing_certificates) {
+    refuse(*next.gateway_resource, missing);
   }
-  for (const ApiEntry& entry : next.apis) {
-    if (!entry.is_refused) {
-      continue;
+  for (const std::shared_ptr<const Api>& api : next.refused) {
+    const ApiOrigin& origin = *api->origin;
+    if (origin.secured_operations > 0 && !options.allow_unauthenticated) {
+      refuse(*origin.resource,
+             {v1::Rejection::AUTH_NOT_ENFORCED, "operations",
+              absl::StrCat(origin.secured_operations,
+                           " operations ask for authentication, which this data plane does "
+                           "not enforce: they are refused. Start it with "
+                           "--allow-unauthenticated, or set secured: false")});
     }
-    const DecodedApi& decoded = entry.kept->decoded;
-    if (decoded.secured_operations > 0 && !options.allow_unauthenticated) {
-      refuse(entry, {v1::Rejection::AUTH_NOT_ENFORCED, "operations",
-                     absl::StrCat(decoded.secured_operations,
-                                  " operations ask for authentication, which this data plane does "
-                                  "not enforce: they are refused. Start it with "
-                                  "--allow-unauthenticated, or set secured: false")});
-    }
-    for (const DecodeProblem& missing : decoded.missing) {
-      refuse(entry, missing);
+    for (const DecodeProblem& missing : origin.missing) {
+      refuse(*origin.resource, missing);
     }
   }
   for (const Collision& collision : collisions) {
-    const auto entry = std::lower_bound(
-        next.apis.begin(), next.apis.end(), collision.api->id,
-        [](const ApiEntry& candidate, const std::string& name) { return candidate.name() < name; });
-    refuse(*entry, {v1::Rejection::INVALID, "base_path",
-                    absl::StrCat("API ", collision.owner->id, " has the path ", collision.path,
-                                 " already and keeps it; choose another basePath or version")});
+    refuse(*collision.api->origin->resource,
+           {v1::Rejection::INVALID, "base_path",
+            absl::StrCat("API ", collision.owner->id, " has the path ", collision.path,
+                         " already and keeps it; choose another basePath or version")});
   }
 }
 
@@ -431,16 +405,13 @@ void Builder::State::RejectUnknownKinds(const ResourceMap& wanted, BuildResult& 
   reject(wanted.lower_bound({static_cast<v1::Kind>(v1::SECRET + 1), ""}), wanted.end());
 }
 
-std::shared_ptr<const RouteTable> Builder::State::MakeTable(
-    const Decoded& next, const std::string& snapshot_hash) const {
-  std::vector<std::shared_ptr<const Api>> apis;
-  apis.reserve(next.apis.size());
-  for (const ApiEntry& entry : next.apis) {
-    apis.emplace_back(entry.kept, entry.api);  // one count for both: it is at hand
-  }
-  return std::make_shared<const RouteTable>(
+void Builder::State::Finish(Decoded next, const std::string& snapshot_hash, BuildResult& result) {
+  result.table = std::make_shared<const RouteTable>(
       RouteTable::Options{next.gateway.hosts, snapshot_hash, next.gateway.allow_local_upstreams},
-      std::move(apis), table.get());
+      *table, next.changes);
+  next.refused = committed.refused.With(RefusedOf(next.changes));
+  AddRefusals(next, result.table->Collisions(), result);
+  built = std::move(next);
 }
 
 BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapshot_hash,
@@ -451,7 +422,7 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
       changed.has_value() && std::all_of(changed->begin(), changed->end(),
                                          [](const auto& key) { return key.first == v1::API; });
   if (only_apis) {
-    next = state_->WithoutApis();
+    next = state_->Unchanged();
     state_->TakeChangedApis(wanted, *changed, next, result);
   } else {
     state_->TakeGateways(wanted, next, result);
@@ -460,38 +431,38 @@ BuildResult Builder::Build(const ResourceMap& wanted, const std::string& snapsho
     state_->TakeApis(wanted, next, result);
     State::RejectUnknownKinds(wanted, result);
   }
-  result.table = state_->MakeTable(next, snapshot_hash);
-  state_->AddRefusals(next, result.table->Collisions(), result);
-  state_->built = std::move(next);
+  state_->Finish(std::move(next), snapshot_hash, result);
   return result;
 }
 
 BuildResult Builder::BuildWithIdentity(const std::string& name, const Identity& identity) {
   BuildResult result;
-  State::Decoded next = state_->WithoutApis();
+  State::Decoded next = state_->Unchanged();
   Identities identities = next.secrets->identities();
   identities[name] = identity;
   next.secrets =
       std::make_shared<const SecretStore>(next.secrets->secrets(), std::move(identities));
   next.has_other_secrets = true;
-  next.apis.reserve(state_->committed.apis.size());
-  for (const State::ApiEntry& entry : state_->committed.apis) {
-    if (std::optional<State::ApiEntry> made =
-            state_->TakeApi(entry.resource(), &entry, next, result)) {
-      next.apis.push_back(*std::move(made));
-    }
+  for (const std::shared_ptr<const Api>& api : state_->table->apis()) {
+    AddChange(api, state_->TakeApi(api->origin->resource, api, next, result), next.changes);
   }
-  result.table = state_->MakeTable(next, state_->table->snapshot_hash());
-  state_->AddRefusals(next, result.table->Collisions(), result);
-  state_->built = std::move(next);
+  state_->Finish(std::move(next), state_->table->snapshot_hash(), result);
   return result;
 }
 
 std::vector<SeriesId> Builder::Commit(const BuildResult& result) {
-  const ApiChanges changes = ChangesBetween(state_->table->apis(), result.table->apis());
-  const Remembered before(changes.removed);
-  const Remembered after(changes.added);
+  Remembered before;
+  Remembered after;
+  for (const ApiChange& change : state_->built.changes) {
+    if (change.before != nullptr) {
+      before.Add(*change.before);
+    }
+    if (change.after != nullptr) {
+      after.Add(*change.after);
+    }
+  }
   state_->committed = std::move(state_->built);
+  state_->committed.changes = {};
   state_->built = State::Decoded();
   state_->table = result.table;
   state_->registry.Forget(Difference(before.rotations, after.rotations),

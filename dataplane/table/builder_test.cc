@@ -1,6 +1,7 @@
 #include "dataplane/table/builder.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_replace.h"
 #include "common/clock.h"
@@ -67,6 +68,10 @@ constexpr char kChat[] = R"pb(
     production { endpoint: 1 }
   }
 )pb";
+
+std::vector<std::shared_ptr<const Api>> ApisOf(const std::shared_ptr<const RouteTable>& table) {
+  return {table->apis().begin(), table->apis().end()};
+}
 
 class BuilderTest : public testing::Test {
  protected:
@@ -297,8 +302,7 @@ TEST_F(BuilderTest, BringsTheCertificatesOfTheListeners) {
   ASSERT_EQ(missing.refused.size(), 1u);
   EXPECT_EQ(missing.refused[0].code(), v1::Rejection::SECRET_MISSING);
   EXPECT_EQ(missing.refused[0].id().kind(), v1::GATEWAY);
-  EXPECT_EQ(missing.refused[0].field(), "listeners");
-  EXPECT_THAT(missing.refused[0].message(), HasSubstr("listeners[0]: "));
+  EXPECT_EQ(missing.refused[0].field(), "listeners[0]");
 
   // What is missing is said again with every transaction, whatever it brings.
   PutApi("ns/a", R"(base_path: "/x" version: "1" endpoints { url: "http://a" }
@@ -397,7 +401,7 @@ TEST_F(BuilderTest, ABadResourceIsRejectedAndItsOldVersionStays) {
   EXPECT_EQ(bad.rejected[0].field(), "operations[2].target");
   EXPECT_EQ(bad.rejected[1].kept_hash(), 0u);
   ASSERT_EQ(bad.table->apis().size(), 1u);
-  EXPECT_EQ(bad.table->apis()[0], good.table->apis()[0]);
+  EXPECT_EQ(ApisOf(bad.table)[0], ApisOf(good.table)[0]);
 
   PutApi("ns/chat", kChat);
   EXPECT_EQ(BuildAndCommit().rejected.size(), 1u);
@@ -432,7 +436,7 @@ TEST_F(BuilderTest, BadSecretsAndGatewaysKeepTheirOldVersion) {
   EXPECT_NE(bad.rejected[0].kept_hash(), 0u);
   EXPECT_THAT(bad.rejected[0].message(), HasSubstr("\"a b\""));
   EXPECT_NE(bad.rejected[1].kept_hash(), 0u);
-  EXPECT_EQ(bad.table->apis(), good.table->apis());
+  EXPECT_EQ(ApisOf(bad.table), ApisOf(good.table));
   EXPECT_EQ(bad.table->EnvironmentOf("x.dev"), Environment::kSandbox);
 }
 
@@ -580,32 +584,32 @@ TEST_F(BuilderTest, AnUnchangedApiIsSharedAndKeepsPositionAndSuspensions) {
   PutApi("ns/chat", kChat);
   PutSecret("ns/key", "apiKey", "sk-1");
   const BuildResult before = BuildAndCommit();
-  const auto rotation = before.table->apis()[0]->rotations[0]->rotation;
+  const auto rotation = ApisOf(before.table)[0]->rotations[0]->rotation;
   rotation->Suspend(0, rotation::Reason::kQuota, clock_.Now(), clock_.Now() + seconds(9));
 
   PutApi("ns/other", std::string(kPlain) + R"(base_path: "/o" version: "1")");
   const BuildResult other = BuildAndCommit();
-  EXPECT_EQ(other.table->apis()[0], before.table->apis()[0]);
+  EXPECT_EQ(ApisOf(other.table)[0], ApisOf(before.table)[0]);
 
   // Another weight: another rotation, the same suspension.
   std::string text = kChat;
   text.replace(text.find("weight: 2"), 9, "weight: 5");
   PutApi("ns/chat", text);
   const BuildResult changed = BuildAndCommit();
-  const auto replaced = changed.table->apis()[0]->rotations[0]->rotation;
+  const auto replaced = ApisOf(changed.table)[0]->rotations[0]->rotation;
   EXPECT_NE(replaced, rotation);
   EXPECT_TRUE(replaced->Inspect(clock_.Now())[0].suspension.has_value());
 
   // Another Secret: the endpoint is new, the rotation the same.
   PutSecret("ns/key", "apiKey", "sk-2");
-  EXPECT_EQ(BuildAndCommit().table->apis()[0]->rotations[0]->rotation, replaced);
+  EXPECT_EQ(ApisOf(BuildAndCommit().table)[0]->rotations[0]->rotation, replaced);
 }
 
 TEST_F(BuilderTest, WhatIsGoneIsForgotten) {
   PutApi("ns/chat", kChat);
   PutSecret("ns/key", "apiKey", "sk-1");
   const BuildResult before = BuildAndCommit();
-  before.table->apis()[0]->rotations[0]->rotation->Suspend(0, rotation::Reason::kAuth, clock_.Now(),
+  ApisOf(before.table)[0]->rotations[0]->rotation->Suspend(0, rotation::Reason::kAuth, clock_.Now(),
                                                            clock_.Now() + seconds(9));
   EXPECT_EQ(registry_.Active(clock_.Now()).size(), 1u);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <tuple>
+#include <utility>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
@@ -24,7 +25,7 @@ size_t CountSegments(std::string_view path) {
 }  // namespace
 
 // What becomes of one bucket.
-struct MountIndex::Change {
+struct MountIndex::BucketChange {
   std::vector<const Api*> removed;
   std::vector<Claim> added;
 };
@@ -50,7 +51,7 @@ bool MountIndex::Precedes(const Claim& a, const Claim& b) {
 }
 
 std::shared_ptr<const MountIndex::Bucket> MountIndex::Rebuild(const Bucket* before,
-                                                              const Change& change) {
+                                                              const BucketChange& change) {
   auto bucket = std::make_shared<Bucket>();
   if (before != nullptr) {
     for (const Claim& claim : before->claims) {
@@ -80,29 +81,50 @@ void MountIndex::Finish(Bucket& bucket) {
   }
 }
 
-MountIndex::MountIndex(const MountIndex& before, const std::vector<const Api*>& removed,
-                       const std::vector<const Api*>& added)
-    : buckets_(before.buckets_), deepest_(before.deepest_) {
-  std::map<size_t, Change> changes;
-  for (const Api* api : removed) {
-    for (const Claim& claim : ClaimsOf(*api)) {
-      changes[HashOf(claim.path) % kBuckets].removed.push_back(api);
+MountIndex::MountIndex(const MountIndex& before, const ApiChanges& changes)
+    : groups_(before.groups_), deepest_(before.deepest_), collisions_(before.collisions_) {
+  std::map<size_t, std::map<size_t, BucketChange>> changes_of;  // group, bucket
+  const auto change_of = [&changes_of](const Claim& claim) -> BucketChange& {
+    const size_t hash = HashOf(claim.path);
+    return changes_of[hash % kGroups][hash / kGroups % kBucketsInGroup];
+  };
+  for (const ApiChange& change : changes) {
+    if (change.before != nullptr) {
+      for (const Claim& claim : ClaimsOf(*change.before)) {
+        change_of(claim).removed.push_back(claim.api);
+      }
+    }
+    if (change.after != nullptr) {
+      for (const Claim& claim : ClaimsOf(*change.after)) {
+        change_of(claim).added.push_back(claim);
+        deepest_ = std::max(deepest_, std::min(CountSegments(claim.path), kMaxSegments));
+      }
     }
   }
-  for (const Api* api : added) {
-    for (const Claim& claim : ClaimsOf(*api)) {
-      changes[HashOf(claim.path) % kBuckets].added.push_back(claim);
-      deepest_ = std::max(deepest_, std::min(CountSegments(claim.path), kMaxSegments));
+  for (const auto& [number, buckets] : changes_of) {
+    std::shared_ptr<const Group>& group = groups_[number];
+    auto anew = group == nullptr ? std::make_shared<Group>() : std::make_shared<Group>(*group);
+    for (const auto& [place, change] : buckets) {
+      std::shared_ptr<const Bucket>& bucket = (*anew)[place];
+      collisions_ -= CountCollisions(bucket.get());
+      bucket = Rebuild(bucket.get(), change);
+      collisions_ += CountCollisions(bucket.get());
     }
+    group = std::move(anew);
   }
-  for (const auto& [number, change] : changes) {
-    buckets_[number] = Rebuild(buckets_[number].get(), change);
-  }
+}
+
+size_t MountIndex::CountCollisions(const Bucket* bucket) {
+  return bucket == nullptr ? 0 : bucket->collisions.size();
 }
 
 const Api* MountIndex::Find(std::string_view path) const {
   const size_t hash = HashOf(path);
-  const Bucket* bucket = buckets_[hash % kBuckets].get();
+  const Group* group = groups_[hash % kGroups].get();
+  if (group == nullptr) {
+    return nullptr;
+  }
+  const Bucket* bucket = (*group)[hash / kGroups % kBucketsInGroup].get();
   if (bucket == nullptr) {
     return nullptr;
   }
@@ -116,13 +138,18 @@ const Api* MountIndex::Find(std::string_view path) const {
 }
 
 std::vector<Collision> MountIndex::Collisions() const {
-  std::vector<Collision> collisions;
-  for (const std::shared_ptr<const Bucket>& bucket : buckets_) {
-    if (bucket != nullptr) {
-      collisions.insert(collisions.end(), bucket->collisions.begin(), bucket->collisions.end());
+  std::vector<Collision> all;
+  for (size_t group = 0; group < kGroups && all.size() < collisions_; ++group) {
+    if (groups_[group] == nullptr) {
+      continue;
+    }
+    for (const std::shared_ptr<const Bucket>& bucket : *groups_[group]) {
+      if (bucket != nullptr) {
+        all.insert(all.end(), bucket->collisions.begin(), bucket->collisions.end());
+      }
     }
   }
-  return collisions;
+  return all;
 }
 
 }  // namespace rota::table

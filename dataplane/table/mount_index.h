@@ -1,8 +1,8 @@
 #pragma once
 
-// Which API a path belongs to, by the path that the API is mounted at. The index is cut into
-// buckets that consecutive indexes share: a change of one API of 5,000 makes one or two small
-// buckets anew and copies pointers.
+// Which API a path belongs to, by the path that the API is mounted at. The index is cut into groups
+// of buckets that consecutive indexes share: a change of one API of 5,000 makes one or two small
+// buckets anew and copies some hundred pointers.
 //
 // Pure. Thread-safe: const after construction. Holds pointers into the APIs: whoever has the index
 // keeps them alive.
@@ -16,10 +16,9 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "dataplane/table/api_list.h"
 
 namespace rota::table {
-
-struct Api;
 
 // Where two APIs have the same path the one whose id is smaller keeps it.
 struct Collision {
@@ -31,10 +30,8 @@ struct Collision {
 class MountIndex {
  public:
   MountIndex() = default;  // empty
-  // `before` without the mounts of `removed` and with those of `added`. An API that has changed is
-  // in both lists.
-  MountIndex(const MountIndex& before, const std::vector<const Api*>& removed,
-             const std::vector<const Api*>& added);
+  // `before` with the changes.
+  MountIndex(const MountIndex& before, const ApiChanges& changes);
 
   // The API that is mounted at exactly that path, null without one.
   const Api* Find(std::string_view path) const;
@@ -47,8 +44,9 @@ class MountIndex {
   static constexpr size_t kMaxSegments = 64;
 
  private:
-  // Two or three mounts in each with 5,000 APIs.
-  static constexpr size_t kBuckets = 2048;
+  // Two or three mounts in each bucket with 5,000 APIs.
+  static constexpr size_t kGroups = 64;
+  static constexpr size_t kBucketsInGroup = 32;
 
   // One API's wish for one path.
   struct Claim {
@@ -62,15 +60,18 @@ class MountIndex {
     absl::InlinedVector<Claim, 3> claims;  // as many as most have; more are elsewhere
     std::vector<Collision> collisions;
   };
-  struct Change;
+  using Group = std::array<std::shared_ptr<const Bucket>, kBucketsInGroup>;  // null: empty
+  struct BucketChange;
 
   static std::vector<Claim> ClaimsOf(const Api& api);
   static bool Precedes(const Claim& a, const Claim& b);
-  static std::shared_ptr<const Bucket> Rebuild(const Bucket* before, const Change& change);
+  static std::shared_ptr<const Bucket> Rebuild(const Bucket* before, const BucketChange& change);
   static void Finish(Bucket& bucket);
+  static size_t CountCollisions(const Bucket* bucket);
 
-  std::array<std::shared_ptr<const Bucket>, kBuckets> buckets_;  // null: empty
+  std::array<std::shared_ptr<const Group>, kGroups> groups_;  // null: empty
   size_t deepest_ = 0;
+  size_t collisions_ = 0;
 };
 
 }  // namespace rota::table

@@ -12,32 +12,10 @@ std::string_view EnvironmentName(Environment environment) {
   return environment == Environment::kSandbox ? "sandbox" : "production";
 }
 
-ApiChanges ChangesBetween(const std::vector<std::shared_ptr<const Api>>& before,
-                          const std::vector<std::shared_ptr<const Api>>& after) {
-  ApiChanges changes;
-  auto old = before.begin();
-  auto now = after.begin();
-  while (old != before.end() || now != after.end()) {
-    if (old != before.end() && now != after.end() && *old == *now) {
-      ++old;
-      ++now;
-    } else if (now == after.end() || (old != before.end() && (*old)->id <= (*now)->id)) {
-      changes.removed.push_back((old++)->get());
-    } else {
-      changes.added.push_back((now++)->get());
-    }
-  }
-  return changes;
-}
-
-RouteTable::RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
-                       const RouteTable* before)
-    : options_(std::move(options)), apis_(std::move(apis)) {
-  static const RouteTable kNone;
-  const RouteTable& previous = before == nullptr ? kNone : *before;
-  const ApiChanges changes = ChangesBetween(previous.apis_, apis_);
-  mounts_ = MountIndex(previous.mounts_, changes.removed, changes.added);
-}
+RouteTable::RouteTable(Options options, const RouteTable& before, const ApiChanges& changes)
+    : options_(std::move(options)),
+      apis_(before.apis_.With(changes)),
+      mounts_(before.mounts_, changes) {}
 
 const Api* RouteTable::FindApi(std::string_view path, std::string_view& mount) const {
   std::array<size_t, MountIndex::kMaxSegments + 1> ends;  // of the first segments, one by one

@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "dataplane/provider/defaults.h"
 #include "dataplane/rotation/rotation.h"
+#include "dataplane/table/api_list.h"
 #include "dataplane/table/endpoint.h"
 #include "dataplane/table/host_rules.h"
 #include "dataplane/table/mount_index.h"
@@ -105,6 +106,8 @@ struct Operation {
   std::string target;
 };
 
+struct ApiOrigin;
+
 struct Api {
   std::vector<Operation> operations;
   std::shared_ptr<const OperationIndex> index;  // APIs with the same operations share it
@@ -117,7 +120,8 @@ struct Api {
   // default version, "<basePath>/v1" of version "v1.2" (only where no other API has the path).
   std::vector<std::string> mounts;
   std::optional<std::string> major_mount;
-  uint64_t minor_version = 0;  // of `major_mount`: the largest one gets it
+  uint64_t minor_version = 0;               // of `major_mount`: the largest one gets it
+  std::shared_ptr<const ApiOrigin> origin;  // what the builder has made it from (api_decoder.h)
 };
 
 enum class MatchStatus : uint8_t {
@@ -141,15 +145,6 @@ struct Match {
   std::string allow;  // 405: "GET, POST"
 };
 
-// What one list of APIs has that another has not. An API that has changed is in both lists.
-struct ApiChanges {
-  std::vector<const Api*> removed;
-  std::vector<const Api*> added;
-};
-// REQUIRES: both in the order of ids. An API that has not changed is the same object in both.
-ApiChanges ChangesBetween(const std::vector<std::shared_ptr<const Api>>& before,
-                          const std::vector<std::shared_ptr<const Api>>& after);
-
 class RouteTable {
  public:
   struct Options {
@@ -159,10 +154,9 @@ class RouteTable {
   };
   // The empty table: nothing matches.
   RouteTable() = default;
-  // REQUIRES: `apis` in the order of their ids. What is in `before` too (the table in use) costs
-  // next to nothing.
-  RouteTable(Options options, std::vector<std::shared_ptr<const Api>> apis,
-             const RouteTable* before = nullptr);
+  // `before` (the table in use) with other options and the changes. APIs that have not changed are
+  // shared, and cost next to nothing.
+  RouteTable(Options options, const RouteTable& before, const ApiChanges& changes);
   RouteTable(const RouteTable&) = delete;  // the index points into the APIs
   RouteTable& operator=(const RouteTable&) = delete;
 
@@ -172,8 +166,7 @@ class RouteTable {
     return options_.hosts.IsSandbox(host) ? Environment::kSandbox : Environment::kProduction;
   }
   const HostRules& hosts() const { return options_.hosts; }
-  // APIs that have not changed are shared by the tables of consecutive snapshots.
-  const std::vector<std::shared_ptr<const Api>>& apis() const { return apis_; }
+  const ApiList& apis() const { return apis_; }
   std::vector<Collision> Collisions() const { return mounts_.Collisions(); }
   const std::string& snapshot_hash() const { return options_.snapshot_hash; }
   bool allow_local_upstreams() const { return options_.allow_local_upstreams; }
@@ -182,7 +175,7 @@ class RouteTable {
   const Api* FindApi(std::string_view path, std::string_view& mount) const;
 
   Options options_;
-  std::vector<std::shared_ptr<const Api>> apis_;
+  ApiList apis_;
   MountIndex mounts_;
 };
 

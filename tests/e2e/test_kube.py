@@ -236,6 +236,13 @@ def test_secured_operation_is_refused_without_allow_unauthenticated(world, kubec
     assert world.mock_server.requests()["total"] == 0
 
 
+def test_a_missing_secret_does_not_hide_that_operations_are_refused(world, kubectl):
+    serve(world, kubectl, unauthenticated=False)
+    kubectl.apply(resource())
+    kubectl.wait_condition("assistant", "ResolvedRefs", "False")
+    kubectl.wait_condition("assistant", "Programmed", "False", ("--allow-unauthenticated", "openai-key"))
+
+
 def test_open_operation_is_served_without_the_flag(world, kubectl):
     serve(world, kubectl, unauthenticated=False)
     ready_api(world, kubectl, operations=[{"target": "/chat/completions", "verb": "POST", "secured": False}])
