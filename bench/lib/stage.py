@@ -70,7 +70,8 @@ class Stage:
         """One proxy in front of the mocks. `tls`: towards the client; towards a mock as the mock has it. `asks`: it is
         there when it has answered a request, not only when it listens."""
         setting = Setting(start=self.start, bin=self.options.bin, folder=self.new_folder(name),
-                          cpus=self.proxy_cpus, workers=self.workers, mocks=mocks, weights=weights, tls=tls,
+                          cpus=self.proxy_cpus, stand_by_cpus=self.cpus, workers=self.workers, mocks=mocks,
+                          weights=weights, tls=tls,
                           certificates=self.certificates() if tls or mocks[0].tls else None)
         engine = peers.CLASSES[name](setting, **arguments)
         engine.wait()

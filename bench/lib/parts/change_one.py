@@ -53,7 +53,7 @@ def measure(options):
     # The controller gives way to the load: what it computes must not look like the data plane's doing.
     with Stage(options, "split" if options.cpus > 1 else "one") as stage:
         mock = stage.mock()
-        engine = stage.engine("rota", mock, apis=apis(mock.url, APIS), controller_cpus=stage.cpus, controller_nice=19)
+        engine = stage.engine("rota", mock, apis=apis(mock.url, APIS), controller_nice=19)
         changer = Changer(engine, mock.url, APIS)
         seconds = count * (GAP_SECONDS + 0.1) + 1
         with on_cpus(stage.cpus):

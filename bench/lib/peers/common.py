@@ -21,6 +21,7 @@ class Setting:
     bin: pathlib.Path
     folder: pathlib.Path
     cpus: set
+    stand_by_cpus: set  # of what the proxy needs beside it, and is not charged
     workers: int
     mocks: tuple
     weights: tuple

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from lib.peers.common import PATIENCE_SECONDS, Engine, free_address
+from lib.peers.common import PATH, PATIENCE_SECONDS, Engine, free_address
 
 CONFIG = """
 {user}
@@ -30,6 +30,7 @@ http {{
   server {{
     listen {address} {listen};
     location / {{ proxy_pass {scheme}://mock; }}
+{locations}
   }}
   server {{
     listen {stream_address} {listen};
@@ -63,16 +64,19 @@ class Nginx(Engine):
     name = "nginx"
     job = "passes through"
 
-    def __init__(self, setting):
+    def __init__(self, setting, locations=()):
+        """`locations`: paths that have a location of their own."""
         super().__init__(setting)
         self.stream_address = free_address()
         upstream_tls = setting.mocks[0].tls
         tls = (TLS_IN if setting.tls else "") + (TLS_OUT if upstream_tls else "")
+        scheme = "https" if upstream_tls else "http"
         config = setting.folder / "nginx.conf"
         config.write_text(CONFIG.format(
             user="user root;" if os.geteuid() == 0 else "", workers=setting.workers, folder=setting.folder,
             servers=" ".join(f"server {mock.address} weight={weight};" for mock, weight in setting.weighted()),
-            tls=tls.format(c=setting.certificates), scheme="https" if upstream_tls else "http",
+            tls=tls.format(c=setting.certificates), scheme=scheme,
+            locations="\n".join(f"    location = {path} {{ proxy_pass {scheme}://mock{PATH}; }}" for path in locations),
             listen=("ssl " if setting.tls else "") + "reuseport backlog=4096",
             address=self.address, stream_address=self.stream_address, patience=PATIENCE_SECONDS))
         self.process = setting.start(self.name, [program(), "-p", setting.folder, "-c", config], setting.folder,

@@ -38,7 +38,7 @@ class Rota(Engine):
            "watches for clients that leave")
     start_seconds = 60
 
-    def __init__(self, setting, apis=None, flags=(), controller_cpus=None, controller_nice=0):
+    def __init__(self, setting, apis=None, flags=(), controller_nice=0):
         super().__init__(setting)
         models = [(model, mock.url, weight) for model, mock, weight in setting.targets()]
         self.path = "/bench/1.0/chat/completions"
@@ -52,7 +52,7 @@ class Rota(Engine):
         self.controller_ports = setting.folder / "controller.json"
         self.controller = setting.start("rota-controller", [
             setting.bin / "rota-controller", "--source", f"dir:{self.config}", "--listen", "127.0.0.1:0", "--admin",
-            "127.0.0.1:0", "--ports-file", self.controller_ports], setting.folder, controller_cpus or setting.cpus,
+            "127.0.0.1:0", "--ports-file", self.controller_ports], setting.folder, setting.stand_by_cpus,
             nice=controller_nice)
         self.controller.wait_for("its ports file", lambda: self.ports_of(self.controller_ports))
         self.controller_admin = self.ports_of(self.controller_ports)["admin"]
