@@ -12,8 +12,8 @@ over them. Latency is measured open loop, from when a request was due, so that a
 it. Bodies have 1 KiB and answers about 1 KiB where nothing else is said; connections are 64, kept alive.
 
 Layouts: **one** = load, mock and proxy share one core (no wake-ups across cores: the most repeatable); **split** = the
-proxy alone on a core; **two** = two workers, everything on two cores. CPU time, latency and memory are held to their
-bars in layout one, streams in split, the rate of changes in two.
+proxy alone on a core (Rota's controller is with the load); **two** = two workers, everything on two cores. CPU time, latency
+and memory are held to their bars in layout one, streams in split, the rate of changes in two.
 """
 
 
@@ -35,7 +35,7 @@ def jobs(engines):
 def commands():
     return ["```", "scripts/install-deps test && scripts/build release",
             "bench/setup-peers                               # Envoy, LiteLLM, Portkey, where a registry is reached",
-            "bench/run --output docs/performance.md          # everything; 20 minutes, the machine otherwise idle",
+            "bench/run --output docs/performance.md          # everything; half an hour, the machine otherwise idle",
             "bench/run --only cpu --only tls                 # single parts; bench/run --help lists them",
             "bench/run --short                               # as in CI: under four minutes", "```"]
 
