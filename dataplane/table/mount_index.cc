@@ -85,8 +85,8 @@ MountIndex::MountIndex(const MountIndex& before, const ApiChanges& changes)
     : groups_(before.groups_), deepest_(before.deepest_), collisions_(before.collisions_) {
   std::map<size_t, std::map<size_t, BucketChange>> changes_of;  // group, bucket
   const auto change_of = [&changes_of](const Claim& claim) -> BucketChange& {
-    const size_t hash = HashOf(claim.path);
-    return changes_of[hash % kGroups][hash / kGroups % kBucketsInGroup];
+    const Place place = PlaceOf(HashOf(claim.path));
+    return changes_of[place.group][place.bucket];
   };
   for (const ApiChange& change : changes) {
     if (change.before != nullptr) {
@@ -120,11 +120,12 @@ size_t MountIndex::CountCollisions(const Bucket* bucket) {
 
 const Api* MountIndex::Find(std::string_view path) const {
   const size_t hash = HashOf(path);
-  const Group* group = groups_[hash % kGroups].get();
+  const Place place = PlaceOf(hash);
+  const Group* group = groups_[place.group].get();
   if (group == nullptr) {
     return nullptr;
   }
-  const Bucket* bucket = (*group)[hash / kGroups % kBucketsInGroup].get();
+  const Bucket* bucket = (*group)[place.bucket].get();
   if (bucket == nullptr) {
     return nullptr;
   }

@@ -60,10 +60,15 @@ class MountIndex {
     absl::InlinedVector<Claim, 3> claims;  // as many as most have; more are elsewhere
     std::vector<Collision> collisions;
   };
+  struct Place {
+    size_t group;
+    size_t bucket;  // in the group
+  };
   using Group = std::array<std::shared_ptr<const Bucket>, kBucketsInGroup>;  // null: empty
   struct BucketChange;
 
   static std::vector<Claim> ClaimsOf(const Api& api);
+  static Place PlaceOf(size_t hash) { return {hash % kGroups, hash / kGroups % kBucketsInGroup}; }
   static bool Precedes(const Claim& a, const Claim& b);
   static std::shared_ptr<const Bucket> Rebuild(const Bucket* before, const BucketChange& change);
   static void Finish(Bucket& bucket);
