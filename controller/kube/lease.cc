@@ -48,7 +48,7 @@ LeaseRequest LeaseState::Begin(WallTime wall_now) {
   if (held_) {
     request = Claim(wall_now);
   }
-  sent_ = request.kind;
+  OnSend(request);
   return request;
 }
 
@@ -86,7 +86,7 @@ std::optional<LeaseRequest> LeaseState::OnAnswer(const absl::StatusOr<json>& ans
     }
   }
   if (next.has_value()) {
-    sent_ = next->kind;
+    OnSend(*next);
   }
   return next;
 }
@@ -99,13 +99,17 @@ Duration LeaseState::NextTurn(double uniform) const {
 
 MonotonicTime LeaseState::leads_until() const { return renewed_ + timings_.renew_deadline; }
 
-std::optional<LeaseRequest> LeaseState::Release(WallTime wall_now) const {
+std::optional<LeaseRequest> LeaseState::Release(WallTime wall_now) {
+  if (is_in_doubt_) {
+    return LeaseRequest();
+  }
   if (lease_.is_null() || holder_ != identity_) {
     return std::nullopt;
   }
   LeaseRequest request = Claim(wall_now);
   request.body["spec"]["holderIdentity"] = "";
   request.body["spec"]["leaseDurationSeconds"] = 1;  // 0 is refused
+  OnSend(request);
   return request;
 }
 
@@ -113,7 +117,13 @@ bool LeaseState::IsStuck(MonotonicTime now) const {
   return held_ && now > renewed_ + timings_.lease_duration + kStuckAfter;
 }
 
+void LeaseState::OnSend(const LeaseRequest& request) {
+  sent_ = request.kind;
+  is_in_doubt_ = is_in_doubt_ || request.kind != LeaseRequest::Kind::kRead;
+}
+
 void LeaseState::Observe(json lease, MonotonicTime now) {
+  is_in_doubt_ = false;
   if (lease_.is_null() || SpecOf(lease_) != SpecOf(lease)) {
     observed_ = now;
   }

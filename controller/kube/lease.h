@@ -57,9 +57,9 @@ class LeaseState {
   bool held() const { return held_; }
   // The renewals have failed for too long: not held any more.
   void GiveUp() { held_ = false; }
-  // The request that hands the lease on before it is over; nullopt when the record was not ours
-  // when it was seen last.
-  std::optional<LeaseRequest> Release(WallTime wall_now) const;
+  // The next request that hands the lease on before it is over: a look first where a claim was sent
+  // and the lease has not been seen since. nullopt: it is not ours. REQUIRES: the turn has ended.
+  std::optional<LeaseRequest> Release(WallTime wall_now);
   // What the server shows, outside of a turn.
   void Look(nlohmann::json lease, MonotonicTime now) { Observe(std::move(lease), now); }
 
@@ -71,6 +71,7 @@ class LeaseState {
   const std::string& identity() const { return identity_; }
 
  private:
+  void OnSend(const LeaseRequest& request);
   void Observe(nlohmann::json lease, MonotonicTime now);
   LeaseRequest Claim(WallTime wall_now) const;
   nlohmann::json NewSpec(WallTime wall_now) const;
@@ -86,6 +87,7 @@ class LeaseState {
   MonotonicTime observed_{};  // when its record had changed last
   std::string holder_;
   bool held_ = false;
+  bool is_in_doubt_ = false;  // a claim was sent, and the lease has not been seen since
   MonotonicTime renewed_{};  // when the renewal that succeeded last was sent
 };
 

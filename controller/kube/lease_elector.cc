@@ -13,10 +13,11 @@ namespace {
 constexpr Duration kIdle = std::chrono::hours(1);
 // A renewal that takes longer has to leave time for another try before the deadline.
 constexpr HttpLimits kLimits = {std::chrono::seconds(4), std::chrono::seconds(4), size_t{1} << 20};
-// Of the one request that a process makes while it ends.
+// Of the requests that a process makes while it ends.
 constexpr HttpLimits kReleaseLimits = {std::chrono::seconds(1), std::chrono::seconds(1),
                                        size_t{1} << 20};
-constexpr int kReleaseTries = 3;
+// A look, and three tries with a look after each that came too late.
+constexpr int kReleaseRequests = 6;
 
 }  // namespace
 
@@ -94,7 +95,7 @@ void LeaseElector::TakeTurn(std::stop_token stop) {
   }
   while (request.has_value()) {
     const MonotonicTime sent = clock_.Now();
-    const absl::StatusOr<nlohmann::json> answer = Send(*request, stop);
+    const absl::StatusOr<nlohmann::json> answer = Send(*request, stop, kLimits);
     if (stop.stop_requested()) {
       return;
     }
@@ -108,14 +109,15 @@ void LeaseElector::TakeTurn(std::stop_token stop) {
 }
 
 absl::StatusOr<nlohmann::json> LeaseElector::Send(const LeaseRequest& request,
-                                                  std::stop_token stop) const {
+                                                  std::stop_token stop,
+                                                  const HttpLimits& limits) const {
   const bool is_create = request.kind == LeaseRequest::Kind::kCreate;
   const char* const method = request.kind == LeaseRequest::Kind::kRead ? "GET"
                              : is_create                               ? "POST"
                                                                        : "PUT";
   return api_.Call(method,
                    KubeApi::PathOf(LeaseResource(), options_.ns, is_create ? "" : options_.name),
-                   request.body, "application/json", stop, kLimits);
+                   request.body, "application/json", stop, limits);
 }
 
 // REQUIRES: mutex_ is held.
@@ -159,7 +161,7 @@ void LeaseElector::Watch(std::stop_token stop) {
 }
 
 void LeaseElector::Release() {
-  for (int i = 0; i < kReleaseTries; ++i) {
+  for (int i = 0; i < kReleaseRequests; ++i) {
     std::optional<LeaseRequest> request;
     {
       std::lock_guard guard(mutex_);
@@ -168,20 +170,13 @@ void LeaseElector::Release() {
     if (!request.has_value()) {
       return;
     }
-    const std::string path = KubeApi::PathOf(LeaseResource(), options_.ns, options_.name);
-    const absl::StatusOr<nlohmann::json> answer =
-        api_.Call("PUT", path, request->body, "application/json", {}, kReleaseLimits);
-    if (answer.ok() || ErrorOf(answer.status()).http_code != 409) {
+    absl::StatusOr<nlohmann::json> answer = Send(*request, {}, kReleaseLimits);
+    if (answer.ok()) {
+      std::lock_guard guard(mutex_);
+      state_.Look(*std::move(answer), clock_.Now());
+    } else if (ErrorOf(answer.status()).http_code != 409) {
       return;  // what is not released ends by itself
     }
-    // Somebody has touched the object (a label, an annotation): once more, on what there is now.
-    absl::StatusOr<nlohmann::json> seen =
-        api_.Call("GET", path, nlohmann::json(), "", {}, kReleaseLimits);
-    if (!seen.ok()) {
-      return;
-    }
-    std::lock_guard guard(mutex_);
-    state_.Look(*std::move(seen), clock_.Now());
   }
 }
 

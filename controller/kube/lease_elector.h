@@ -62,7 +62,8 @@ class LeaseElector {
   void Elect(std::stop_token stop);
   void TakeTurn(std::stop_token stop);
   void Watch(std::stop_token stop);
-  absl::StatusOr<nlohmann::json> Send(const LeaseRequest& request, std::stop_token stop) const;
+  absl::StatusOr<nlohmann::json> Send(const LeaseRequest& request, std::stop_token stop,
+                                      const HttpLimits& limits) const;
   void Note(const absl::Status& status);
   void Release();
 

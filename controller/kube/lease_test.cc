@@ -251,6 +251,23 @@ TEST_F(LeaseTest, AReleasedLeaseIsTakenAtTheNextLook) {
   EXPECT_FALSE(Candidate("c").Release(wall_).has_value());
 }
 
+TEST_F(LeaseTest, AClaimWithoutAnAnswerIsLookedAtBeforeTheLeaseIsReleased) {
+  LeaseState state = Candidate("a");
+  const LeaseRequest claim = *state.OnAnswer(server_.Answer(state.Begin(wall_)), now_, now_, wall_);
+  ASSERT_TRUE(server_.Answer(claim).ok());  // and nobody hears of it
+
+  const std::optional<LeaseRequest> look = state.Release(wall_);
+  ASSERT_TRUE(look.has_value());
+  EXPECT_EQ(look->kind, Kind::kRead);
+  state.Look(*server_.Answer(*look), now_);
+  const std::optional<LeaseRequest> release = state.Release(wall_);
+  ASSERT_TRUE(release.has_value());
+  state.Look(*server_.Answer(*release), now_);
+
+  EXPECT_EQ(server_.Spec()["holderIdentity"], "");
+  EXPECT_FALSE(state.Release(wall_).has_value());
+}
+
 TEST_F(LeaseTest, ADeletedLeaseIsMadeAnew) {
   LeaseState state = Candidate("a");
   Turn(state);

@@ -146,5 +146,18 @@ TEST_F(KubeLeaseTest, ALeaseThatSomebodyHasTouchedIsReleasedAllTheSame) {
   EXPECT_EQ(Holder(), "");
 }
 
+TEST_F(KubeLeaseTest, ALeaseThatWasTakenWithoutOurHearingOfItIsReleasedAllTheSame) {
+  server_.Create(kube::LeaseResource(), "rota",
+                 {{"metadata", {{"name", "rota-controller"}}}, {"spec", {{"holderIdentity", ""}}}});
+  server_.Inject(Fault::kHang, "write");
+  auto a = std::make_unique<Candidate>(server_, "a");
+  ASSERT_TRUE(Eventually([&] { return Holder() == "a"; }));
+  ASSERT_FALSE(a->elector().leads());
+
+  a.reset();
+
+  EXPECT_EQ(Holder(), "");
+}
+
 }  // namespace
 }  // namespace rota::testing
