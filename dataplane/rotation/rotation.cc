@@ -13,14 +13,33 @@
 namespace rota::rotation {
 namespace {
 
-// Orders for tries after a failure that are remembered, one per set of targets left to try.
+// Orders that are remembered: of tries after a failure one per set of targets left to try, of first
+// picks one per set of targets that an operation cannot have (there are fewer operations than that).
 constexpr size_t kMaxNextSchedules = 16;
+constexpr size_t kMaxOrdersWithout = 16;
 // Parts of a long order that are ready beside the one in use: with two threads there is always one
 // that the other does not hold.
 constexpr size_t kSpareParts = 2;
 // A target's pace may be off by less than one pick either way, and its lead is one at most.
 constexpr int64_t kLeastLead = -kOnePick;
 constexpr int64_t kMostLead = 2 * kOnePick;
+
+// One pick, and what everybody has earned by it.
+uint32_t TakeOne(Sequencer& sequencer, std::vector<int64_t>& leads) {
+  const uint32_t target = sequencer.Next();
+  for (const Sequencer::Item& item : sequencer.items()) {
+    int64_t& lead = leads[item.target];
+    lead += ShareOf(1, item.weight, sequencer.cycle_length());
+    lead -= item.target == target ? kOnePick : 0;
+    lead = std::clamp(lead, kLeastLead, kMostLead);
+  }
+  return target;
+}
+
+PickResult Nothing(MonotonicTime next_return) {
+  return next_return == MonotonicTime::max() ? PickResult{}
+                                             : PickResult{std::nullopt, {next_return}};
+}
 
 }  // namespace
 
@@ -40,6 +59,14 @@ std::string_view ReasonName(Reason reason) {
 struct Rotation::NextSchedule {
   TargetSet targets;
   Sequencer sequencer;
+};
+
+// The order of first picks without some targets. Made anew when another set is eligible.
+struct Rotation::OrderWithout {
+  TargetSet excluded;
+  TargetSet targets;
+  Leads leads;
+  std::unique_ptr<Sequencer> sequencer;
 };
 
 Rotation::Rotation(RotationSpec spec, std::shared_ptr<SuspensionBook> book,
@@ -77,9 +104,7 @@ PickResult Rotation::PickFirst(MonotonicTime now) {
       if (schedule != nullptr &&
           schedule->IsCurrent(signal_->load(std::memory_order_acquire), now)) {
         if (schedule->targets().none()) {
-          const MonotonicTime next_return = schedule->next_return();
-          return next_return == MonotonicTime::max() ? PickResult{}
-                                                     : PickResult{std::nullopt, {next_return}};
+          return Nothing(schedule->next_return());
         }
         std::optional<Pick> pick = schedule->Next();
         if (pick.has_value()) {
@@ -91,36 +116,53 @@ PickResult Rotation::PickFirst(MonotonicTime now) {
   }
 }
 
-PickResult Rotation::PickNext(MonotonicTime now, const TargetSet& tried) {
+PickResult Rotation::PickFirst(MonotonicTime now, const TargetSet& excluded) {
+  if (excluded.none()) {
+    return PickFirst(now);
+  }
   std::lock_guard guard(mutex_);
-  const Eligible eligible = FindEligible(now);
-  const TargetSet rest = LowestTier(eligible.all & ~tried);
-  if (rest.none()) {
-    if (eligible.next_return == MonotonicTime::max()) {
-      return {};
-    }
-    return {std::nullopt, {eligible.next_return}};
+  now = latest_now_ = std::max(now, latest_now_);
+  const Eligible eligible = FindEligible(now, excluded);
+  if (eligible.active.none()) {
+    return Nothing(eligible.next_return);
   }
-  Sequencer& sequencer = ScheduleOverRest(rest).sequencer;
-  const uint32_t target = sequencer.Next();
-  for (const Sequencer::Item& item : sequencer.items()) {
-    int64_t& lead = next_leads_[item.target];
-    lead += ShareOf(1, item.weight, sequencer.cycle_length());
-    lead -= item.target == target ? kOnePick : 0;
-    lead = std::clamp(lead, kLeastLead, kMostLead);
-  }
+  OrderWithout& order = OrderOf(excluded, eligible.active);
+  const uint32_t target = TakeOne(*order.sequencer, order.leads);
+  ++settled_picks_[target];
   return {Pick{target, 0, 0}, {}};
 }
 
-void Rotation::Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until) {
+PickResult Rotation::PickNext(MonotonicTime now, const TargetSet& tried,
+                              const TargetSet& excluded) {
+  std::lock_guard guard(mutex_);
+  const Eligible eligible = FindEligible(now, excluded);
+  const TargetSet rest = LowestTier(eligible.all & ~tried);
+  if (rest.none()) {
+    return Nothing(eligible.next_return);
+  }
+  return {Pick{TakeOne(ScheduleOverRest(rest).sequencer, next_leads_), 0, 0}, {}};
+}
+
+std::optional<NothingEligible> Rotation::WhyNothing(MonotonicTime now, const TargetSet& excluded) {
+  std::lock_guard guard(mutex_);
+  const Eligible eligible = FindEligible(std::max(now, latest_now_), excluded);
+  if (eligible.active.any()) {
+    return std::nullopt;
+  }
+  return Nothing(eligible.next_return).nothing;
+}
+
+bool Rotation::Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until,
+                       MonotonicTime asked) {
   if (target >= records_.size()) {
-    return;
+    return false;
   }
   const std::optional<Suspension> told =
-      book_->Suspend(spec_.targets[target].id, reason, now, until, signal_);
+      book_->Suspend(spec_.targets[target].id, reason, now, until, asked, signal_);
   if (told.has_value() && listener_ != nullptr && *listener_) {
     (*listener_)(*told);
   }
+  return told.has_value();
 }
 
 void Rotation::RecordSuccess(size_t target) {
@@ -133,9 +175,11 @@ void Rotation::RecordSuccess(size_t target) {
   }
 }
 
-void Rotation::RecordFailures(const std::vector<Failure>& failures, MonotonicTime now) {
+std::vector<size_t> Rotation::RecordFailures(const std::vector<Failure>& failures,
+                                             MonotonicTime now) {
+  std::vector<size_t> suspended;
   if (spec_.failure_threshold == 0) {
-    return;
+    return suspended;
   }
   std::vector<Suspension> told;
   {
@@ -150,8 +194,9 @@ void Rotation::RecordFailures(const std::vector<Failure>& failures, MonotonicTim
         continue;
       }
       const std::string& id = spec_.targets[failure.target].id;
-      if (book_->CountFailure(id, now, signal_) >= spec_.failure_threshold) {
-        SuspendForFailures(failure.target, now, told);
+      if (book_->CountFailure(id, now, signal_) >= spec_.failure_threshold &&
+          SuspendForFailures(failure.target, now, told)) {
+        suspended.push_back(failure.target);
       }
     }
   }
@@ -160,16 +205,18 @@ void Rotation::RecordFailures(const std::vector<Failure>& failures, MonotonicTim
       (*listener_)(suspension);
     }
   }
+  return suspended;
 }
 
 bool Rotation::SuspendForFailures(size_t target, MonotonicTime now, std::vector<Suspension>& told) {
-  TargetSet others = FindEligible(now).all;
+  TargetSet others = FindEligible(now, {}).all;
   others.reset(target);
   if (others.none()) {
     return false;
   }
   std::optional<Suspension> suspension = book_->Suspend(
-      spec_.targets[target].id, Reason::kFailures, now, now + spec_.failure_suspension, signal_);
+      spec_.targets[target].id, Reason::kFailures, now, now + spec_.failure_suspension,
+      /*asked=*/now, signal_);
   if (!suspension.has_value()) {
     return false;
   }
@@ -204,30 +251,42 @@ std::vector<size_t> Rotation::Upcoming(MonotonicTime now, size_t most) {
   return schedule_.load(std::memory_order_relaxed)->Upcoming(most);
 }
 
-Rotation::Eligible Rotation::FindEligible(MonotonicTime now) {
+// Failures never take the last target, nor do those that other data planes have seen: where nobody
+// else is left, those that are off for failures alone are as good as any.
+Rotation::Eligible Rotation::FindEligible(MonotonicTime now, const TargetSet& excluded) {
   Eligible eligible;
+  TargetSet failing;
   for (size_t i = 0; i < records_.size(); ++i) {
-    const TargetSpec& target = spec_.targets[i];
-    if (target.weight == 0 || !target.usable) {
+    if (spec_.targets[i].weight == 0 || !spec_.targets[i].usable || excluded.test(i)) {
       continue;
     }
-    TargetRecord* record = records_[i].load(std::memory_order_relaxed);
-    if (record == nullptr) {
-      if (std::shared_ptr<TargetRecord> found = book_->Find(target.id)) {
-        record = found.get();
-        held_records_.push_back(std::move(found));
-        records_[i].store(record, std::memory_order_release);
-      }
-    }
-    const MonotonicTime until = record == nullptr ? MonotonicTime() : record->until();
-    if (until > now) {
-      eligible.next_return = std::min(eligible.next_return, until);
-    } else {
+    const TargetRecord* const record = RecordAt(i);
+    if (record == nullptr || !record->IsSuspended(now)) {
       eligible.all.set(i);
+      continue;
     }
+    const bool is_failing = record->asked_until() <= now;
+    failing.set(i, is_failing);
+    eligible.next_return =
+        std::min(eligible.next_return, is_failing ? record->until() : record->asked_until());
+  }
+  if (eligible.all.none()) {
+    eligible.all = failing;
   }
   eligible.active = LowestTier(eligible.all);
   return eligible;
+}
+
+const TargetRecord* Rotation::RecordAt(size_t target) {
+  TargetRecord* record = records_[target].load(std::memory_order_relaxed);
+  if (record == nullptr) {
+    if (std::shared_ptr<TargetRecord> found = book_->Find(spec_.targets[target].id)) {
+      record = found.get();
+      held_records_.push_back(std::move(found));
+      records_[target].store(record, std::memory_order_release);
+    }
+  }
+  return record;
 }
 
 TargetSet Rotation::LowestTier(const TargetSet& targets) const {
@@ -254,7 +313,7 @@ void Rotation::RefreshSchedule(MonotonicTime now) {
   if (current != nullptr && !is_used_up && current->IsCurrent(signal, now)) {
     return;
   }
-  const Eligible eligible = FindEligible(now);
+  const Eligible eligible = FindEligible(now, {});
   const bool goes_on = current != nullptr && current->targets() == eligible.active;
   if (goes_on && !is_used_up) {
     current->SetCurrent(signal, eligible.next_return);
@@ -280,7 +339,7 @@ std::unique_ptr<Schedule> Rotation::MakeSchedule(const TargetSet& active) {
     SettleLeads(*before);
   }
   if (schedules_made_ == 0 && place_ > 0 && active.any()) {
-    StartInPlace(active);
+    StartInPlace(active, leads_);
   }
   ++schedules_made_;
   auto schedule = std::make_unique<Schedule>();
@@ -311,24 +370,24 @@ std::unique_ptr<Schedule> Rotation::TakeSpare() {
 
 // As if the picks that a data plane of this place is ahead by had been made already. Of a long
 // order they are not made: what is due by then, less whole picks, is near enough.
-void Rotation::StartInPlace(const TargetSet& active) {
-  const Sequencer sequencer(ItemsInOrder(active, leads_));
+void Rotation::StartInPlace(const TargetSet& active, Leads& leads) const {
+  const Sequencer sequencer(ItemsInOrder(active, leads));
   const std::vector<Sequencer::Item>& items = sequencer.items();
   const uint64_t total = sequencer.cycle_length();
   const uint64_t start = FleetStart(place_, items);
   for (const Sequencer::Item& item : items) {
-    leads_[item.target] += ShareOf(start, item.weight, total);
+    leads[item.target] += ShareOf(start, item.weight, total);
   }
   if (total > Schedule::kMaxTableLength) {
     for (const Sequencer::Item& item : items) {
-      leads_[item.target] %= kOnePick;
+      leads[item.target] %= kOnePick;
     }
     return;
   }
   std::vector<uint8_t> picks;
   PacedOrder(items).Make(start, picks);
   for (const uint8_t target : picks) {
-    leads_[target] -= kOnePick;
+    leads[target] -= kOnePick;
   }
 }
 
@@ -399,6 +458,30 @@ Rotation::NextSchedule& Rotation::ScheduleOverRest(const TargetSet& rest) {
   }
   schedules.push_back({rest, Sequencer(ItemsInOrder(rest, next_leads_))});
   return schedules.back();
+}
+
+Rotation::OrderWithout& Rotation::OrderOf(const TargetSet& excluded, const TargetSet& active) {
+  if (orders_without_ == nullptr) {
+    orders_without_ = std::make_unique<std::vector<OrderWithout>>();
+  }
+  std::vector<OrderWithout>& orders = *orders_without_;
+  auto order = std::find_if(orders.begin(), orders.end(), [&excluded](const OrderWithout& known) {
+    return known.excluded == excluded;
+  });
+  if (order == orders.end()) {
+    if (orders.size() == kMaxOrdersWithout) {
+      orders.erase(orders.begin());
+    }
+    order = orders.insert(orders.end(), {excluded, {}, EvenLeads(records_.size()), nullptr});
+    if (place_ > 0) {
+      StartInPlace(active, order->leads);
+    }
+  }
+  if (order->targets != active) {
+    order->targets = active;
+    order->sequencer = std::make_unique<Sequencer>(ItemsInOrder(active, order->leads));
+  }
+  return *order;
 }
 
 }  // namespace rota::rotation

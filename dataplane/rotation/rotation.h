@@ -114,17 +114,25 @@ class Rotation {
   // The first pick of a request: exact share on every prefix while the eligible set stands. Only
   // targets of the lowest tier that has an eligible one.
   PickResult PickFirst(MonotonicTime now);
+  // ... of an operation that the targets `excluded` cannot have. Exact over the others for each
+  // such set; takes a lock.
+  PickResult PickFirst(MonotonicTime now, const TargetSet& excluded);
   // The pick after a failed try, on a schedule of its own over (eligible minus tried).
-  PickResult PickNext(MonotonicTime now, const TargetSet& tried);
+  PickResult PickNext(MonotonicTime now, const TargetSet& tried, const TargetSet& excluded = {});
+  // Why PickFirst would find nothing; nullopt: it would find something. Nothing is picked.
+  std::optional<NothingEligible> WhyNothing(MonotonicTime now, const TargetSet& excluded = {});
 
   // Evidence that the target is used up or refuses us: off the rota until `until` or the end
-  // already known, whichever is later.
-  void Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until);
+  // already known, whichever is later. `asked`: when the request was sent whose answer says so; an
+  // answer to what was sent before a lift (with the old credential) is worth nothing. True when
+  // this is a new suspension or a longer one.
+  bool Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until,
+               MonotonicTime asked = MonotonicTime::max());
   // The target has answered: its count of consecutive failures starts again.
   void RecordSuccess(size_t target);
   // All failures of one request, at its end. Counts them, unless two targets failed alike; suspends
-  // at the threshold, but never the last eligible target.
-  void RecordFailures(const std::vector<Failure>& failures, MonotonicTime now);
+  // at the threshold, but never the last eligible target. Returns those that it has suspended.
+  std::vector<size_t> RecordFailures(const std::vector<Failure>& failures, MonotonicTime now);
 
   const RotationSpec& spec() const { return spec_; }
   // Differs from before when a suspension may have begun, grown or been lifted (it ends by itself
@@ -152,19 +160,22 @@ class Rotation {
   // What of its next pick each target has earned already, in kOnePick; see leads.h.
   using Leads = std::vector<int64_t>;
   struct NextSchedule;
+  struct OrderWithout;
 
   // All of these need `mutex_`.
-  Eligible FindEligible(MonotonicTime now);
+  Eligible FindEligible(MonotonicTime now, const TargetSet& excluded);
+  const TargetRecord* RecordAt(size_t target);
   TargetSet LowestTier(const TargetSet& targets) const;
   static Leads EvenLeads(size_t count);
   std::vector<Sequencer::Item> ItemsInOrder(const TargetSet& targets, const Leads& leads) const;
   std::unique_ptr<Schedule> MakeSchedule(const TargetSet& active);
   std::unique_ptr<Schedule> TakeSpare();
-  void StartInPlace(const TargetSet& active);
+  void StartInPlace(const TargetSet& active, Leads& leads) const;
   void RefreshSchedule(MonotonicTime now);
   void SettleLeads(const Schedule& schedule);
   void FreeRetired();
   NextSchedule& ScheduleOverRest(const TargetSet& rest);
+  OrderWithout& OrderOf(const TargetSet& excluded, const TargetSet& active);
   bool SuspendForFailures(size_t target, MonotonicTime now, std::vector<Suspension>& told);
 
   const RotationSpec spec_;
@@ -187,6 +198,7 @@ class Rotation {
   MonotonicTime latest_now_;
   std::unique_ptr<std::vector<NextSchedule>> next_schedules_;
   Leads next_leads_;
+  std::unique_ptr<std::vector<OrderWithout>> orders_without_;  // null until one is needed
 };
 
 }  // namespace rota::rotation

@@ -48,12 +48,16 @@ std::shared_ptr<TargetRecord> SuspensionBook::Find(absl::string_view target) con
 
 std::optional<Suspension> SuspensionBook::Suspend(const std::string& target, Reason reason,
                                                   MonotonicTime now, MonotonicTime until,
+                                                  MonotonicTime asked,
                                                   const std::shared_ptr<ChangeSignal>& signal) {
   if (until <= now) {
     return std::nullopt;
   }
   std::lock_guard guard(mutex_);
   TargetRecord& record = RecordOf(target, signal);
+  if (asked < record.lifted_at_) {
+    return std::nullopt;
+  }
   record.failures_.store(0, std::memory_order_relaxed);
   Statement* own = FindStatement(record, node_);
   if (own != nullptr && !own->lifted && own->until >= until) {
@@ -127,19 +131,19 @@ bool SuspensionBook::Outlasts(const Suspension& said, const Statement& own) cons
 std::vector<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now) {
   std::vector<Suspension> told;
   std::lock_guard guard(mutex_);
-  const auto found = records_.find(target);
-  if (found == records_.end()) {
+  TargetRecord* const record = RecordOfConfigured(target);
+  if (record == nullptr) {
     return told;
   }
-  TargetRecord& record = *found->second;
-  record.failures_.store(0, std::memory_order_relaxed);
-  for (Statement& statement : record.statements_) {
+  record->lifted_at_ = now;
+  record->failures_.store(0, std::memory_order_relaxed);
+  for (Statement& statement : record->statements_) {
     if (!statement.lifted && statement.until > now) {
       statement.lifted = true;
-      told.push_back(AsSuspension(record, statement));
+      told.push_back(AsSuspension(*record, statement));
     }
   }
-  Settle(record, now);
+  Settle(*record, now);
   return told;
 }
 
@@ -217,14 +221,19 @@ TargetRecord& SuspensionBook::RecordOf(const std::string& target,
   return *record;
 }
 
-TargetRecord* SuspensionBook::RecordOfRemote(const std::string& target, MonotonicTime now) {
+// Null: there is no such target as far as is known.
+TargetRecord* SuspensionBook::RecordOfConfigured(const std::string& target) {
   const auto found = records_.find(target);
   if (found != records_.end()) {
     return found->second.get();
   }
   const auto attached = attached_.find(target);
-  if (attached != attached_.end()) {
-    return &RecordOf(target, attached->second);
+  return attached == attached_.end() ? nullptr : &RecordOf(target, attached->second);
+}
+
+TargetRecord* SuspensionBook::RecordOfRemote(const std::string& target, MonotonicTime now) {
+  if (TargetRecord* const record = RecordOfConfigured(target)) {
+    return record;
   }
   if (unknown_ >= kMaxUnknownTargets && now >= next_sweep_) {
     next_sweep_ = now + kSweepInterval;
@@ -274,10 +283,17 @@ const Statement* SuspensionBook::Longest(const TargetRecord& record, MonotonicTi
 void SuspensionBook::Settle(TargetRecord& record, MonotonicTime now) {
   std::erase_if(record.statements_,
                 [now](const Statement& statement) { return statement.until <= now; });
-  const Statement* const longest = Longest(record, now);
-  const Duration::rep until =
-      longest == nullptr ? 0 : Duration(longest->until.time_since_epoch()).count();
-  if (record.until_.exchange(until, std::memory_order_acq_rel) != until) {
+  Duration::rep until = 0;
+  Duration::rep asked_until = 0;
+  for (const Statement& statement : record.statements_) {
+    if (!statement.lifted) {
+      const Duration::rep end = Duration(statement.until.time_since_epoch()).count();
+      until = std::max(until, end);
+      asked_until = std::max(asked_until, statement.reason == Reason::kFailures ? 0 : end);
+    }
+  }
+  const bool is_other = record.asked_until_.exchange(asked_until) != asked_until;
+  if (record.until_.exchange(until, std::memory_order_acq_rel) != until || is_other) {
     for (const std::shared_ptr<ChangeSignal>& signal : record.signals_) {
       signal->fetch_add(1, std::memory_order_release);
     }

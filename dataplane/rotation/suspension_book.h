@@ -45,6 +45,10 @@ class TargetRecord {
   MonotonicTime until() const {
     return MonotonicTime(Duration(until_.load(std::memory_order_acquire)));
   }
+  // ... of those that an upstream has asked for: failures alone are a guess.
+  MonotonicTime asked_until() const {
+    return MonotonicTime(Duration(asked_until_.load(std::memory_order_acquire)));
+  }
   uint32_t failures() const { return failures_.load(std::memory_order_relaxed); }
   void ClearFailures() {
     if (failures() != 0) {
@@ -56,11 +60,13 @@ class TargetRecord {
   friend class SuspensionBook;
   const std::string target_;
   std::atomic<Duration::rep> until_{0};
+  std::atomic<Duration::rep> asked_until_{0};
   std::atomic<uint32_t> failures_{0};
   // Guarded by the book's mutex.
   std::vector<Statement> statements_;
   std::vector<std::shared_ptr<ChangeSignal>> signals_;
   bool was_attached_ = false;
+  MonotonicTime lifted_at_;
 };
 
 class SuspensionBook {
@@ -80,10 +86,11 @@ class SuspensionBook {
 
   // Null when the target has never been in trouble.
   std::shared_ptr<TargetRecord> Find(absl::string_view target) const;
-  // Returns the statement as it is to be told to others; absent when it adds nothing (ended
-  // already, or not later than what this process has said before).
+  // `asked`: when the request whose answer is the evidence was sent. Returns the statement as it is
+  // to be told to others; absent when it adds nothing (ended already, not later than what this
+  // process has said before, or evidence from before a lift).
   std::optional<Suspension> Suspend(const std::string& target, Reason reason, MonotonicTime now,
-                                    MonotonicTime until,
+                                    MonotonicTime until, MonotonicTime asked,
                                     const std::shared_ptr<ChangeSignal>& signal);
   // Counts one failure and returns the new count. Nothing is counted while the target is suspended:
   // such failures belong to requests that were under way.
@@ -108,6 +115,7 @@ class SuspensionBook {
   static Statement* FindStatement(TargetRecord& record, const std::string& origin);
   static Statement* AddStatement(TargetRecord& record, const std::string& origin,
                                  MonotonicTime until);
+  TargetRecord* RecordOfConfigured(const std::string& target);
   static const Statement* Longest(const TargetRecord& record, MonotonicTime now);
   // Brings the record's end up to date after its statements have changed, and tells the rotations.
   static void Settle(TargetRecord& record, MonotonicTime now);
