@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/upstream_pool.h"
-#include "dataplane/provider/gzip.h"
+#include "dataplane/provider/content_coding.h"
 
 namespace rota::engine {
 namespace {
@@ -333,14 +333,14 @@ provider::Evidence Exchange::Judge(const TryPlan& plan) const {
   if (provider::SaysNothing(response_.status, headers)) {
     return {};
   }
-  std::string text;
-  const bool is_gzip =
-      !looked_at_.empty() && provider::IsGzip(response_.Find(FieldKind::kContentEncoding));
-  if (is_gzip) {
-    text = provider::GunzipPrefix(looked_at_, provider::kMaxEvidenceBody);
+  const provider::Dialect dialect = provider::DialectOf(plan.endpoint->provider);
+  const std::string_view coding = response_.Find(FieldKind::kContentEncoding);
+  std::optional<std::string> decoded;
+  if (!provider::IsIdentity(coding) && provider::NeedsBody(dialect, response_.status)) {
+    decoded = provider::DecodePrefix(coding, looked_at_, provider::kMaxEvidenceBody);
   }
-  return provider::Judge(provider::DialectOf(plan.endpoint->provider), response_.status, headers,
-                         is_gzip ? text : looked_at_, loop_.clock().WallNow());
+  const std::string_view body = decoded.has_value() ? *decoded : looked_at_;
+  return provider::Judge(dialect, response_.status, headers, body, loop_.clock().WallNow());
 }
 
 provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, std::string_view name,

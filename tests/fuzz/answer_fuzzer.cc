@@ -2,10 +2,11 @@
 // windows, usage, compressed or not. Nothing an upstream sends is more than bounded work.
 
 #include <chrono>
+#include <optional>
 #include <string>
 
+#include "dataplane/provider/content_coding.h"
 #include "dataplane/provider/evidence.h"
-#include "dataplane/provider/gzip.h"
 #include "dataplane/provider/reset_time.h"
 #include "dataplane/provider/usage.h"
 #include "dataplane/provider/usage_decoder.h"
@@ -66,7 +67,16 @@ void CheckUsage(const fuzz::Pieces& pieces) {
     pieces.ForEach([&decoder](std::string_view piece) { decoder->Add(piece); });
     decoder->Finish();
   }
-  Require(GunzipPrefix(pieces.text(), kMaxEvidenceBody).size() <= kMaxEvidenceBody);
+}
+
+// A body has up to 4 KiB here; the small limit is one that it can go beyond without compression.
+void CheckCodings(std::string_view body) {
+  for (const char* coding : {"", "gzip", "deflate", "br", "zstd"}) {
+    for (const size_t limit : {size_t{100}, kMaxEvidenceBody}) {
+      const std::optional<std::string> text = DecodePrefix(coding, body, limit);
+      Require(text.has_value() && text->size() <= limit);
+    }
+  }
 }
 
 }  // namespace
@@ -78,5 +88,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int status = kStatuses[size % std::size(kStatuses)];
   rota::provider::CheckEvidence(pieces.text(), status);
   rota::provider::CheckUsage(pieces);
+  rota::provider::CheckCodings(pieces.text());
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "engine_test_support.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/coded_text.h"
 
 namespace rota::engine::testing {
 namespace {
@@ -138,6 +139,45 @@ TEST(EngineFailoverTest, LeavesTheClientsOwnErrorsAlone) {
   EXPECT_EQ(answer->status(), 400);
   EXPECT_EQ(picky.requests().size(), 1u);
   EXPECT_EQ(gateway.suspended(), 0u);
+}
+
+constexpr std::string_view kTooLarge =
+    R"({"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, )"
+    R"(Requested 40000.","type":"tokens","code":"rate_limit_exceeded"}})";
+
+// An upstream chooses from what the client accepts, which need not be what we like best.
+TEST(EngineFailoverTest, SuspendsNobodyForOneLargeRequestWhateverTheAnswersCoding) {
+  const std::pair<std::string, std::string> answers[] = {{"br", rota::testing::Brotli(kTooLarge)},
+                                                         {"zstd", rota::testing::Zstd(kTooLarge)}};
+  for (const auto& [coding, body] : answers) {
+    TestUpstream upstream(Always(Answer(
+        429, body, "content-encoding: " + coding + "\r\ncontent-type: application/json\r\n")));
+    TestGateway gateway(ChatApi({upstream.port(), upstream.port()}));
+
+    const auto answer = Ask(gateway.port(), ChatRequest());
+
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 429) << coding;
+    EXPECT_EQ(answer->Field("content-encoding"), coding);
+    EXPECT_EQ(answer->body, body) << coding;
+    EXPECT_EQ(upstream.requests().size(), 1u) << coding;
+    EXPECT_EQ(gateway.suspended(), 0u) << coding;
+  }
+}
+
+TEST(EngineFailoverTest, SuspendsForAQuotaCodeWhateverTheAnswersCoding) {
+  TestUpstream used_up(
+      Always(Answer(402, rota::testing::Brotli(R"({"error":{"code":"insufficient_quota"}})"),
+                    "content-encoding: br\r\n")));
+  TestUpstream good(Always(Answer(200, "good")));
+  TestGateway gateway(ChatApi({used_up.port(), good.port()}));
+
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+  }
+
+  EXPECT_EQ(used_up.requests().size(), 1u);
+  EXPECT_EQ(gateway.suspended(), 1u);
 }
 
 TEST(EngineFailoverTest, SuspendsATargetWhoseCredentialIsRefused) {

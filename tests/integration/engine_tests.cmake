@@ -7,6 +7,7 @@ foreach(name proxy input failover stream tls framing translate upstream_framing 
   rota_test(NAME engine_${name}_test SRCS ${engine_tests}/engine_${name}_test.cc
     DEPS rota::engine_test_support LABEL integration)
 endforeach()
+target_link_libraries(engine_failover_test PRIVATE rota::coded_text)
 rota_test(NAME engine_usage_test SRCS ${engine_tests}/engine_usage_test.cc
   DEPS rota::engine_test_support rota::gzip_text LABEL integration)
 
