@@ -88,7 +88,7 @@ class LeaseState {
   std::string holder_;
   bool held_ = false;
   bool is_in_doubt_ = false;  // a claim was sent, and the lease has not been seen since
-  MonotonicTime renewed_{};  // when the renewal that succeeded last was sent
+  MonotonicTime renewed_{};   // when the renewal that succeeded last was sent
 };
 
 // The wire's MicroTime: exactly six digits of fraction, or the server answers 400.

@@ -108,8 +108,7 @@ void LeaseElector::TakeTurn(std::stop_token stop) {
   }
 }
 
-absl::StatusOr<nlohmann::json> LeaseElector::Send(const LeaseRequest& request,
-                                                  std::stop_token stop,
+absl::StatusOr<nlohmann::json> LeaseElector::Send(const LeaseRequest& request, std::stop_token stop,
                                                   const HttpLimits& limits) const {
   const bool is_create = request.kind == LeaseRequest::Kind::kCreate;
   const char* const method = request.kind == LeaseRequest::Kind::kRead ? "GET"

@@ -71,9 +71,6 @@ bool SuspensionHub::Read(const v1::Suspension& item, MonotonicTime sent,
 
 void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now,
                              HubChanges& changes) {
-  if (incoming.until <= now) {
-    return;
-  }
   const auto target = targets_.find(incoming.target);
   bool is_new = true;
   if (target != targets_.end()) {
@@ -82,6 +79,9 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
     if (!is_new && !IsNews(known->second, incoming)) {
       return;
     }
+  }
+  if (is_new && incoming.until <= now) {
+    return;  // what is over is news only about a statement that is here
   }
   if (is_new && ends_.size() >= options_.max_statements) {
     EraseFirstEnd();

@@ -70,6 +70,13 @@ TEST_F(SuspensionHubTest, OfOneStatementTheEarliestEndCountsAndIsTold) {
   EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(60));
 }
 
+TEST_F(SuspensionHubTest, AStatementThatTurnsOutToBeOverEndsAndIsTold) {
+  Merge("a", Item("t", 1, 5));  // held up on its way
+  EXPECT_THAT(Merge("a", Item("t", 1, 0)), SizeIs(1));
+  EXPECT_THAT(hub_.Active(clock_.Now()), IsEmpty());
+  EXPECT_THAT(Merge("b", Item("t", 1, 0)), IsEmpty());
+}
+
 TEST_F(SuspensionHubTest, AcrossOriginsTheLatestEndCounts) {
   Merge("a", Item("t", 1, 100));
   Merge("b", Item("t", 1, 300));

@@ -61,8 +61,8 @@ void Exchange::Cancel() {
   if (upstream_ != nullptr) {
     upstream_->stream().Close();
   }
-  if (ticket_ != nullptr) {
-    ticket_->Cancel();
+  if (waiting_ != nullptr) {
+    waiting_->Cancel();
   }
 }
 

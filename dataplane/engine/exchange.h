@@ -27,7 +27,7 @@
 #include "dataplane/engine/try_plan.h"
 #include "dataplane/engine/upstream_connection.h"
 #include "dataplane/engine/usage_meter.h"
-#include "dataplane/engine/waiting_room.h"
+#include "dataplane/engine/waiting.h"
 #include "dataplane/observe/request_metrics.h"
 #include "dataplane/provider/evidence.h"
 #include "dataplane/provider/model_span.h"
@@ -64,7 +64,7 @@ class Exchange final : public StallGuard {
   Task<void> ForwardRotated();
   Task<void> ForwardInTurn();  // `onAllSuspended: Wait`: behind those who wait already
   Task<void> AnswerNoPick(rotation::NothingEligible nothing);
-  Task<rotation::PickResult> WaitForPick(rotation::NothingEligible nothing);
+  Task<std::optional<size_t>> WaitForTurn();
   rotation::PickResult PickFirst(MonotonicTime now);
   Task<void> TryTargets(size_t first);  // and others behind it; relays or answers
   // Suspends, counts; the target to try next. `is_whole`: all of an error's body was looked at.
@@ -78,12 +78,13 @@ class Exchange final : public StallGuard {
   void SaveAnswer(bool is_whole);
   // All failures of the request at once: two alike count against neither target.
   void FlushFailures();
-  void ReportProbe(bool success);  // to the waiting room that has released this request
+  void ReportProbe(Waiting::Outcome outcome);  // to the waiting room that has released this request
   void LogTry(const TryPlan& plan, std::string_view what) const;
   TryPlan PlanOf(size_t target) const;
   Task<void> AnswerFailure(TryResult result);  // the last upstream answer, or an own error
   Task<void> RelaySaved();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
+  GatewayError NoTurnError() const;
   // Error events inside a stream that began with 200.
   void JudgeErrorEvent(std::string_view name, std::string_view data);
   provider::Evidence JudgeEvent(const TryPlan& plan, std::string_view name,
@@ -157,7 +158,7 @@ class Exchange final : public StallGuard {
   std::vector<rotation::Failure> failures_;
   uint32_t tries_ = 0;
   Dial* dial_ = nullptr;
-  Waiting* ticket_ = nullptr;  // only with `onAllSuspended: Wait`
+  Waiting* waiting_ = nullptr;  // only with `onAllSuspended: Wait`
   std::unique_ptr<UpstreamConnection> upstream_;
   Deadline upstream_deadline_;
   bool upstream_timed_out_ = false;

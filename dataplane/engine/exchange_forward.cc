@@ -53,6 +53,10 @@ observe::FailoverReason ReasonOf(provider::Verdict verdict) {
   }
 }
 
+std::optional<size_t> TargetOf(const rotation::PickResult& picked) {
+  return picked.pick.has_value() ? std::optional<size_t>(picked.pick->target) : std::nullopt;
+}
+
 int64_t CeilSeconds(Duration duration) {
   const int64_t seconds = std::chrono::ceil<std::chrono::seconds>(duration).count();
   return std::max<int64_t>(1, seconds);
@@ -116,13 +120,7 @@ TryPlan Exchange::PlanOf(size_t target) const {
 
 // Not all targets can have all operations: those that cannot are passed over.
 rotation::PickResult Exchange::PickFirst(MonotonicTime now) {
-  rotation::Rotation& rotation = *match_.route->rotation->rotation;
-  const rotation::TargetSet& excluded = match_.route->excluded;
-  if (excluded.none()) {
-    return rotation.PickFirst(now);
-  }
-  tried_ = excluded;
-  return rotation.PickNext(now, excluded);
+  return match_.route->rotation->rotation->PickFirst(now, match_.route->excluded);
 }
 
 Task<void> Exchange::ForwardRotated() {
@@ -141,28 +139,27 @@ Task<void> Exchange::ForwardRotated() {
 }
 
 Task<void> Exchange::ForwardInTurn() {
-  const table::BoundRotation& bound = *match_.route->rotation;
-  const std::string& room = bound.rotation->spec().id;
-  Waiting waiting(loop_, room, body_.size());
-  ticket_ = &waiting;
-  rotation::PickResult picked;
-  // Newcomers queue behind those who wait already.
-  if (loop_.shared().rooms->HasWaiters(room)) {
-    picked.nothing.earliest_return = loop_.Now();
-  } else {
-    picked = PickFirst(loop_.TurnTime());
+  rotation::Rotation& rotation = *match_.route->rotation->rotation;
+  Waiting waiting(loop_, {&rotation, match_.route->excluded}, body_.size());
+  waiting_ = &waiting;
+  std::optional<size_t> target;
+  if (!waiting.IsBehindOthers()) {
+    target = TargetOf(PickFirst(loop_.TurnTime()));
   }
-  if (!picked.pick.has_value()) {
-    picked = co_await WaitForPick(picked.nothing);
+  if (!target.has_value()) {
+    target = co_await WaitForTurn();
   }
-  if (!cancelled_) {
-    if (picked.pick.has_value()) {
-      co_await TryTargets(picked.pick->target);
-    } else {
-      co_await AnswerNoPick(picked.nothing);
-    }
+  if (target.has_value()) {
+    co_await TryTargets(*target);
+  } else if (!cancelled_) {
+    // What Retry-After says is the return as it is known now. Who has waited in vain while
+    // something has returned does not go all the same: all who have waited would, at once.
+    const std::optional<rotation::NothingEligible> nothing =
+        rotation.WhyNothing(loop_.Now(), match_.route->excluded);
+    const GatewayError error = nothing.has_value() ? AllSuspendedError(*nothing) : NoTurnError();
+    co_await Answer(error);
   }
-  ticket_ = nullptr;
+  waiting_ = nullptr;
 }
 
 Task<void> Exchange::AnswerNoPick(rotation::NothingEligible nothing) {
@@ -176,41 +173,41 @@ Task<void> Exchange::AnswerNoPick(rotation::NothingEligible nothing) {
 
 void Exchange::FlushFailures() {
   if (!failures_.empty()) {
-    match_.route->rotation->rotation->RecordFailures(failures_, loop_.Now());
+    const table::BoundRotation& bound = *match_.route->rotation;
+    for (const size_t target : bound.rotation->RecordFailures(failures_, loop_.Now())) {
+      loop_.metrics().CountSuspension(bound.targets[target].series, rotation::Reason::kFailures);
+    }
     failures_.clear();
   }
 }
 
-void Exchange::ReportProbe(bool success) {
-  if (ticket_ != nullptr) {
-    ticket_->Report(success);
+void Exchange::ReportProbe(Waiting::Outcome outcome) {
+  if (waiting_ != nullptr) {
+    waiting_->Report(outcome);
   }
 }
 
-Task<rotation::PickResult> Exchange::WaitForPick(rotation::NothingEligible nothing) {
-  const table::BoundRotation& bound = *match_.route->rotation;
-  const MonotonicTime until = start_ + bound.wait_timeout;
-  rotation::PickResult picked;
-  picked.nothing = nothing;
-  while (picked.nothing.earliest_return.has_value() && *picked.nothing.earliest_return <= until) {
-    const MonotonicTime return_time = *picked.nothing.earliest_return;
-    const Waiting::Result result = co_await ticket_->Wait(return_time, until);
+Task<std::optional<size_t>> Exchange::WaitForTurn() {
+  const MonotonicTime until = start_ + match_.route->rotation->wait_timeout;
+  std::optional<size_t> target;
+  while (!target.has_value()) {
+    const Waiting::Result result = co_await waiting_->Wait(until);
     if (result == Waiting::Result::kFull) {
       loop_.metrics().CountLimit(observe::Limit::kWaiters);
     }
     if (result != Waiting::Result::kReleased) {
       break;
     }
-    picked = PickFirst(loop_.Now());
-    if (picked.pick.has_value()) {
-      break;
-    }
+    target = TargetOf(PickFirst(loop_.Now()));
   }
-  if (!picked.pick.has_value() && !cancelled_) {
-    // What Retry-After says is the return as it is known now.
-    picked = PickFirst(loop_.Now());
-  }
-  co_return picked;
+  co_return target;
+}
+
+GatewayError Exchange::NoTurnError() const {
+  return {429, "rate_limit_exceeded",
+          "requests that came before still wait for a model of this API that has just returned; "
+          "try again",
+          1, ""};
 }
 
 GatewayError Exchange::AllSuspendedError(const rotation::NothingEligible& nothing) const {
@@ -231,8 +228,7 @@ std::optional<size_t> Exchange::NextTarget() {
   if (tries_ >= bound.attempts) {
     return std::nullopt;
   }
-  const rotation::PickResult picked = bound.rotation->PickNext(loop_.Now(), tried_);
-  return picked.pick.has_value() ? std::optional<size_t>(picked.pick->target) : std::nullopt;
+  return TargetOf(bound.rotation->PickNext(loop_.Now(), tried_, match_.route->excluded));
 }
 
 Task<void> Exchange::TryTargets(size_t first) {
@@ -272,7 +268,7 @@ Task<void> Exchange::TryTargets(size_t first) {
     }
     LogTry(plan, "try failed");
     RecordFailure(plan, result);
-    ReportProbe(false);
+    ReportProbe(Waiting::Outcome::kFailed);
     if (MayReplay(result)) {
       next = NextTarget();
     }
@@ -281,7 +277,6 @@ Task<void> Exchange::TryTargets(size_t first) {
     }
   }
   if (tries_ == 0 && refused.has_value()) {
-    ReportProbe(true);
     co_await Answer(*refused);
   } else {
     co_await AnswerFailure(result);
@@ -302,7 +297,10 @@ bool Exchange::IsReplayable() const {
 }
 
 bool Exchange::MayReplay(const provider::Evidence& evidence) const {
-  return evidence.fails_over && (evidence.verdict != provider::Verdict::kFailure || IsReplayable());
+  // The server has looked at the request and failed, whatever else it says.
+  const bool is_server_error =
+      evidence.verdict == provider::Verdict::kFailure || response_.status >= 500;
+  return evidence.fails_over && (!is_server_error || IsReplayable());
 }
 
 bool Exchange::MayReplay(TryResult result) const {
@@ -389,8 +387,9 @@ void Exchange::Suspend(const TryPlan& plan, const provider::Evidence& evidence) 
   const bool is_auth = evidence.verdict == provider::Verdict::kAuth;
   if (const std::optional<Duration> window = provider::SuspensionWindow(evidence, policy)) {
     const rotation::Reason reason = is_auth ? rotation::Reason::kAuth : rotation::Reason::kQuota;
-    bound.rotation->Suspend(plan.index, reason, now, now + *window);
-    loop_.metrics().CountSuspension(plan.series, reason);
+    if (bound.rotation->Suspend(plan.index, reason, now, now + *window, upstream_start_)) {
+      loop_.metrics().CountSuspension(plan.series, reason);
+    }
     if (is_auth) {
       log::Error(kComponent, "an upstream refuses the credential of an endpoint",
                  {{"api", match_.api->id},
@@ -410,7 +409,11 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
   } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {
     bound.rotation->RecordSuccess(plan.index);
   }
-  ReportProbe(response_.status < 400 && !has_judged_event_);
+  // What the client has done wrong says nothing bad about the target.
+  const bool is_served = evidence.verdict == provider::Verdict::kNone ||
+                         evidence.verdict == provider::Verdict::kRequestTooLarge ||
+                         (response_.status < 400 && !has_judged_event_);
+  ReportProbe(is_served ? Waiting::Outcome::kServed : Waiting::Outcome::kFailed);
 }
 
 std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) {

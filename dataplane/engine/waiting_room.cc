@@ -3,180 +3,144 @@
 #include <algorithm>
 #include <utility>
 
-#include "dataplane/engine/loop.h"
-
 namespace rota::engine {
 
-bool WaitingRooms::Enter(const std::string& name, const std::shared_ptr<Ticket>& ticket,
-                         MonotonicTime return_time, MonotonicTime now, bool returning) {
+bool WaitingRooms::Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket,
+                         bool is_back) {
   std::lock_guard guard(mutex_);
-  Room& room = rooms_[name];
-  if (!returning && (room.queue.size() >= kMaxWaiters || room.bytes + ticket->bytes > kMaxBytes)) {
-    EraseIfEmptyLocked(name);
+  Room& room = RoomOf(wanted);
+  const bool is_full = room.waiters >= kMaxWaiters || room.bytes + ticket->bytes_ > kMaxBytes;
+  Line* line = FindLine(wanted);
+  if (is_full && !is_back) {
+    EraseIfEmpty(wanted);
     return false;
   }
-  // A newcomer does not know better than those who wait already.
-  if (room.queue.empty() || returning) {
-    room.next_poll = std::min(return_time, now + kProbeInterval);
+  if (line == nullptr) {
+    room.lines.push_back(std::make_unique<Line>());
+    line = room.lines.back().get();
+    line->wanted = wanted;
   }
-  ticket->place = room.queue.insert(returning ? room.queue.begin() : room.queue.end(), ticket);
-  ticket->queued = true;
-  room.bytes += ticket->bytes;
+  std::list<std::shared_ptr<Ticket>>& queue = line->queue;
+  ticket->place_ = queue.insert(is_back ? queue.begin() : queue.end(), ticket);
+  ticket->is_queued_ = true;
+  ++room.waiters;
+  room.bytes += ticket->bytes_;
   return true;
 }
 
-bool WaitingRooms::Leave(const std::string& name, const std::shared_ptr<Ticket>& ticket) {
+bool WaitingRooms::Leave(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket) {
   std::lock_guard guard(mutex_);
-  if (!std::exchange(ticket->queued, false)) {
+  if (!std::exchange(ticket->is_queued_, false)) {
     return false;
   }
-  Room& room = rooms_[name];
-  room.queue.erase(ticket->place);
-  room.bytes -= ticket->bytes;
-  EraseIfEmptyLocked(name);
+  FindLine(wanted)->queue.erase(ticket->place_);
+  Room& room = RoomOf(wanted);
+  --room.waiters;
+  room.bytes -= ticket->bytes_;
+  EraseIfEmpty(wanted);
   return true;
 }
 
-void WaitingRooms::Poll(const std::string& name, MonotonicTime now) {
+void WaitingRooms::Release(const Wanted& wanted, MonotonicTime now) {
   Tickets released;
   {
     std::lock_guard guard(mutex_);
-    const auto found = rooms_.find(name);
-    if (found == rooms_.end() || found->second.outstanding > 0 || now < found->second.next_poll) {
+    Line* const line = FindLine(wanted);
+    if (line == nullptr || line->outstanding > 0 || now < line->next_release) {
       return;
     }
-    found->second.next_poll = now + kProbeInterval;
-    released = TakeLocked(found->second);
+    released = Take(RoomOf(wanted), *line);
   }
   Tell(released);
 }
 
-void WaitingRooms::Report(const std::string& name, bool success) {
+void WaitingRooms::Report(const Wanted& wanted, Outcome outcome, MonotonicTime now) {
   Tickets released;
   {
     std::lock_guard guard(mutex_);
-    const auto found = rooms_.find(name);
-    if (found == rooms_.end()) {
+    Line* const line = FindLine(wanted);
+    if (line == nullptr) {
       return;
     }
-    Room& room = found->second;
-    room.outstanding -= std::min<size_t>(room.outstanding, 1);
-    room.failed = room.failed || !success;
-    if (room.outstanding == 0) {
-      if (std::exchange(room.failed, false)) {
-        room.pace = 1;
-      } else {
-        room.pace = std::min(room.pace * 2, kMaxWaiters);
-        released = TakeLocked(room);
-      }
+    line->outstanding -= std::min<size_t>(line->outstanding, 1);
+    line->outcome = std::max(line->outcome, outcome);
+    if (line->outstanding == 0 && MayGoOn(*line, now)) {
+      released = Take(RoomOf(wanted), *line);
     }
-    EraseIfEmptyLocked(name);
+    EraseIfEmpty(wanted);
   }
   Tell(released);
 }
 
-bool WaitingRooms::HasWaiters(const std::string& name) {
+bool WaitingRooms::HasWaiters(const Wanted& wanted) {
   std::lock_guard guard(mutex_);
-  const auto found = rooms_.find(name);
-  return found != rooms_.end() && !found->second.queue.empty();
+  const Line* const line = FindLine(wanted);
+  return line != nullptr && !line->queue.empty();
 }
 
-WaitingRooms::Tickets WaitingRooms::TakeLocked(Room& room) {
+WaitingRooms::Room& WaitingRooms::RoomOf(const Wanted& wanted) {
+  return rooms_[wanted.rotation->spec().id];
+}
+
+WaitingRooms::Line* WaitingRooms::FindLine(const Wanted& wanted) {
+  const auto room = rooms_.find(wanted.rotation->spec().id);
+  if (room == rooms_.end()) {
+    return nullptr;
+  }
+  for (const std::unique_ptr<Line>& line : room->second.lines) {
+    if (line->wanted == wanted) {
+      return line.get();
+    }
+  }
+  return nullptr;
+}
+
+WaitingRooms::Tickets WaitingRooms::Take(Room& room, Line& line) {
   Tickets taken;
-  while (taken.size() < room.pace && !room.queue.empty()) {
-    taken.push_back(std::move(room.queue.front()));
-    room.queue.pop_front();
-    taken.back()->queued = false;
-    room.bytes -= taken.back()->bytes;
+  while (taken.size() < line.pace && !line.queue.empty()) {
+    taken.push_back(std::move(line.queue.front()));
+    line.queue.pop_front();
+    taken.back()->is_queued_ = false;
+    --room.waiters;
+    room.bytes -= taken.back()->bytes_;
   }
-  room.outstanding += taken.size();
+  line.outstanding += taken.size();
   return taken;
 }
 
-void WaitingRooms::EraseIfEmptyLocked(const std::string& name) {
-  const auto found = rooms_.find(name);
-  if (found != rooms_.end() && found->second.queue.empty() && found->second.outstanding == 0) {
-    rooms_.erase(found);
+// All that were released together have been heard of: the pace, and whether the next may follow at
+// once.
+bool WaitingRooms::MayGoOn(Line& line, MonotonicTime now) {
+  const Outcome outcome = std::exchange(line.outcome, Outcome::kGone);
+  const bool is_good = outcome <= Outcome::kServed;
+  if (outcome == Outcome::kServed) {
+    line.pace = std::min(line.pace * 2, kMaxWaiters);
+  } else if (!is_good) {
+    line.pace = 1;
   }
+  if (outcome == Outcome::kFailed) {
+    line.next_release = now + kProbeInterval;
+  }
+  return is_good;
 }
 
-void WaitingRooms::Tell(const Tickets& tickets) {
-  for (const std::shared_ptr<Ticket>& ticket : tickets) {
-    ticket->loop.Post([ticket] {
-      ticket->released = true;
-      if (!ticket->done) {
-        ticket->signal.Fire();
-      }
-    });
-  }
-}
-
-Waiting::Waiting(Loop& loop, std::string room, size_t bytes)
-    : loop_(loop),
-      room_(std::move(room)),
-      bytes_(bytes),
-      deadline_(
-          loop.wheel(), [](void* self) { static_cast<Waiting*>(self)->OnDeadline(); }, this) {}
-
-Waiting::~Waiting() { Report(false); }
-
-void Waiting::Report(bool success) {
-  if (std::exchange(owes_report_, false)) {
-    loop_.shared().rooms->Report(room_, success);
-  }
-}
-
-void Waiting::OnDeadline() {
-  const MonotonicTime now = loop_.Now();
-  if (now >= until_) {
-    ticket_->signal.Fire();
+void WaitingRooms::EraseIfEmpty(const Wanted& wanted) {
+  const auto room = rooms_.find(wanted.rotation->spec().id);
+  if (room == rooms_.end()) {
     return;
   }
-  loop_.shared().rooms->Poll(room_, now);
-  deadline_.Set(std::min(until_, now + kPoll));
-}
-
-void Waiting::Cancel() {
-  if (!std::exchange(cancelled_, true) && ticket_ != nullptr) {
-    // Not from inside the caller, who may be in the middle of something.
-    loop_.Post([ticket = ticket_] {
-      if (!ticket->done) {
-        ticket->signal.Fire();
-      }
-    });
+  std::erase_if(room->second.lines, [](const std::unique_ptr<Line>& line) {
+    return line->queue.empty() && line->outstanding == 0;
+  });
+  if (room->second.lines.empty()) {
+    rooms_.erase(room);
   }
 }
 
-Task<Waiting::Result> Waiting::Wait(MonotonicTime return_time, MonotonicTime until) {
-  WaitingRooms& rooms = *loop_.shared().rooms;
-  const MonotonicTime now = loop_.Now();
-  const bool returning = owes_report_;
-  until_ = until;
-  // A ticket of its own for each stay: a release that comes late belongs to the stay before.
-  const auto ticket = std::make_shared<WaitingRooms::Ticket>(loop_);
-  ticket->bytes = bytes_;
-  if (cancelled_) {
-    co_return Result::kCancelled;
+void WaitingRooms::Tell(const Tickets& released) {
+  for (const std::shared_ptr<Ticket>& ticket : released) {
+    ticket->OnReleased();
   }
-  if (!rooms.Enter(room_, ticket, return_time, now, returning)) {
-    co_return Result::kFull;
-  }
-  ticket_ = ticket;
-  Report(false);
-  deadline_.Set(std::min(until_, std::max(return_time, now)));
-  while (!ticket->released && !cancelled_ && loop_.Now() < until_) {
-    co_await ticket->signal.Wait();
-  }
-  deadline_.Clear();
-  ticket->done = true;
-  owes_report_ = !rooms.Leave(room_, ticket);
-  if (cancelled_) {
-    co_return Result::kCancelled;
-  }
-  if (!owes_report_) {
-    co_return Result::kTooLong;
-  }
-  co_return Result::kReleased;
 }
 
 }  // namespace rota::engine

@@ -1,11 +1,13 @@
 #pragma once
 
-// `onAllSuspended: Wait`: requests that wait until a target of their rotation returns. One queue
-// per rotation over all loops, first in first out: at the return one is released as a probe, then
-// 2, 4, 8 ... while they succeed; one that finds nothing goes back to the head of the queue.
+// `onAllSuspended: Wait`: where requests wait until a target of their rotation returns. Who waits
+// for the same targets stands in one line over all loops, first in first out: at the return one is
+// released as a probe, then 2, 4, 8 ... while they succeed; one that finds nothing goes back to the
+// head of its line. Who wants other targets (another operation, a newer configuration) has a line
+// of its own, so that nobody waits behind somebody who waits for something else.
 //
-// WaitingRooms is thread-safe and bounded per rotation (kMaxWaiters requests, kMaxBytes of bodies).
-// Waiting belongs to the loop of its request.
+// Thread-safe. Pure: no clock, no sockets; whoever waits (waiting.h) looks at the time and at the
+// rotation.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,89 +19,86 @@
 #include <vector>
 
 #include "common/clock.h"
-#include "dataplane/engine/deadline.h"
-#include "dataplane/engine/task.h"
+#include "dataplane/rotation/rotation.h"
 
 namespace rota::engine {
 
-class Loop;
-
 class WaitingRooms {
  public:
+  // Of one rotation, whatever its requests wait for.
   static constexpr size_t kMaxWaiters = 1000;
-  static constexpr size_t kMaxBytes = size_t{64} << 20;
-  // A target may come back early (a person lifts its suspension): looked at this often.
+  static constexpr size_t kMaxBytes = size_t{64} << 20;  // of bodies
+  // From a probe that failed to the next.
   static constexpr Duration kProbeInterval = std::chrono::seconds(1);
 
-  // Shared with the loop that is told: the request may have gone by then.
-  struct Ticket {
-    explicit Ticket(Loop& owner) : loop(owner) {}
-    Loop& loop;
-    size_t bytes = 0;
-    bool queued = false;  // guarded by the rooms' mutex
-    std::list<std::shared_ptr<Ticket>>::iterator place;
-    Signal signal;          // loop only
-    bool released = false;  // loop only
-    bool done = false;      // loop only: nobody waits on `signal` any more
+  // What a request waits for. The rotation outlives all that wait.
+  struct Wanted {
+    rotation::Rotation* rotation = nullptr;
+    rotation::TargetSet excluded;  // targets that its operation cannot have
+    friend bool operator==(const Wanted&, const Wanted&) = default;
   };
 
-  // False when the room is full. `returning`: a released request that found nothing; goes to the
-  // head.
-  bool Enter(const std::string& room, const std::shared_ptr<Ticket>& ticket,
-             MonotonicTime return_time, MonotonicTime now, bool returning);
+  // One stay in a line.
+  class Ticket {
+   public:
+    explicit Ticket(size_t bytes) : bytes_(bytes) {}
+    virtual ~Ticket() = default;
+    // It is this one's turn. Called once at most, from any thread, without a lock.
+    virtual void OnReleased() = 0;
+
+   private:
+    friend class WaitingRooms;
+    const size_t bytes_;
+    bool is_queued_ = false;  // this and the next: guarded by the rooms' mutex
+    std::list<std::shared_ptr<Ticket>>::iterator place_;
+  };
+
+  // What came of a release; of several that were released together the last of these counts.
+  enum class Outcome : uint8_t {
+    kGone,     // the request has ended without a word about the target
+    kServed,   // the target works
+    kNothing,  // there was nothing to pick after all
+    kFailed,   // the target does not work
+  };
+
+  // False when the room is full. `is_back`: released, and found nothing; goes to the head.
+  bool Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket, bool is_back);
   // False: it had been released already.
-  bool Leave(const std::string& room, const std::shared_ptr<Ticket>& ticket);
-  // To be called when a target may be back: releases the first one if it is time and no probe is
-  // out.
-  void Poll(const std::string& room, MonotonicTime now);
-  // What a released request has found: an answer, or nothing eligible (or it gave up).
-  void Report(const std::string& room, bool success);
-  // A newcomer queues behind those who wait.
-  bool HasWaiters(const std::string& room);
+  bool Leave(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket);
+  // Somebody has seen that there is something to pick: those whose turn it is are released, unless
+  // it is not known yet what has become of the ones before.
+  void Release(const Wanted& wanted, MonotonicTime now);
+  // Of each ticket that was released, once.
+  void Report(const Wanted& wanted, Outcome outcome, MonotonicTime now);
+  // A newcomer stands behind those who wait.
+  bool HasWaiters(const Wanted& wanted);
 
  private:
-  struct Room {
-    std::list<std::shared_ptr<Ticket>> queue;
-    size_t bytes = 0;
-    size_t pace = 1;         // released together
-    size_t outstanding = 0;  // released, not reported
-    bool failed = false;     // one of those has found nothing
-    MonotonicTime next_poll;
-  };
   using Tickets = std::vector<std::shared_ptr<Ticket>>;
-  Tickets TakeLocked(Room& room);
-  void EraseIfEmptyLocked(const std::string& name);
-  static void Tell(const Tickets& tickets);
+  struct Line {
+    Wanted wanted;
+    std::list<std::shared_ptr<Ticket>> queue;
+    size_t pace = 1;                  // released together
+    size_t outstanding = 0;           // released, not reported
+    Outcome outcome = Outcome::kGone;  // of those that were released together
+    MonotonicTime next_release;
+  };
+  struct Room {
+    size_t waiters = 0;
+    size_t bytes = 0;
+    std::vector<std::unique_ptr<Line>> lines;
+  };
+
+  // All of these need `mutex_`.
+  Room& RoomOf(const Wanted& wanted);
+  Line* FindLine(const Wanted& wanted);
+  Tickets Take(Room& room, Line& line);
+  static bool MayGoOn(Line& line, MonotonicTime now);
+  void EraseIfEmpty(const Wanted& wanted);
+  static void Tell(const Tickets& released);  // without it
 
   std::mutex mutex_;
-  std::unordered_map<std::string, Room> rooms_;
-};
-
-// One request's stay in a room.
-class Waiting {
- public:
-  enum class Result : uint8_t { kReleased, kTooLong, kFull, kCancelled };
-
-  Waiting(Loop& loop, std::string room, size_t bytes);
-  ~Waiting();
-  // Until it is released, or `until`.
-  Task<Result> Wait(MonotonicTime return_time, MonotonicTime until);
-  void Cancel();
-  // What came of being released; later calls do nothing.
-  void Report(bool success);
-
- private:
-  static constexpr Duration kPoll = std::chrono::milliseconds(100);
-  void OnDeadline();
-
-  Loop& loop_;
-  const std::string room_;
-  const size_t bytes_;
-  std::shared_ptr<WaitingRooms::Ticket> ticket_;
-  Deadline deadline_;
-  MonotonicTime until_;
-  bool owes_report_ = false;
-  bool cancelled_ = false;
+  std::unordered_map<std::string, Room> rooms_;  // by the rotation's id
 };
 
 }  // namespace rota::engine

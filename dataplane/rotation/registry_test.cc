@@ -136,6 +136,61 @@ TEST_F(RegistryTest, OfOneStatementTheEarliestEndCounts) {
   EXPECT_EQ(Remaining("a"), 30);
 }
 
+TEST_F(RegistryTest, AStatementThatTurnsOutToBeOverEnds) {
+  registry_.Resolve(Spec("r", {"a"}));
+  Apply(Remote("a", "x", 1, 5));  // held up on its way
+  Apply(Remote("a", "x", 1, 0));
+
+  EXPECT_EQ(Remaining("a"), 0);
+
+  Apply(Remote("b", "x", 2, 0));  // of nobody that is known
+  EXPECT_EQ(Remaining("b"), 0);
+}
+
+TEST_F(RegistryTest, AnAnswerToWhatWasSentBeforeALiftSuspendsNobody) {
+  const std::shared_ptr<Rotation> rotation = registry_.Resolve(Spec("r", {"a"}));
+  const MonotonicTime sent = clock_.Now();
+  clock_.Advance(seconds(1));
+  registry_.Lift("a", clock_.Now());  // its credential has changed
+  clock_.Advance(seconds(1));
+
+  EXPECT_FALSE(rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60), sent));
+  EXPECT_EQ(Remaining("a"), 0);
+  EXPECT_TRUE(told_.empty());
+
+  EXPECT_TRUE(rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60),
+                                sent + seconds(2)));
+  EXPECT_EQ(Remaining("a"), 60);
+}
+
+TEST_F(RegistryTest, FailuresThatOthersHaveSeenDoNotTakeTheLastTargetEither) {
+  const std::shared_ptr<Rotation> rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+  Suspension failing = Remote("a", "x", 1, 60);
+  failing.reason = Reason::kFailures;
+  Apply(failing);
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+
+  failing.target = "b";
+  failing.origin = "y";
+  Apply(failing);
+  EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value());
+
+  // What an upstream asks for is another matter.
+  Apply(Remote("a", "x", 2, 30));
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+  Apply(Remote("b", "x", 3, 20));
+  const PickResult nothing = rotation->PickFirst(clock_.Now());
+  EXPECT_FALSE(nothing.pick.has_value());
+  EXPECT_EQ(nothing.nothing.earliest_return, clock_.Now() + seconds(20));
+
+  // "b" fails, but is the first that may be asked again.
+  clock_.Advance(seconds(20));
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 1u);
+  clock_.Advance(seconds(10));  // "a" is back for good
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 0u);
+  EXPECT_EQ(rotation->PickFirst(clock_.Now()).pick->target, 0u);
+}
+
 TEST_F(RegistryTest, ALiftEndsTheStatementThatItNamesAndNoOther) {
   registry_.Resolve(Spec("r", {"a"}));
   Apply(Remote("a", "x", 3, 30, /*lifted=*/true));  // comes before what it lifts

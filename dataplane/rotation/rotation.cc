@@ -14,7 +14,8 @@ namespace rota::rotation {
 namespace {
 
 // Orders that are remembered: of tries after a failure one per set of targets left to try, of first
-// picks one per set of targets that an operation cannot have (there are fewer operations than that).
+// picks one per set of targets that an operation cannot have (there are fewer operations than
+// that).
 constexpr size_t kMaxNextSchedules = 16;
 constexpr size_t kMaxOrdersWithout = 16;
 // Parts of a long order that are ready beside the one in use: with two threads there is always one
@@ -214,9 +215,9 @@ bool Rotation::SuspendForFailures(size_t target, MonotonicTime now, std::vector<
   if (others.none()) {
     return false;
   }
-  std::optional<Suspension> suspension = book_->Suspend(
-      spec_.targets[target].id, Reason::kFailures, now, now + spec_.failure_suspension,
-      /*asked=*/now, signal_);
+  std::optional<Suspension> suspension = book_->Suspend(spec_.targets[target].id, Reason::kFailures,
+                                                        now, now + spec_.failure_suspension,
+                                                        /*asked=*/now, signal_);
   if (!suspension.has_value()) {
     return false;
   }

@@ -203,6 +203,43 @@ TEST_F(RotationTest, TheNextTryGoesByWeightAndTierAndLeavesFirstPicksAlone) {
   EXPECT_EQ(rotation->PickNext(clock_.Now(), tried).pick->target, 3u);
 }
 
+TEST_F(RotationTest, AnOperationThatNotAllCanHaveIsSharedExactlyByTheOthers) {
+  const auto rotation = Make({1, 1, 2});
+  const TargetSet without_c(0b100);
+  std::string picks;
+  for (int i = 0; i < 30; ++i) {
+    const PickResult result = rotation->PickFirst(clock_.Now(), without_c);
+    picks += static_cast<char>('a' + result.pick->target);
+    // Between them others are tried again after a failure of "c".
+    EXPECT_TRUE(rotation->PickNext(clock_.Now(), without_c).pick.has_value());
+    EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value());
+  }
+  for (size_t n = 1; n <= picks.size(); ++n) {
+    EXPECT_LE(std::abs(2 * static_cast<int>(CountOf(picks.substr(0, n), 'a')) - static_cast<int>(n)),
+              1)
+        << picks;
+  }
+  EXPECT_EQ(rotation->Inspect(clock_.Now())[0].first_picks, 15u + 8u);
+}
+
+TEST_F(RotationTest, WhatAnOperationCannotHaveIsNotWaitedFor) {
+  const auto rotation = Make({1, 1});
+  Suspend(*rotation, 0, seconds(60));
+  Suspend(*rotation, 1, seconds(5));
+  const TargetSet without_b(0b10);
+
+  const PickResult nothing = rotation->PickFirst(clock_.Now(), without_b);
+
+  EXPECT_FALSE(nothing.pick.has_value());
+  EXPECT_EQ(nothing.nothing.earliest_return, clock_.Now() + seconds(60));
+  EXPECT_EQ(rotation->WhyNothing(clock_.Now(), without_b)->earliest_return,
+            clock_.Now() + seconds(60));
+  EXPECT_EQ(rotation->WhyNothing(clock_.Now())->earliest_return, clock_.Now() + seconds(5));
+  clock_.Advance(seconds(5));
+  EXPECT_FALSE(rotation->WhyNothing(clock_.Now()).has_value());
+  EXPECT_EQ(rotation->WhyNothing(clock_.Now(), TargetSet(0b11))->earliest_return, std::nullopt);
+}
+
 TEST_F(RotationTest, AFailingTargetsTurnsAreSharedWhateverIsTried) {
   // 64 targets fail in turn: more sets of what is left than are remembered.
   const auto rotation = Make(std::vector<uint32_t>(kMaxTargets, 1));

@@ -89,14 +89,16 @@ std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, Mo
     // Said by this node in an earlier life: what it says from now on must count as newer.
     epoch_ = std::max(epoch_, said.epoch);
   }
-  if (said.until <= now) {
-    return std::nullopt;
-  }
-  TargetRecord* const record = RecordOfRemote(said.target, now);
+  const bool is_over = said.until <= now;
+  TargetRecord* const record =
+      is_over ? RecordOfConfigured(said.target) : RecordOfRemote(said.target, now);
   if (record == nullptr) {
     return std::nullopt;
   }
   Statement* statement = FindStatement(*record, said.origin);
+  if (is_over && (statement == nullptr || statement->decided_here)) {
+    return std::nullopt;  // news only about what others have said before
+  }
   std::optional<Suspension> told;
   if (statement != nullptr && Outlasts(said, *statement)) {
     statement->until = said.until;

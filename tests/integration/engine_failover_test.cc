@@ -1,5 +1,8 @@
 // Failover inside one request, suspensions, and what happens when nothing is eligible.
 
+#include <atomic>
+#include <future>
+#include <set>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -67,6 +70,26 @@ TEST(EngineFailoverTest, SuspendsATargetThatKeepsFailing) {
 
   EXPECT_EQ(broken.requests().size(), 3u);
   EXPECT_EQ(gateway.suspended(), 1u);
+  EXPECT_EQ(gateway.Metric("rota_suspensions_total", "reason=failures"), 1);
+}
+
+TEST(EngineFailoverTest, AnAnswerToTheCredentialBeforeSuspendsNobody) {
+  std::atomic<bool> may_answer = false;
+  TestUpstream upstream([&may_answer](const Message&, Wire& wire) {
+    return Eventually([&may_answer] { return may_answer.load(); }) &&
+           wire.Send(Answer(429, kQuota, "retry-after: 600\r\n"));
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  std::future<std::optional<Message>> answer = std::async(
+      std::launch::async, [port = gateway.port()] { return Ask(port, ChatRequest()); });
+  ASSERT_TRUE(Eventually([&] { return upstream.requests().size() == 1; }));
+
+  gateway.registry().Lift("t0", RealClock().Now());  // as for a credential that has changed
+  may_answer = true;
+
+  EXPECT_EQ(answer.get()->status(), 429);
+  EXPECT_EQ(gateway.suspended(), 0u);
+  EXPECT_EQ(gateway.Metric("rota_suspensions_total"), 0);
 }
 
 TEST(EngineFailoverTest, DoesNotReplayOtherOperationsOnceTheyWereSent) {
@@ -82,6 +105,22 @@ TEST(EngineFailoverTest, DoesNotReplayOtherOperationsOnceTheyWereSent) {
   }
 
   EXPECT_EQ(statuses, (std::multiset<int>{200, 500}));
+}
+
+TEST(EngineFailoverTest, AServerErrorThatNamesATimeIsAServerErrorToo) {
+  TestUpstream good(Always(Answer(200, "good")));
+  TestUpstream busy(Always(Answer(503, "later", "retry-after: 30\r\n")));
+  TestGateway gateway(ChatApi({busy.port(), good.port()}));
+  const std::string request =
+      "POST /chat/1.0/other HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}";
+
+  std::multiset<int> statuses;
+  for (int i = 0; i < 2; ++i) {
+    statuses.insert(Ask(gateway.port(), request)->status());
+  }
+
+  EXPECT_EQ(statuses, (std::multiset<int>{200, 503}));
+  EXPECT_EQ(gateway.suspended(), 1u);
 }
 
 TEST(EngineFailoverTest, PassesTheLastAnswerOnWhenTriesAreUsedUp) {

@@ -1,0 +1,154 @@
+// Who is released when, from what the requests in the room report.
+
+#include "dataplane/engine/waiting_room.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/rotation/registry.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rota::engine {
+namespace {
+
+using Outcome = WaitingRooms::Outcome;
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+class FakeTicket final : public WaitingRooms::Ticket {
+ public:
+  FakeTicket(int number, std::vector<int>& released, size_t bytes)
+      : Ticket(bytes), number_(number), released_(released) {}
+  void OnReleased() override { released_.push_back(number_); }
+
+ private:
+  const int number_;
+  std::vector<int>& released_;
+};
+
+class WaitingRoomTest : public ::testing::Test {
+ protected:
+  WaitingRooms::Wanted WantedOf(const std::string& id, rotation::TargetSet excluded = {}) {
+    rotation::RotationSpec spec;
+    spec.id = id;
+    spec.targets.push_back({.id = id + "/a"});
+    rotations_.push_back(registry_.Resolve(spec));
+    return {rotations_.back().get(), excluded};
+  }
+  // nullptr: the room is full.
+  std::shared_ptr<FakeTicket> Enter(int number, const WaitingRooms::Wanted& wanted,
+                                    size_t bytes = 10) {
+    auto ticket = std::make_shared<FakeTicket>(number, released_, bytes);
+    return rooms_.Enter(wanted, ticket, /*is_back=*/false) ? ticket : nullptr;
+  }
+  void EnterMany(int count) {
+    for (int i = 0; i < count; ++i) {
+      ASSERT_NE(Enter(i, wanted_), nullptr);
+    }
+  }
+  void Report(int count, Outcome outcome) {
+    for (int i = 0; i < count; ++i) {
+      rooms_.Report(wanted_, outcome, now_);
+    }
+  }
+
+  rotation::Registry registry_{"node"};
+  std::vector<std::shared_ptr<rotation::Rotation>> rotations_;
+  std::vector<int> released_;
+  WaitingRooms rooms_;
+  const WaitingRooms::Wanted wanted_ = WantedOf("r");
+  MonotonicTime now_{std::chrono::hours(1)};
+};
+
+TEST_F(WaitingRoomTest, OneGoesFirstThenTwoFourEightInTheOrderOfTheirComing) {
+  EnterMany(20);
+
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, ElementsAre(0));
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, SizeIs(1)) << "the probe has not been heard of";
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, ElementsAre(0, 1, 2));
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(3)) << "half of them have not been heard of";
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, ElementsAre(0, 1, 2, 3, 4, 5, 6));
+  Report(4, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(15));
+  EXPECT_TRUE(rooms_.HasWaiters(wanted_));
+  Report(8, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(20));
+  EXPECT_FALSE(rooms_.HasWaiters(wanted_));
+}
+
+TEST_F(WaitingRoomTest, AFailureStartsTheRampAgainAfterAWhile) {
+  EnterMany(20);
+  rooms_.Release(wanted_, now_);
+  Report(1, Outcome::kServed);
+  Report(1, Outcome::kFailed);
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(3));
+
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, SizeIs(3));
+  now_ += WaitingRooms::kProbeInterval;
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, SizeIs(4));
+}
+
+TEST_F(WaitingRoomTest, WhoLeavesWithoutAWordChangesNothing) {
+  EnterMany(20);
+  rooms_.Release(wanted_, now_);
+  Report(1, Outcome::kGone);
+  EXPECT_THAT(released_, ElementsAre(0, 1)) << "the next one is the probe";
+  Report(1, Outcome::kServed);
+  Report(1, Outcome::kGone);
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(8));
+}
+
+TEST_F(WaitingRoomTest, WhoFindsNothingIsTheNextToGo) {
+  const auto first = Enter(1, wanted_);
+  const auto second = Enter(2, wanted_);
+  rooms_.Release(wanted_, now_);
+  ASSERT_TRUE(rooms_.Enter(wanted_, first, /*is_back=*/true));
+  Report(1, Outcome::kNothing);
+  EXPECT_THAT(released_, ElementsAre(1));
+
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, ElementsAre(1, 1));
+}
+
+TEST_F(WaitingRoomTest, WhoWantsSomethingElseHasALineOfItsOwn) {
+  const WaitingRooms::Wanted other{wanted_.rotation, rotation::TargetSet(1)};
+  Enter(1, wanted_);
+  EXPECT_FALSE(rooms_.HasWaiters(other));
+  Enter(2, other);
+
+  rooms_.Release(other, now_);
+  EXPECT_THAT(released_, ElementsAre(2));
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, ElementsAre(2, 1));
+}
+
+TEST_F(WaitingRoomTest, IsBoundedByRequestsAndBytesForAllLinesOfARotation) {
+  const WaitingRooms::Wanted other{wanted_.rotation, rotation::TargetSet(1)};
+  const auto large = Enter(1, wanted_, WaitingRooms::kMaxBytes - 10);
+  ASSERT_NE(large, nullptr);
+  EXPECT_EQ(Enter(2, other, 11), nullptr);
+  EXPECT_FALSE(rooms_.HasWaiters(other));
+  EXPECT_NE(Enter(3, WantedOf("s"), 11), nullptr);
+  EXPECT_TRUE(rooms_.Leave(wanted_, large));
+  EXPECT_FALSE(rooms_.Leave(wanted_, large));
+
+  EnterMany(WaitingRooms::kMaxWaiters);
+  EXPECT_EQ(Enter(4, wanted_), nullptr);
+  EXPECT_EQ(Enter(5, other), nullptr);
+  rooms_.Release(wanted_, now_);
+  EXPECT_NE(Enter(6, other), nullptr);
+}
+
+}  // namespace
+}  // namespace rota::engine
