@@ -50,6 +50,7 @@ Exchange::Exchange(ClientConnection& client)
 
 Exchange::~Exchange() {
   DropUpstream();
+  DropSaved();
   loop_.AddOpenRequests(-1);
 }
 

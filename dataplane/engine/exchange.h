@@ -76,6 +76,7 @@ class Exchange final : public StallGuard {
   void RecordFailure(const TryPlan& plan, TryResult result);
   std::optional<size_t> NextTarget();
   void SaveAnswer(bool is_whole);
+  void DropSaved();
   // All failures of the request at once: two alike count against neither target.
   void FlushFailures();
   void ReportProbe(Waiting::Outcome outcome);  // to the waiting room that has released this request
@@ -83,6 +84,7 @@ class Exchange final : public StallGuard {
   TryPlan PlanOf(size_t target) const;
   Task<void> AnswerFailure(TryResult result);  // the last upstream answer, or an own error
   Task<void> RelaySaved();
+  Task<void> RelaySavedRest();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
   GatewayError NoTurnError() const;
   // Error events inside a stream that began with 200.

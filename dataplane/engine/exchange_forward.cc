@@ -434,14 +434,25 @@ std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) 
   return next;
 }
 
-// Keeps the answer in case no other comes, and gives its connection back.
+// Keeps the answer in case no other comes, and gives its connection back; of an answer that is long
+// or slow the connection is kept, too.
 void Exchange::SaveAnswer(bool is_whole) {
-  if (is_whole && translation_ != nullptr) {
-    SaveTranslated();
-  } else if (is_whole) {
-    saved_.emplace(SavedAnswer{response_bytes_, looked_at_, series_, model_, target_name_});
+  DropSaved();
+  if (translation_ != nullptr) {
+    SaveTranslated();  // of an error its beginning is enough
+  } else {
+    saved_.emplace(SavedAnswer{response_bytes_, looked_at_, series_, model_, target_name_,
+                               is_whole ? nullptr : std::move(upstream_),
+                               is_whole ? BodyDecoder::None() : response_body_});
   }
   FinishUpstream();
+}
+
+void Exchange::DropSaved() {
+  if (saved_.has_value() && saved_->upstream != nullptr) {
+    UpstreamConnection::Discard(std::move(saved_->upstream));
+  }
+  saved_.reset();
 }
 
 Task<void> Exchange::RelaySaved() {
@@ -452,14 +463,27 @@ Task<void> Exchange::RelaySaved() {
   target_name_ = saved_->target;
   ParseResponseHead(response_bytes_, response_);
   is_events_ = IsEventStream(response_);
+  head_in_connection_ = false;
+  if (saved_->upstream != nullptr) {
+    co_await RelaySavedRest();
+    co_return;
+  }
   // The body is whole: it goes out with its length, whatever its framing was.
   response_.content_length = looked_at_.size();
   response_.chunked = false;
   response_body_ = BodyDecoder::Length(0);
-  head_in_connection_ = false;
   std::string head;
   BeginRelay(head);
   co_await SendPiece(head, looked_at_, /*last=*/true);
+}
+
+Task<void> Exchange::RelaySavedRest() {
+  DropUpstream();
+  upstream_ = std::move(saved_->upstream);
+  response_body_ = saved_->rest;
+  translation_ = nullptr;
+  request_sent_ = false;  // the one that it is about is forgotten: the connection serves no other
+  co_await Relay();
 }
 
 Task<void> Exchange::AnswerFailure(TryResult result) {

@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "dataplane/engine/body_decoder.h"
+#include "dataplane/engine/upstream_connection.h"
 #include "dataplane/table/route_table.h"
 
 namespace rota::engine {
@@ -40,6 +43,9 @@ struct SavedAnswer {
   table::SeriesId series = 0;
   std::string_view model;
   std::string_view target;
+  // `body` is only the beginning; the rest of it is here. Null: it is whole.
+  std::unique_ptr<UpstreamConnection> upstream = nullptr;
+  BodyDecoder rest{};
 };
 
 // A piece of an answer's body, decoded from its framing.

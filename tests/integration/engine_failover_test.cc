@@ -148,6 +148,41 @@ TEST(EngineFailoverTest, PassesASavedAnswerOnWhenTheLastTryGivesNone) {
   }
 }
 
+TEST(EngineFailoverTest, PassesALongSavedAnswerOnWhenTheLastTryGivesNone) {
+  const std::string body(300'000, 'x');
+  TestUpstream first(Always(Answer(500, body, "x-which: 1\r\n")));
+  TestGateway gateway(ChatApi({first.port(), ClosedPort()}, "attempts: 2"));
+
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    EXPECT_EQ(answer->status(), 500);
+    EXPECT_EQ(answer->Field("x-which"), "1");
+    EXPECT_TRUE(answer->complete);
+    EXPECT_EQ(answer->body, body);
+  }
+}
+
+TEST(EngineFailoverTest, OfSeveralLongAnswersTheLastIsPassedOn) {
+  std::atomic<int> asked = 0;
+  const auto nth = [&asked](const Message&, Wire& wire) {
+    return wire.Send(Answer(500, std::string(300'000, static_cast<char>('a' + asked++))));
+  };
+  TestUpstream first(nth);
+  TestUpstream second(nth);
+  TestGateway gateway(ChatApi({first.port(), second.port(), ClosedPort()}, "attempts: 3"));
+
+  std::multiset<char> last;
+  for (int i = 0; i < 3; ++i) {
+    asked = 0;
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    EXPECT_TRUE(answer->complete);
+    last.insert(answer->body.empty() ? '-' : answer->body.front());
+  }
+
+  EXPECT_EQ(last, (std::multiset<char>{'b', 'b', 'b'}));
+  EXPECT_TRUE(Eventually([&] { return gateway.Metric("rota_upstream_connections") <= 2; }));
+}
+
 TEST(EngineFailoverTest, AnswersConnectFailuresAndTimeouts) {
   TestGateway refused(ChatApi({ClosedPort()}));
   const auto unreachable = Ask(refused.port(), ChatRequest());
