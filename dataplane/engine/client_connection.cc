@@ -189,6 +189,9 @@ Task<bool> ClientConnection::ReadHead() {
   TakeRequest();
   const HeadError error = CheckHead();
   if (error != HeadError::kNone) {
+    if (error == HeadError::kFields) {
+      loop_.metrics().CountLimit(observe::Limit::kHeadSize);
+    }
     const GatewayError answer = ErrorOfHead(error);
     co_await AnswerAndClose(answer);
     co_return false;

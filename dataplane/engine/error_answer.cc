@@ -147,6 +147,10 @@ GatewayError ErrorOfHead(HeadError error) {
       answer.status = 417;
       answer.code = "expectation_failed";
       break;
+    case HeadError::kFields:
+      answer.status = 431;
+      answer.code = "request_head_too_large";
+      break;
     default:
       break;
   }

@@ -172,6 +172,10 @@ class HeadReader {
       const std::string_view name = head_.substr(begin, place_ - begin);
       ok_ = !name.empty() && place_ < head_.size() && head_[place_] == ':';
       ++place_;
+      if (fields.size() == kMaxFields) {
+        has_too_many_fields_ = true;
+        return;
+      }
       if (ok_) {
         fields.push_back({name, Trimmed(ReadLine()), KindOfField(name)});
       }
@@ -180,6 +184,7 @@ class HeadReader {
   }
 
   bool ok() const { return ok_; }
+  bool has_too_many_fields() const { return has_too_many_fields_; }
 
  private:
   static std::string_view Trimmed(std::string_view text) {
@@ -196,6 +201,7 @@ class HeadReader {
   const std::string_view head_;
   size_t place_ = 0;
   bool ok_ = true;
+  bool has_too_many_fields_ = false;
 };
 
 // "HTTP/1.1" or "HTTP/1.0".
@@ -276,20 +282,22 @@ bool ParseLength(std::string_view value, uint64_t& length) {
   return !value.empty();
 }
 
-// False for what is no list of tokens.
-bool ReadConnection(std::string_view value, MessageHead& head, bool& closes) {
-  bool is_list = true;
-  ForEachToken(value, [&head, &closes, &is_list](std::string_view token) {
+HeadError ReadConnection(std::string_view value, MessageHead& head, bool& closes) {
+  HeadError error = HeadError::kNone;
+  ForEachToken(value, [&head, &closes, &error](std::string_view token) {
     if (EqualsIgnoringCase(token, "close")) {
       closes = true;
     } else if (EqualsIgnoringCase(token, "keep-alive")) {
       head.keep_alive = true;
+    } else if (!IsToken(token)) {
+      error = HeadError::kMalformed;
+    } else if (head.connection_tokens.size() == kMaxConnectionTokens) {
+      error = HeadError::kConnection;
     } else {
-      is_list = is_list && IsToken(token);
       head.connection_tokens.push_back(token);
     }
   });
-  return is_list;
+  return error;
 }
 
 // What the fields say about the body and the connection.
@@ -302,11 +310,13 @@ HeadError ReadFraming(MessageHead& head) {
   bool is_chunked_twice = false;
   for (const Field& field : head.fields) {
     switch (field.kind) {
-      case FieldKind::kConnection:
-        if (!ReadConnection(field.value, head, closes)) {
-          return HeadError::kMalformed;
+      case FieldKind::kConnection: {
+        const HeadError error = ReadConnection(field.value, head, closes);
+        if (error != HeadError::kNone) {
+          return error;
         }
         break;
+      }
       case FieldKind::kContentLength: {
         uint64_t length = 0;
         if (head.content_length.has_value() || !ParseLength(field.value, length)) {
@@ -350,6 +360,9 @@ HeadError ParseCommon(std::string_view bytes, Head& head) {
     return reader.ok() ? error : HeadError::kMalformed;
   }
   reader.ReadFields(head.fields);
+  if (reader.has_too_many_fields()) {
+    return HeadError::kFields;
+  }
   return reader.ok() ? ReadFraming(head) : HeadError::kMalformed;
 }
 
@@ -513,6 +526,12 @@ std::string_view HeadErrorText(HeadError error) {
       return "the only transfer coding accepted is exactly one 'chunked'";
     case HeadError::kExpectation:
       return "the only expectation that can be met is 100-continue";
+    case HeadError::kFields:
+      static_assert(kMaxFields == 256, "as the message says");
+      return "the request has more than 256 header fields; send fewer";
+    case HeadError::kConnection:
+      static_assert(kMaxConnectionTokens == 32, "as the message says");
+      return "Connection names more than 32 header fields; send fewer";
   }
   return "";
 }

@@ -14,6 +14,12 @@
 
 namespace rota::engine {
 
+// A head with more fields is refused. What is done per field, and the memory that a connection
+// keeps for them, is bounded by it and not by how many fields fit into the bytes of a head.
+inline constexpr size_t kMaxFields = 256;
+// Names in Connection beside "close" and "keep-alive": every field is compared with each of them.
+inline constexpr size_t kMaxConnectionTokens = 32;
+
 // What a field means to a gateway.
 enum class FieldKind : uint8_t {
   kOther,       // passed on
@@ -89,6 +95,8 @@ enum class HeadError : uint8_t {
   kVersion,           // 505
   kTransferEncoding,  // 400: other than exactly "chunked"
   kExpectation,       // 417: other than 100-continue
+  kFields,            // 431: more than kMaxFields
+  kConnection,        // 400: names more than kMaxConnectionTokens
 };
 // For the error answer: what is wrong and what to do.
 std::string_view HeadErrorText(HeadError error);

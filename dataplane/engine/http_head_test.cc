@@ -66,6 +66,45 @@ TEST(HeadTest, TakesAFramingOnlyWhenItIsClear) {
   }
 }
 
+std::string Repeated(std::string_view text, size_t times) {
+  std::string repeated;
+  for (size_t i = 0; i < times; ++i) {
+    repeated.append(text);
+  }
+  return repeated;
+}
+
+TEST(HeadTest, TakesAsManyFieldsAsTheLimitAndNoMore) {
+  // With Host.
+  const std::string most = "host: a\r\n" + Repeated("b:\r\n", kMaxFields - 1);
+  EXPECT_EQ(ParseRequest(most), HeadError::kNone);
+  EXPECT_EQ(ParseRequest(most + "b:\r\n"), HeadError::kFields);
+  EXPECT_EQ(ParseResponse(most), HeadError::kNone);
+  EXPECT_EQ(ParseResponse(most + "b:\r\n"), HeadError::kFields);
+}
+
+TEST(HeadTest, TakesAsManyNamesInConnectionAsTheLimitAndNoMore) {
+  // In two fields; "close" and "keep-alive" are none of them.
+  const std::string most =
+      absl::StrCat("host: a\r\nconnection: x, ", Repeated("close,,keep-alive,", 100),
+                   "\r\nconnection: ", Repeated("a,", kMaxConnectionTokens - 1), "\r\n");
+  EXPECT_EQ(ParseRequest(most), HeadError::kNone);
+  EXPECT_EQ(ParseRequest(most + "connection: b\r\n"), HeadError::kConnection);
+  EXPECT_EQ(ParseResponse(most), HeadError::kNone);
+  EXPECT_EQ(ParseResponse(most + "connection: b\r\n"), HeadError::kConnection);
+}
+
+TEST(HeadTest, KeepsLittleMemoryOfALargeHead) {
+  RequestHead head;
+  for (const std::string& fields :
+       {Repeated("b:\r\n", 16000), "connection: " + Repeated("a,", 32000) + "\r\n"}) {
+    EXPECT_NE(ParseRequestHead("GET / HTTP/1.1\r\nhost: a\r\n" + fields + "\r\n", head),
+              HeadError::kNone);
+  }
+  EXPECT_LE(head.fields.capacity(), kMaxFields);
+  EXPECT_LE(head.connection_tokens.capacity(), kMaxConnectionTokens);
+}
+
 TEST(HeadTest, KnowsAHost) {
   for (const char* good : {"a", "a.b.example:443", "a:", "127.0.0.1:80", "[::1]",
                            "[2001:db8::1.2.3.4]:8080", "a_b", "xn--a-b", "a%41"}) {

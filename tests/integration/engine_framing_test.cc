@@ -49,6 +49,14 @@ std::string Host(std::string_view fields) {
   return absl::StrCat("GET /chat/1.0/files/a HTTP/1.1\r\n", std::string(fields), "\r\n");
 }
 
+std::string Repeated(std::string_view text, size_t times) {
+  std::string repeated;
+  for (size_t i = 0; i < times; ++i) {
+    repeated.append(text);
+  }
+  return repeated;
+}
+
 std::vector<BadRequest> BadLines() {
   constexpr const char* kOther = "http_version_not_supported";
   return {
@@ -93,6 +101,8 @@ std::vector<BadRequest> BadLines() {
        "request_head_too_large"},
       {"a request line of 9 KiB", Line("GET /" + std::string(kHeadBytes, 'x') + " HTTP/1.1"), 431,
        "request_head_too_large"},
+      {"257 fields", Post(Repeated("b:\r\n", 256)), 431, "request_head_too_large"},
+      {"33 names in Connection", Post("Connection: " + Repeated("a,", 33) + "\r\n")},
       {"a head that never ends", "GET / HTTP/1.1\r\nX-A: " + std::string(2 * kHeadBytes, 'x'), 431,
        "request_head_too_large"},
   };
@@ -317,6 +327,14 @@ std::vector<GoodRequest> GoodRequests() {
 }
 
 class EngineGoodFramingTest : public EngineFramingTest {};
+
+TEST_F(EngineGoodFramingTest, SaysHowManyFieldsThereMayBeAndCountsTheLimit) {
+  const auto answer = Ask(gateway_.port(), Post(Repeated("b:\r\n", 256)));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status(), 431);
+  EXPECT_THAT(answer->body, HasSubstr("more than 256 header fields"));
+  EXPECT_EQ(gateway_.Metric("rota_limits_reached_total", "limit=head_size"), 1);
+}
 
 TEST_F(EngineGoodFramingTest, ForwardsWhatIsClearWithFramingOfItsOwn) {
   size_t served = 0;

@@ -65,6 +65,14 @@ std::vector<Malformed> MalformedAnswers() {
   for (int i = 0; i < 17; ++i) {
     many_interim += "HTTP/1.1 103 Early Hints\r\n\r\n";
   }
+  std::string fields;
+  for (int i = 0; i < 256; ++i) {
+    fields += "b:\r\n";
+  }
+  std::string names;
+  for (int i = 0; i < 33; ++i) {
+    names += "a,";
+  }
   const std::string nul(1, '\0');
   const std::string chunks = "2\r\n{}\r\n0\r\n\r\n";
   return {
@@ -116,6 +124,8 @@ std::vector<Malformed> MalformedAnswers() {
       {"9.2 more interim answers than 16", many_interim + Ok("content-length: 2\r\n", "{}")},
       {"9110 7.8 a change of protocol that nobody asked for",
        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"},
+      {"257 fields", Ok(fields + "content-length: 2\r\n", "{}")},
+      {"33 names in Connection", Ok("connection: " + names + "\r\ncontent-length: 2\r\n", "{}")},
       {"a head of 10 MiB", Ok("x-a: " + std::string(10 << 20, 'x') + "\r\n")},
   };
 }
