@@ -370,9 +370,20 @@ void ClientConnection::OnUnawaitedInput() {
     MarkGone();
     return;
   }
-  // Pipelined bytes: the watch goes on while the buffer is small.
+  // Pipelined bytes: they are read on while the buffer is small, then the watch goes on without
+  // reading.
   if (input_.view().size() < Input::kReadBytes) {
     input_.Start();
+  } else if (!std::exchange(awaits_end_, true)) {
+    stream_->AwaitEnd(*this);
+  }
+}
+
+void ClientConnection::OnIo(IoResult) {
+  awaits_end_ = false;
+  // Who reads comes to the end himself, behind what is in front of it.
+  if (exchange_ != nullptr && !input_.reading()) {
+    MarkGone();
   }
 }
 

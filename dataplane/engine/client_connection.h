@@ -35,7 +35,7 @@ enum class BodyResult : uint8_t {
   kGone,
 };
 
-class ClientConnection final : public Input::Listener, public StallGuard {
+class ClientConnection final : public Input::Listener, public StallGuard, private IoWaiter {
  public:
   // Takes over an accepted connection; destroys itself at its end.
   static void Serve(Loop& loop, std::unique_ptr<Stream> stream);
@@ -93,6 +93,8 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   Task<void> Linger();
 
   void OnUnawaitedInput() override;
+  // The end behind input that is not read on.
+  void OnIo(IoResult result) override;
   void OnWriteStalled() override;
   void OnWriteDone() override;
   void OnReadDeadline();
@@ -119,6 +121,7 @@ class ClientConnection final : public Input::Listener, public StallGuard {
   std::string server_name_;
   bool keep_alive_ = true;
   bool gone_ = false;
+  bool awaits_end_ = false;  // AwaitEnd() is outstanding
   bool too_slow_ = false;
   bool idle_ = false;  // between requests
   bool first_ = true;

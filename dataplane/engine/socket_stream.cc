@@ -49,15 +49,18 @@ void SocketStream::OnReady(uint32_t events) {
   ContinueOne();
 }
 
-bool SocketStream::IsDue(const Pending& pending) const {
-  return pending.waiter != nullptr && (!is_open() || (pending.for_write ? writable_ : readable_));
+bool SocketStream::IsDue(size_t operation) const {
+  const Pending& pending = pending_[operation];
+  const bool takes_or_has_bytes = pending.for_write ? writable_ : readable_;
+  const bool is_ready = operation == kEnding ? has_ended_ : takes_or_has_bytes;
+  return pending.waiter != nullptr && (!is_open() || is_ready);
 }
 
 // One only: its completion may destroy this.
 void SocketStream::ContinueOne() {
   size_t due = kOperations;
   for (size_t i = 0; i < kOperations; ++i) {
-    if (!IsDue(pending_[i])) {
+    if (!IsDue(i)) {
       continue;
     }
     if (due != kOperations) {
@@ -73,7 +76,7 @@ void SocketStream::ContinueOne() {
 
 void SocketStream::Begin(Operation operation, IoWaiter& waiter, bool for_write) {
   pending_[operation] = {&waiter, for_write};
-  if (IsDue(pending_[operation])) {
+  if (IsDue(operation)) {
     poller_.Defer(*this);
   }
 }
@@ -91,6 +94,8 @@ void SocketStream::Continue(Operation operation) {
     if (result.ok() && result.bytes == 0) {
       return;
     }
+  } else if (operation == kEnding) {
+    result.error = IoError::kEndOfStream;
   } else if (operation == kOpening) {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -127,6 +132,8 @@ void SocketStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
   read_size_ = size;
   Begin(kReading, waiter, /*for_write=*/false);
 }
+
+void SocketStream::AwaitEnd(IoWaiter& waiter) { Begin(kEnding, waiter, /*for_write=*/false); }
 
 IoResult SocketStream::Receive(char* data, size_t size) {
   while (true) {

@@ -22,6 +22,7 @@ class SocketStream : public Stream, private Poller::Source {
   void StartConnect(const SocketAddress& address, IoWaiter& waiter) override;
   void StartHandshake(IoWaiter& waiter) override;
   void StartRead(char* data, size_t size, IoWaiter& waiter) override;
+  void AwaitEnd(IoWaiter& waiter) override;
   IoResult TryWrite(std::span<const iovec> parts) override;
   void AwaitWritable(IoWaiter& waiter) override;
   void ShutdownWrites() override;
@@ -37,7 +38,7 @@ class SocketStream : public Stream, private Poller::Source {
   SocketAddress peer() const override { return peer_; }
 
  protected:
-  enum Operation : uint8_t { kOpening, kReading, kWriting, kOperations };
+  enum Operation : uint8_t { kOpening, kReading, kWriting, kEnding, kOperations };
 
   // One operation may go on: what it waits for has come about, or the stream was closed. Calls
   // Complete() or goes on waiting. May destroy this.
@@ -68,7 +69,7 @@ class SocketStream : public Stream, private Poller::Source {
 
   void OnReady(uint32_t events) final;
   void OnDeferred() final { ContinueOne(); }
-  bool IsDue(const Pending& pending) const;
+  bool IsDue(size_t operation) const;
   void ContinueOne();
   // False with `failure_`.
   bool Register();

@@ -121,6 +121,29 @@ TEST_F(SocketStreamTest, FindsAnEndThatCameWithTheLastBytes) {
   EXPECT_EQ(told.last().error, IoError::kEndOfStream);
 }
 
+TEST_F(SocketStreamTest, TellsOfTheEndBehindBytesThatNobodyReads) {
+  Pair pair(poller_);
+  Told ending;
+  pair.stream->AwaitEnd(ending);
+  pair.Send("abc");
+  Settle();
+  EXPECT_TRUE(ending.empty());
+  pair.HangUp();
+  Settle();
+  ASSERT_EQ(ending.results.size(), 1u);
+  EXPECT_EQ(ending.last().error, IoError::kEndOfStream);
+
+  // Also when it has been known before, and without keeping the bytes from a reader.
+  pair.stream->AwaitEnd(ending);
+  EXPECT_EQ(ending.results.size(), 1u) << "told from inside the call";
+  Told reading;
+  pair.stream->StartRead(buffer_.data(), buffer_.size(), reading);
+  Settle();
+  EXPECT_EQ(ending.results.size(), 2u);
+  ASSERT_EQ(reading.results.size(), 1u);
+  EXPECT_EQ(reading.last().bytes, 3u);
+}
+
 TEST_F(SocketStreamTest, TellsWhenAFullSocketTakesBytesAgain) {
   Pair pair(poller_);
   const std::string bytes(1 << 16, 'x');
@@ -145,6 +168,7 @@ TEST_F(SocketStreamTest, EndsWhatIsOutstandingWhenItIsClosed) {
   Pair pair(poller_);
   Told reading;
   Told writing;
+  Told ending;
   Settle();
   const std::string bytes(1 << 16, 'x');
   const iovec part = Part(bytes);
@@ -152,14 +176,17 @@ TEST_F(SocketStreamTest, EndsWhatIsOutstandingWhenItIsClosed) {
   }
   pair.stream->StartRead(buffer_.data(), buffer_.size(), reading);
   pair.stream->AwaitWritable(writing);
+  pair.stream->AwaitEnd(ending);
   pair.stream->Close();
-  EXPECT_TRUE(reading.empty() && writing.empty()) << "told from inside the call";
+  EXPECT_TRUE(reading.empty() && writing.empty() && ending.empty()) << "told from inside the call";
   EXPECT_FALSE(poller_.is_idle());
   Settle();
   ASSERT_EQ(reading.results.size(), 1u);
   ASSERT_EQ(writing.results.size(), 1u);
   EXPECT_EQ(reading.last().error, IoError::kAborted);
   EXPECT_EQ(writing.last().error, IoError::kAborted);
+  ASSERT_EQ(ending.results.size(), 1u);
+  EXPECT_EQ(ending.last().error, IoError::kAborted);
   EXPECT_EQ(pair.stream->TryWrite({&part, 1}).error, IoError::kAborted);
   EXPECT_TRUE(poller_.is_idle());
 }

@@ -3,10 +3,10 @@
 // A byte stream to a peer: plain TCP or TLS over it. The seam that keeps sockets and OpenSSL out of
 // the request path's translation units.
 //
-// At most one read, one wait for writability and one connect or handshake at a time. Completions
-// are never delivered from inside the call that started them. Close() ends everything: what is
-// outstanding completes with kAborted, and the stream must outlive that. Single-thread (owner: the
-// loop).
+// At most one read, one wait for the end, one wait for writability and one connect or handshake at
+// a time. Completions are never delivered from inside the call that started them. Close() ends
+// everything: what is outstanding completes with kAborted, and the stream must outlive that.
+// Single-thread (owner: the loop).
 
 #include <netinet/in.h>
 #include <sys/uio.h>
@@ -55,6 +55,9 @@ class Stream {
   virtual void StartHandshake(IoWaiter& waiter) = 0;
   // `data` stays valid until the completion.
   virtual void StartRead(char* data, size_t size, IoWaiter& waiter) = 0;
+  // Completes with kEndOfStream as soon as the peer has sent its last byte or gone, however much is
+  // unread in front of that. Beside a read, if there is one.
+  virtual void AwaitEnd(IoWaiter& waiter) = 0;
   // Writes what the socket takes now; 0 bytes without an error: call AwaitWritable, then again with
   // the same bytes in front.
   virtual IoResult TryWrite(std::span<const iovec> parts) = 0;

@@ -158,7 +158,8 @@ void TlsStream::StartRead(char* data, size_t size, IoWaiter& waiter) {
 
 void TlsStream::Continue(Operation operation) {
   IoResult result;
-  if (!is_open() || operation == kWriting || std::exchange(is_connecting_, false)) {
+  const bool is_of_socket = operation == kWriting || operation == kEnding;
+  if (!is_open() || is_of_socket || std::exchange(is_connecting_, false)) {
     SocketStream::Continue(operation);
   } else if (operation == kOpening ? HandshakeStep(result) : ReadStep(result)) {
     Complete(operation, result);

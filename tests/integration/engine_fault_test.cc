@@ -340,6 +340,31 @@ TEST(EngineFaultTest, CancelsTheUpstreamRequestOfAClientThatLeaves) {
   }
 }
 
+// However much it has sent behind its request, read or not.
+TEST(EngineFaultTest, CancelsTheUpstreamRequestOfAClientThatPipelinesAndLeaves) {
+  for (const size_t behind : {100, 8192, 9000, 60000}) {
+    for (const Leaves how : kAllWays) {
+      SCOPED_TRACE(absl::StrCat(behind, " bytes behind, way ", static_cast<int>(how)));
+      std::atomic<bool> asked{false};
+      std::atomic<bool> cancelled{false};
+      TestUpstream upstream(GoodOr([&](const Message&, Wire& wire) {
+        asked = true;
+        cancelled = wire.Receive().empty();
+        return false;
+      }));
+      TestGateway gateway(ChatApi({upstream.port()}));
+      auto leaving = std::make_unique<Wire>(Connect(gateway.port()));
+      leaving->Send(kFaulty);
+      ASSERT_TRUE(Eventually([&asked] { return asked.load(); }));
+      leaving->Send(kPost + "X-A: " + std::string(behind, 'x'));
+      Leave(leaving, how);
+      EXPECT_TRUE(Eventually([&cancelled] { return cancelled.load(); }));
+      ExpectGood(gateway.port());
+      ExpectAllGivenBack(gateway);
+    }
+  }
+}
+
 TEST(EngineFaultTest, TakesABodyOfTheLimitAndRefusesOneByteMore) {
   TestUpstream upstream(GoodOr([](const Message& request, Wire& wire) {
     return wire.Send(Answer(200, absl::StrCat(request.body.size())));

@@ -2,7 +2,9 @@
 
 #include <openssl/ssl.h>
 
+#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -117,6 +119,24 @@ TEST_F(EngineHttpsTest, PassesLargeBodiesBothWays) {
   const auto answer = Reader(wire).ReadMessage(true);
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(answer->body, body);
+}
+
+TEST_F(EngineHttpsTest, CancelsTheUpstreamRequestOfAClientThatPipelinesAndLeaves) {
+  std::atomic<bool> asked{false};
+  std::atomic<bool> cancelled{false};
+  TestUpstream upstream([&](const Message&, Wire& wire) {
+    asked = true;
+    cancelled = wire.Receive().empty();
+    return false;
+  });
+  TestGateway gateway(ChatApi({upstream.port()}), Options());
+  auto leaving = std::make_unique<Wire>(Connect(gateway.https_port()));
+  ASSERT_TRUE(leaving->StartTls(certificates_.client_context(), false));
+  leaving->Send(ChatRequest());
+  ASSERT_TRUE(Eventually([&asked] { return asked.load(); }));
+  leaving->Send("GET / HTTP/1.1\r\nX-A: " + std::string(60000, 'x'));
+  leaving.reset();
+  EXPECT_TRUE(Eventually([&cancelled] { return cancelled.load(); }));
 }
 
 TEST_F(EngineHttpsTest, AgreesOnHttp11AndRefusesOldVersions) {
