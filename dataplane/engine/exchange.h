@@ -8,7 +8,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +34,7 @@
 
 namespace rota::engine {
 
-class Exchange final : public StallGuard {
+class Exchange final {
  public:
   explicit Exchange(ClientConnection& client);
   ~Exchange();
@@ -100,7 +99,6 @@ class Exchange final : public StallGuard {
   Task<TryResult> Connect(const table::Endpoint& endpoint);
   Task<bool> SendRequest(const TryPlan& plan);
   provider::BodyPieces PiecesFor(const TryPlan& plan, std::string& own_body);
-  Writing WriteUpstream(std::span<iovec> parts);
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
   void OnUpstreamDeadline();
   void DropUpstream();
@@ -112,8 +110,6 @@ class Exchange final : public StallGuard {
   Task<bool> LookAtErrorBody();
   // Holds a stream's head back until it is known whether the stream begins with an error.
   Task<TryResult> AwaitFirstEvent();
-  void OnWriteStalled() override;
-  void OnWriteDone() override;
 
   // exchange_relay.cc
   Task<void> Relay();
@@ -168,7 +164,6 @@ class Exchange final : public StallGuard {
   bool request_started_ = false;  // bytes of the last try's request may have left
   bool request_sent_ = false;     // all of it has
   bool asked_usage_ = false;      // ... asks for usage that the client does not want to see
-  bool is_looking_ = false;       // at an answer's body: a deadline ends that, not the connection
   std::string response_bytes_;    // the answer's head, when it has been moved out of the connection
   bool head_in_connection_ = false;  // it has not
   ResponseHead response_;

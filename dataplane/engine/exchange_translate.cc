@@ -9,6 +9,7 @@
 #include "common/provider_catalog.h"
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/request_signature.h"
+#include "dataplane/engine/request_writing.h"
 #include "dataplane/provider/defaults.h"
 #include "dataplane/provider/field_rules.h"
 #include "dataplane/table/operation_form.h"
@@ -105,10 +106,11 @@ Task<bool> Exchange::SendTranslatedRequest(const TryPlan& plan) {
   AppendUpstreamHead(request, head);
   std::array<iovec, 2> parts{Part(head), Part(translated.body)};
   const std::span<iovec> all(parts);
-  Writing writing = WriteUpstream(all);
-  const IoResult result = co_await writing;
+  RequestWriting writing(loop_, *upstream_, all);
+  const bool is_sent = co_await writing;
+  upstream_timed_out_ = writing.timed_out();
   WipeString(head);  // it holds the credential
-  co_return result.ok();
+  co_return is_sent;
 }
 
 // --- The answer

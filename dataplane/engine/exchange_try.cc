@@ -6,6 +6,7 @@
 
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/request_signature.h"
+#include "dataplane/engine/request_writing.h"
 #include "dataplane/engine/upstream_pool.h"
 #include "dataplane/provider/azure.h"
 #include "dataplane/provider/defaults.h"
@@ -194,34 +195,18 @@ Task<bool> Exchange::SendRequest(const TryPlan& plan) {
   std::array<iovec, provider::kMaxBodyPieces + 1> parts{Part(head)};
   std::transform(body.begin(), body.end(), parts.begin() + 1, Part);
   const std::span<iovec> used(parts.data(), body.size() + 1);
-  Writing writing = WriteUpstream(used);
-  const IoResult result = co_await writing;
+  RequestWriting writing(loop_, *upstream_, used);
+  const bool is_sent = co_await writing;
+  upstream_timed_out_ = writing.timed_out();
   WipeString(head);  // it holds the credential
-  co_return result.ok();
+  co_return is_sent;
 }
 
-// `IoResult result = co_await writing` of what it returns.
-Writing Exchange::WriteUpstream(std::span<iovec> parts) {
-  // Read from now on: an early answer (413, 429) may come before everything is sent.
-  upstream_->input().Start();
-  return {upstream_->stream(), parts, *this};
-}
-
-void Exchange::OnWriteStalled() {
-  upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().body_read_time);
-}
-
-void Exchange::OnWriteDone() { upstream_deadline_.Clear(); }
-
+// Whoever waits for the upstream ends that; its connection stays open for what has come already.
 void Exchange::OnUpstreamDeadline() {
   upstream_timed_out_ = true;
-  if (upstream_ == nullptr) {
-    return;
-  }
-  if (is_looking_) {
+  if (upstream_ != nullptr) {
     upstream_->input().Wake();
-  } else {
-    upstream_->stream().Close();
   }
 }
 
@@ -269,6 +254,7 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
     co_await input.More();
   }
   upstream_deadline_.Clear();
+  upstream_timed_out_ = false;  // it may have been in sending: an answer has come all the same
   head_in_connection_ = true;
   is_events_ =
       translation_ == nullptr ? IsEventStream(response_) : translation_->Streams(response_);
@@ -299,7 +285,6 @@ void Exchange::MoveHeadOut() {
 Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view body)) {
   Input& input = upstream_->input();
   MoveHeadOut();
-  is_looking_ = true;
   upstream_deadline_.Set(loop_.TurnTime() + time);
   while (!response_body_.done() && looked_at_.size() < provider::kMaxEvidenceBody &&
          !enough(looked_at_)) {
@@ -320,7 +305,6 @@ Task<bool> Exchange::LookAtBody(Duration time, bool (*enough)(std::string_view b
   }
   upstream_deadline_.Clear();
   upstream_timed_out_ = false;
-  is_looking_ = false;
   const bool ended_by_close = response_body_.framing() == BodyDecoder::Framing::kUntilClose &&
                               input.error() == IoError::kEndOfStream;
   co_return response_body_.done() || ended_by_close;

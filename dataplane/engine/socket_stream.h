@@ -25,6 +25,7 @@ class SocketStream : public Stream, private Poller::Source {
   void AwaitEnd(IoWaiter& waiter) override;
   IoResult TryWrite(std::span<const iovec> parts) override;
   void AwaitWritable(IoWaiter& waiter) override;
+  void StopAwaitingWritable() override { pending_[kWriting].waiter = nullptr; }
   void ShutdownWrites() override;
   void SetAwaitsRequest(bool awaits) override {
     set_patience(awaits ? Patience::kRefusable : Patience::kNone);

@@ -14,6 +14,13 @@ void Writing::OnIo(IoResult result) {
   handle_.resume();
 }
 
+void Writing::Abandon() {
+  stream_.StopAwaitingWritable();
+  result_.error = IoError::kAborted;
+  guard_.OnWriteDone();
+  handle_.resume();
+}
+
 bool Writing::Step() {
   while (!parts_.empty()) {
     if (parts_.front().iov_len == 0) {

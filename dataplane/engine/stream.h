@@ -62,6 +62,8 @@ class Stream {
   // the same bytes in front.
   virtual IoResult TryWrite(std::span<const iovec> parts) = 0;
   virtual void AwaitWritable(IoWaiter& waiter) = 0;
+  // Ends that wait without a completion.
+  virtual void StopAwaitingWritable() = 0;
   // No more writes: close_notify and FIN, as far as that goes without waiting.
   virtual void ShutdownWrites() = 0;
   // What a client sends next is a new request: it may wait for those that have been begun, or be
@@ -144,6 +146,10 @@ class Writing final : public IoWaiter {
     stream_.AwaitWritable(*this);
   }
   IoResult await_resume() const { return result_; }
+  // Ends it with kAborted where it waits for the peer; resumes who awaits it. A stream keeps no
+  // reference to bytes between two calls, so that they are the caller's again. REQUIRES: it has
+  // stalled, and is not done.
+  void Abandon();
 
  private:
   // True when done, or failed.

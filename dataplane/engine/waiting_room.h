@@ -78,8 +78,8 @@ class WaitingRooms {
   struct Line {
     Wanted wanted;
     std::list<std::shared_ptr<Ticket>> queue;
-    size_t pace = 1;                  // released together
-    size_t outstanding = 0;           // released, not reported
+    size_t pace = 1;                   // released together
+    size_t outstanding = 0;            // released, not reported
     Outcome outcome = Outcome::kGone;  // of those that were released together
     MonotonicTime next_release;
   };

@@ -154,7 +154,8 @@ TEST_F(RegistryTest, AnAnswerToWhatWasSentBeforeALiftSuspendsNobody) {
   registry_.Lift("a", clock_.Now());  // its credential has changed
   clock_.Advance(seconds(1));
 
-  EXPECT_FALSE(rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60), sent));
+  EXPECT_FALSE(
+      rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60), sent));
   EXPECT_EQ(Remaining("a"), 0);
   EXPECT_TRUE(told_.empty());
 

@@ -215,8 +215,8 @@ TEST_F(RotationTest, AnOperationThatNotAllCanHaveIsSharedExactlyByTheOthers) {
     EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value());
   }
   for (size_t n = 1; n <= picks.size(); ++n) {
-    EXPECT_LE(std::abs(2 * static_cast<int>(CountOf(picks.substr(0, n), 'a')) - static_cast<int>(n)),
-              1)
+    EXPECT_LE(
+        std::abs(2 * static_cast<int>(CountOf(picks.substr(0, n), 'a')) - static_cast<int>(n)), 1)
         << picks;
   }
   EXPECT_EQ(rotation->Inspect(clock_.Now())[0].first_picks, 15u + 8u);

@@ -80,8 +80,8 @@ TEST(EngineFailoverTest, AnAnswerToTheCredentialBeforeSuspendsNobody) {
            wire.Send(Answer(429, kQuota, "retry-after: 600\r\n"));
   });
   TestGateway gateway(ChatApi({upstream.port()}));
-  std::future<std::optional<Message>> answer = std::async(
-      std::launch::async, [port = gateway.port()] { return Ask(port, ChatRequest()); });
+  std::future<std::optional<Message>> answer =
+      std::async(std::launch::async, [port = gateway.port()] { return Ask(port, ChatRequest()); });
   ASSERT_TRUE(Eventually([&] { return upstream.requests().size() == 1; }));
 
   gateway.registry().Lift("t0", RealClock().Now());  // as for a credential that has changed

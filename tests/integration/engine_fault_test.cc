@@ -1,10 +1,6 @@
 // Upstreams and clients that fail in every phase: the right answer, everything given back, and no
 // effect on another client of the same loop.
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <memory>
 #include <string>
@@ -200,36 +196,6 @@ TEST(EngineFaultTest, AnswersForAnUpstreamThatRefuses) {
   EXPECT_EQ(answer->status(), 503);
   EXPECT_EQ(answer->Field("x-rota-error"), "102503");
   ExpectAllGivenBack(gateway);
-}
-
-TEST(EngineFaultTest, PassesAnEarlyRefusalOnWhileTheBodyIsBeingSent) {
-  // More than the sockets hold: the gateway is still writing when the answer comes.
-  const std::string body(24 << 20, 'x');
-  int listener = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  ASSERT_EQ(::listen(listener, 1), 0);
-  socklen_t size = sizeof(address);
-  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  std::atomic<bool> answered{false};
-  std::jthread upstream([&] {
-    Wire wire(::accept(listener, nullptr, nullptr));
-    Reader(wire).ReadUntil("\r\n\r\n");
-    wire.Send(Answer(413, "too much", "connection: close\r\n"));
-    EXPECT_TRUE(Eventually([&answered] { return answered.load(); }));
-  });
-  TestGateway gateway(ChatApi({ntohs(address.sin_port)}), ShortLimits());
-  Wire client(Connect(gateway.port()));
-  client.Send(absl::StrCat(kPost, "Content-Length: ", body.size(), "\r\n\r\n", body));
-  const auto answer = Reader(client).ReadMessage(true);
-  ASSERT_TRUE(answer.has_value());
-  EXPECT_EQ(answer->status(), 413);
-  EXPECT_EQ(answer->body, "too much");
-  answered = true;
-  upstream.join();
-  ::close(listener);
 }
 
 TEST(EngineFaultTest, HonoursAcceptEncodingEndToEnd) {

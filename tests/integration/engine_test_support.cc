@@ -197,8 +197,8 @@ std::string Reader::ReadToEnd() {
   return std::exchange(buffer_, "");
 }
 
-TestUpstream::TestUpstream(Handler handler, SSL_CTX* tls)
-    : handler_(std::move(handler)), tls_(tls) {
+TestUpstream::TestUpstream(Handler handler, SSL_CTX* tls, Asks asks)
+    : handler_(std::move(handler)), tls_(tls), asks_(asks) {
   std::signal(SIGPIPE, SIG_IGN);
   listener_ = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address{};
@@ -254,7 +254,8 @@ void TestUpstream::Serve(int descriptor) {
         if (::poll(&item, 1, 100) == 0) {
           continue;  // keep-alive
         }
-        const std::optional<Message> request = reader.ReadMessage(/*is_response=*/false);
+        const std::optional<Message> request =
+            reader.ReadMessage(/*is_response=*/false, asks_ == Asks::kBehindTheHead);
         if (!request.has_value()) {
           break;
         }

@@ -89,7 +89,8 @@ class TestUpstream {
  public:
   // Writes the answer to the wire; false: the connection is closed.
   using Handler = std::function<bool(const Message& request, Wire& wire)>;
-  explicit TestUpstream(Handler handler, SSL_CTX* tls = nullptr);
+  enum class Asks { kWhenWhole, kBehindTheHead };  // the handler; then the body is on the wire
+  explicit TestUpstream(Handler handler, SSL_CTX* tls = nullptr, Asks asks = Asks::kWhenWhole);
   ~TestUpstream();
 
   uint16_t port() const { return port_; }
@@ -102,6 +103,7 @@ class TestUpstream {
   void Serve(int descriptor);
   Handler handler_;
   SSL_CTX* tls_;
+  const Asks asks_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};

@@ -3,7 +3,7 @@ set(engine_tests ${CMAKE_CURRENT_LIST_DIR})
 rota_library(NAME engine_test_support
   SRCS ${engine_tests}/engine_test_support.cc ${engine_tests}/engine_test_certificates.cc
   DEPS rota::engine rota::proto rota::test_certificates GTest::gtest)
-foreach(name proxy input failover stream tls framing translate upstream_framing fault waiting)
+foreach(name proxy input failover stream tls framing translate upstream_framing fault waiting early_answer)
   rota_test(NAME engine_${name}_test SRCS ${engine_tests}/engine_${name}_test.cc
     DEPS rota::engine_test_support LABEL integration)
 endforeach()

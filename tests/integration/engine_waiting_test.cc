@@ -18,8 +18,8 @@ using std::chrono::seconds;
 
 // A chat API of one target that may be waited for.
 std::string WaitingApi(uint16_t port, int wait_seconds) {
-  return ChatApi({port},
-                 absl::StrCat("on_all_suspended: WAIT wait_timeout { seconds: ", wait_seconds, " }"));
+  return ChatApi(
+      {port}, absl::StrCat("on_all_suspended: WAIT wait_timeout { seconds: ", wait_seconds, " }"));
 }
 
 std::future<std::optional<Message>> Send(TestGateway& gateway, std::string request) {
@@ -133,13 +133,14 @@ TEST_F(EngineWaitingTest, WhatTheClientHasDoneWrongDoesNotHoldUpTheOthers) {
 
 TEST_F(EngineWaitingTest, WhoCanBeServedDoesNotWaitBehindWhoCannot) {
   TestUpstream upstream([](const Message& request, Wire& wire) {
-    return wire.Send(Answer(
-        200, request.start.find("/messages") == std::string::npos
-                 ? "good"
-                 : R"({"id":"m","type":"message","role":"assistant","model":"m1",)"
-                   R"("content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn",)"
-                   R"("usage":{"input_tokens":1,"output_tokens":1}})",
-        "content-type: application/json\r\n"));
+    return wire.Send(
+        Answer(200,
+               request.start.find("/messages") == std::string::npos
+                   ? "good"
+                   : R"({"id":"m","type":"message","role":"assistant","model":"m1",)"
+                     R"("content":[{"type":"text","text":"hello"}],"stop_reason":"end_turn",)"
+                     R"("usage":{"input_tokens":1,"output_tokens":1}})",
+               "content-type: application/json\r\n"));
   });
   // Embeddings can only be had from the first target.
   std::string api = ChatApi({upstream.port(), upstream.port()},
