@@ -201,6 +201,7 @@ Task<void> Exchange::StreamBody(std::string& head) {
     if (input.empty()) {
       upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().between_chunks_time);
       co_await input.More();
+      upstream_deadline_.Clear();  // the client's time is not the upstream's
     }
     if (cancelled_) {
       co_return;

@@ -216,6 +216,7 @@ Task<bool> Exchange::ReadWholeAnswer() {
     if (input.empty()) {
       upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().between_chunks_time);
       co_await input.More();
+      upstream_deadline_.Clear();
     }
   }
 }
@@ -269,6 +270,7 @@ Task<void> Exchange::StreamTranslated(std::string& head) {
     if (input.empty()) {
       upstream_deadline_.Set(loop_.TurnTime() + loop_.limits().between_chunks_time);
       co_await input.More();
+      upstream_deadline_.Clear();
     }
     if (cancelled_) {
       co_return;

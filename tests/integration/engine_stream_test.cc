@@ -314,6 +314,40 @@ TEST(EngineStreamTest, DoesNotReadFasterThanTheClientTakes) {
   EXPECT_EQ(answer->body.size(), piece.size() * kPieces);
 }
 
+TEST(EngineStreamTest, GivesASlowClientItsTimeWhateverAnUpstreamHas) {
+  // More than sockets hold, so that the gateway waits for the client, for longer than an upstream
+  // may be silent.
+  constexpr size_t kSize = size_t{32} << 20;
+  const std::string event = absl::StrCat("data: \"", std::string(60'000, 'x'), "\"\n\n");
+  std::string events;
+  while (events.size() < kSize) {
+    events += event;
+  }
+  events += "data: [DONE]\n\n";
+  const struct {
+    const char* name;
+    std::string answer;
+    std::string end;
+  } cases[] = {
+      {"a body", Answer(200, std::string(kSize, 'x') + "the end"), "the end"},
+      {"a stream", Answer(200, events, "content-type: text/event-stream\r\n"),
+       "data: [DONE]\n\n\r\n0\r\n\r\n"},
+  };
+  for (const auto& large : cases) {
+    SCOPED_TRACE(large.name);
+    TestUpstream upstream(Always(large.answer));
+    GatewayOptions options;
+    options.limits.between_chunks_time = std::chrono::milliseconds(200);
+    TestGateway gateway(ChatApi({upstream.port()}), options);
+    Wire client(Connect(gateway.port()));
+    client.Send(ChatRequest("{}", "Connection: close\r\n"));
+    Eventually([] { return false; }, std::chrono::milliseconds(1000));
+    const std::string answer = Reader(client).ReadToEnd();
+    EXPECT_GT(answer.size(), kSize);
+    EXPECT_EQ(answer.substr(answer.size() - std::min(answer.size(), large.end.size())), large.end);
+  }
+}
+
 TEST(EngineStreamTest, LosesNoneOfAThousandStreams) {
   constexpr size_t kStreams = 1000;
   constexpr int kRounds = 5;

@@ -305,5 +305,27 @@ TEST(EngineTranslateTest, ANativeOperationGoesToItsProviderAsItCame) {
   EXPECT_EQ(claude.requests().at(0).body, R"({"model":"claude", "max_tokens":5})");
 }
 
+TEST(EngineTranslateTest, ASlowClientIsNotTheProvidersSilence) {
+  const std::vector<std::string>& events = Events();
+  const std::string delta = absl::StrCat(
+      "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{"
+      "\"type\":\"text_delta\",\"text\":\"",
+      std::string(60'000, 'x'), "\"}}\n\n");
+  std::vector<std::string> large{events.front()};
+  large.insert(large.end(), 500, delta);  // more than sockets hold
+  large.insert(large.end(), events.end() - 2, events.end());
+  TestUpstream claude(Stream(large));
+  GatewayOptions options;
+  options.limits.between_chunks_time = std::chrono::milliseconds(200);
+  TestGateway gateway(Api(claude.port()), options);
+  Wire client(Connect(gateway.port()));
+  client.Send(ChatRequest(kStreamed, "Connection: close\r\n"));
+  Eventually([] { return false; }, std::chrono::milliseconds(1000));
+  const std::string answer = Reader(client).ReadToEnd();
+  EXPECT_GT(answer.size(), 500 * delta.size() / 2);
+  EXPECT_THAT(answer.substr(answer.size() - std::min<size_t>(answer.size(), 100)),
+              EndsWith("data: [DONE]\n\n\r\n0\r\n\r\n"));
+}
+
 }  // namespace
 }  // namespace rota::engine::testing
