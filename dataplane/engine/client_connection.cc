@@ -143,15 +143,15 @@ Task<bool> ClientConnection::ReadHead() {
   while (true) {
     input_.MarkSeen();
     const HeadScanner::Result result = ScanHead();
-    const size_t size =
-        result == HeadScanner::Result::kComplete ? scanner_.size() : input_.view().size();
+    const std::string_view begun = input_.view();
+    const size_t size = result == HeadScanner::Result::kComplete ? scanner_.size() : begun.size();
     if (size > loop_.limits().head_bytes) {
       loop_.metrics().CountLimit(observe::Limit::kHeadSize);
       const GatewayError answer{431, "request_head_too_large",
                                 "the request line and header fields are larger than this gateway "
                                 "accepts; send fewer or shorter header fields",
                                 -1, ""};
-      co_await AnswerAndClose(answer);
+      co_await AnswerAndClose(answer, begun);
       co_return false;
     }
     if (result == HeadScanner::Result::kComplete) {
@@ -161,14 +161,14 @@ Task<bool> ClientConnection::ReadHead() {
       const HeadError error =
           result == HeadScanner::Result::kFolded ? HeadError::kFolded : HeadError::kBareLineFeed;
       const GatewayError answer = ErrorOfHead(error);
-      co_await AnswerAndClose(answer);
+      co_await AnswerAndClose(answer, begun);
       co_return false;
     }
     if (too_slow_ && !input_.empty()) {
       loop_.metrics().CountLimit(observe::Limit::kHeadTime);
       const GatewayError answer{408, "request_timeout",
                                 "the request head did not arrive in time; send it at once", -1, ""};
-      co_await AnswerAndClose(answer);
+      co_await AnswerAndClose(answer, begun);
       co_return false;
     }
     if (input_.ended() || too_slow_ || (loop_.draining() && input_.empty() && !first_)) {
@@ -193,7 +193,8 @@ Task<bool> ClientConnection::ReadHead() {
       loop_.metrics().CountLimit(observe::Limit::kHeadSize);
     }
     const GatewayError answer = ErrorOfHead(error);
-    co_await AnswerAndClose(answer);
+    const std::string_view head = request_.view();
+    co_await AnswerAndClose(answer, head);
     co_return false;
   }
   co_return true;
@@ -329,11 +330,14 @@ void ClientConnection::KeepHeadOnly() {
   ParseRequestHead(request_.view(), head_);
 }
 
-Task<void> ClientConnection::AnswerAndClose(const GatewayError& error) {
+Task<void> ClientConnection::AnswerAndClose(const GatewayError& error, std::string_view begun) {
   read_deadline_.Clear();
+  AnswerForm form;
+  form.keep_alive = false;
+  form.head_only = begun.starts_with("HEAD ");
   std::string answer;
   const RequestId request_id = loop_.NextRequestId();
-  AppendErrorAnswer(error, {/*keep_alive=*/false, false, false}, request_id.view(), answer);
+  AppendErrorAnswer(error, form, request_id.view(), answer);
   loop_.metrics().CountUnmatched(error.status);
   if (observe::AccessLog* log = loop_.shared().context.access_log) {
     observe::AccessRecord record;  // nothing of the request can be trusted

@@ -89,7 +89,8 @@ class ClientConnection final : public Input::Listener, public StallGuard, privat
   HeadScanner::Result ScanHead();
   void TakeRequest();
   HeadError CheckHead();
-  Task<void> AnswerAndClose(const GatewayError& error);
+  // `begun`: what there is of the request.
+  Task<void> AnswerAndClose(const GatewayError& error, std::string_view begun);
   Task<void> Linger();
 
   void OnUnawaitedInput() override;

@@ -11,6 +11,8 @@ std::string_view ReasonOf(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 204:
+      return "No Content";
     case 400:
       return "Bad Request";
     case 401:
@@ -86,11 +88,12 @@ void AppendErrorJson(const GatewayError& error, std::string& out) {
 
 namespace {
 
-void AppendHead(int status, size_t body_size, const AnswerForm& form, std::string_view request_id,
-                std::string& out) {
+void AppendStatusLine(int status, std::string& out) {
   out.append("HTTP/1.1 ").append(std::to_string(status)).append(" ").append(ReasonOf(status));
-  out.append("\r\ncontent-type: application/json\r\ncontent-length: ");
-  out.append(std::to_string(body_size)).append("\r\n");
+  out.append("\r\n");
+}
+
+void AppendConnection(const AnswerForm& form, std::string_view request_id, std::string& out) {
   if (!form.keep_alive) {
     out.append("connection: close\r\n");
   } else if (form.http_1_0) {
@@ -99,6 +102,14 @@ void AppendHead(int status, size_t body_size, const AnswerForm& form, std::strin
   if (!request_id.empty()) {
     out.append("x-request-id: ").append(request_id).append("\r\n");
   }
+}
+
+void AppendHead(int status, size_t body_size, const AnswerForm& form, std::string_view request_id,
+                std::string& out) {
+  AppendStatusLine(status, out);
+  out.append("content-type: application/json\r\ncontent-length: ");
+  out.append(std::to_string(body_size)).append("\r\n");
+  AppendConnection(form, request_id, out);
 }
 
 }  // namespace
@@ -110,6 +121,16 @@ void AppendJsonAnswer(int status, std::string_view json, const AnswerForm& form,
   if (!form.head_only) {
     out.append(json);
   }
+}
+
+void AppendOptionsAnswer(std::string_view allow, const AnswerForm& form,
+                         std::string_view request_id, std::string& out) {
+  AppendStatusLine(204, out);
+  if (!allow.empty()) {
+    out.append("allow: ").append(allow).append("\r\n");
+  }
+  AppendConnection(form, request_id, out);
+  out.append("\r\n");
 }
 
 void AppendErrorAnswer(const GatewayError& error, const AnswerForm& form,

@@ -32,6 +32,9 @@ struct AnswerForm {
 // A whole answer.
 void AppendJsonAnswer(int status, std::string_view json, const AnswerForm& form,
                       std::string_view request_id, std::string& out);
+// To OPTIONS, without a body. `allow`: methods, "" for no such field.
+void AppendOptionsAnswer(std::string_view allow, const AnswerForm& form,
+                         std::string_view request_id, std::string& out);
 void AppendErrorAnswer(const GatewayError& error, const AnswerForm& form,
                        std::string_view request_id, std::string& out);
 // {"error":{...}} alone: what an SSE error event carries.

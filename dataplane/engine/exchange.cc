@@ -10,9 +10,7 @@ namespace rota::engine {
 namespace {
 
 bool IsJson(std::string_view content_type) {
-  const auto is_end = [](char c) { return c == ';' || c == ' ' || c == '\t'; };
-  const auto end = std::find_if(content_type.begin(), content_type.end(), is_end);
-  const std::string_view type(content_type.begin(), end);
+  const std::string_view type = MediaTypeOf(content_type);
   return EqualsIgnoringCase(type, "application/json") ||
          (type.size() > 5 && EqualsIgnoringCase(type.substr(type.size() - 5), "+json"));
 }
@@ -201,6 +199,8 @@ Task<void> Exchange::Run() {
   std::optional<GatewayError> error = Admit();
   if (error.has_value()) {
     co_await Answer(*error);
+  } else if (head_.ForwardsLeft() == 0u) {
+    co_await AnswerOptions();
   } else {
     co_await Serve();
   }
@@ -294,6 +294,21 @@ Task<void> Exchange::AnswerModels() {
   std::string answer;
   const AnswerForm form{client_.keep_alive(), head_.http_1_0, head_.method == "HEAD"};
   AppendJsonAnswer(status_, json, form, request_id_, answer);
+  co_await Write(answer);
+}
+
+// As the last recipient of a request that may not be forwarded.
+Task<void> Exchange::AnswerOptions() {
+  client_.SkipBody();
+  status_ = 204;
+  head_sent_ = true;
+  series_ = match_.route->gateway_series;
+  has_series_ = true;
+  // Of a method that no operation has, the table says which ones there are.
+  const std::string allow = table_->Find(head_.host, /*method=*/"", head_.path).allow;
+  std::string answer;
+  const AnswerForm form{client_.keep_alive(), head_.http_1_0, /*head_only=*/false};
+  AppendOptionsAnswer(allow, form, request_id_, answer);
   co_await Write(answer);
 }
 

@@ -54,6 +54,7 @@ class Exchange final {
   Task<void> Serve();
   Task<void> Answer(const GatewayError& error);  // `error` outlives it
   Task<void> AnswerModels();
+  Task<void> AnswerOptions();
   Task<void> Write(std::string_view bytes);
   void Account();
   void WriteAccessRecord(MonotonicTime now);

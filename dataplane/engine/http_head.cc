@@ -4,6 +4,9 @@
 #include <array>
 #include <cstring>
 
+#include "dataplane/engine/character_set.h"
+#include "dataplane/engine/host_syntax.h"
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -34,6 +37,7 @@ constexpr KnownField kKnownFields[] = {
     {"set-cookie", FieldKind::kOrigin},
     {"set-cookie2", FieldKind::kOrigin},
     {"content-type", FieldKind::kContentType},
+    {"max-forwards", FieldKind::kMaxForwards},
     {"x-request-id", FieldKind::kRequestId},
     {"authorization", FieldKind::kCredential},
     {"content-length", FieldKind::kContentLength},
@@ -93,21 +97,8 @@ bool IsName(std::string_view name, std::string_view known) {
   return true;
 }
 
-using Characters = std::array<bool, 256>;
-
-constexpr Characters WithAlphanumerics(std::string_view others) {
-  Characters characters{};
-  for (size_t c = 0; c < characters.size(); ++c) {
-    characters[c] = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                    others.find(static_cast<char>(c)) != std::string_view::npos;
-  }
-  return characters;
-}
-
 // RFC 9110 5.6.2.
 constexpr Characters kTokenCharacters = WithAlphanumerics("!#$%&'*+-.^_`|~");
-// RFC 3986 3.2.2: reg-name.
-constexpr Characters kHostCharacters = WithAlphanumerics("-._~%!$&'()*+,;=");
 
 bool IsTokenCharacter(char c) { return kTokenCharacters[static_cast<uint8_t>(c)]; }
 
@@ -269,7 +260,8 @@ void ForEachToken(std::string_view list, Each each) {
   }
 }
 
-// RFC 9112 6.2: digits and nothing else. Lists of one value are read differently by others.
+// RFC 9112 6.2: digits and nothing else, below 2^63. Lists of one value are read differently by
+// others.
 bool ParseLength(std::string_view value, uint64_t& length) {
   length = 0;
   for (const char c : value) {
@@ -366,43 +358,6 @@ HeadError ParseCommon(std::string_view bytes, Head& head) {
   return reader.ok() ? ReadFraming(head) : HeadError::kMalformed;
 }
 
-bool IsHostCharacter(char c) { return kHostCharacters[static_cast<uint8_t>(c)]; }
-
-bool IsAddressCharacter(char c) {
-  return (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || (c >= '0' && c <= '9') || c == ':' ||
-         c == '.';
-}
-
-// RFC 3986: a name or an address, IPv6 in brackets; a port of digits.
-bool IsValidHost(std::string_view host) {
-  static constexpr size_t kMaxHostBytes = 260;
-  if (host.size() > kMaxHostBytes) {
-    return false;
-  }
-  std::string_view name;
-  if (host.starts_with('[')) {
-    const size_t end = host.find(']');
-    if (end == std::string_view::npos) {
-      return false;
-    }
-    name = host.substr(1, end - 1);
-    host.remove_prefix(end + 1);
-    if (!std::all_of(name.begin(), name.end(), IsAddressCharacter)) {
-      return false;
-    }
-  } else {
-    name = host.substr(0, host.find(':'));
-    host.remove_prefix(name.size());
-    if (!std::all_of(name.begin(), name.end(), IsHostCharacter)) {
-      return false;
-    }
-  }
-  const bool has_port = host.starts_with(':');
-  host.remove_prefix(has_port ? 1 : 0);
-  return !name.empty() && (has_port || host.empty()) &&
-         std::all_of(host.begin(), host.end(), IsDigit);
-}
-
 // Splits the target into host (absolute form), path and query.
 HeadError ParseTarget(RequestHead& head) {
   std::string_view target = head.target;
@@ -442,6 +397,14 @@ bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
   return a.size() == b.size() &&
          (a == b || std::equal(a.begin(), a.end(), b.begin(),
                                [](char x, char y) { return Lower(x) == Lower(y); }));
+}
+
+std::string_view MediaTypeOf(std::string_view content_type) {
+  return content_type.substr(0, content_type.find_first_of("; \t"));
+}
+
+bool IsMediaType(std::string_view content_type, std::string_view type) {
+  return EqualsIgnoringCase(MediaTypeOf(content_type), type);
 }
 
 FieldKind KindOfField(std::string_view name) {
@@ -493,6 +456,14 @@ bool MessageHead::IsEndToEnd(const Field& field) const {
   }
 }
 
+std::optional<uint64_t> RequestHead::ForwardsLeft() const {
+  uint64_t left = 0;
+  if (method != "OPTIONS" || !ParseLength(Find(FieldKind::kMaxForwards), left)) {
+    return std::nullopt;
+  }
+  return left;
+}
+
 bool IsCompressed(const ResponseHead& head) {
   const std::string_view coding = head.Find(FieldKind::kContentEncoding);
   return !coding.empty() && !EqualsIgnoringCase(coding, "identity");
@@ -500,7 +471,7 @@ bool IsCompressed(const ResponseHead& head) {
 
 bool IsEventStream(const ResponseHead& head) {
   return head.status == 200 && !IsCompressed(head) &&
-         head.Find(FieldKind::kContentType).starts_with("text/event-stream");
+         IsMediaType(head.Find(FieldKind::kContentType), "text/event-stream");
 }
 
 std::string_view HeadErrorText(HeadError error) {

@@ -34,6 +34,7 @@ enum class FieldKind : uint8_t {
   kExpect,
   kRequestId,
   kTrailer,
+  kMaxForwards,
   kOrigin,  // of responses: speaks for the upstream's own name (set-cookie, alt-svc)
 };
 
@@ -46,6 +47,10 @@ struct Field {
 // REQUIRES: `name` is a token.
 FieldKind KindOfField(std::string_view name);
 bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+// Of a Content-Type, without its parameters.
+std::string_view MediaTypeOf(std::string_view content_type);
+// REQUIRES: `type` is a media type: "application/json".
+bool IsMediaType(std::string_view content_type, std::string_view type);
 
 // What both kinds of head have in common.
 struct MessageHead {
@@ -72,6 +77,10 @@ struct RequestHead : MessageHead {
   std::string_view query;  // without '?'
   bool has_query = false;
   bool expects_continue = false;
+
+  // What Max-Forwards allows an OPTIONS request, to be counted down and obeyed (RFC 9110 7.6.2);
+  // nothing where it does not. Of other methods it may be passed on as it is.
+  std::optional<uint64_t> ForwardsLeft() const;
 };
 
 struct ResponseHead : MessageHead {

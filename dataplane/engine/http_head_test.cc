@@ -106,15 +106,52 @@ TEST(HeadTest, KeepsLittleMemoryOfALargeHead) {
 }
 
 TEST(HeadTest, KnowsAHost) {
-  for (const char* good : {"a", "a.b.example:443", "a:", "127.0.0.1:80", "[::1]",
-                           "[2001:db8::1.2.3.4]:8080", "a_b", "xn--a-b", "a%41"}) {
+  for (const char* good :
+       {"a", "a.b.example:443", "a:", "127.0.0.1:80", "[::1]", "[2001:db8::1.2.3.4]:8080", "a_b",
+        "xn--a-b", "a%41", "%e4", "[0123:4567:89ab:cdef:0123:4567:255.255.255.255]", "[v1.a:~]:1",
+        "[VaF.!]"}) {
     EXPECT_EQ(ParseRequest(absl::StrCat("host: ", good, "\r\n")), HeadError::kNone) << good;
   }
-  for (const char* bad : {"", ":", ":80", "a:b", "a:80:80", "[::1", "::1", "[::1]80", "[]", "[x]",
-                          "a b", "a/b", "a@b", "a\\b", "a\"b", "a<b"}) {
+  for (const char* bad : {"",
+                          ":",
+                          ":80",
+                          "a:b",
+                          "a:80:80",
+                          "[::1",
+                          "::1",
+                          "[::1]80",
+                          "[]",
+                          "[x]",
+                          "a b",
+                          "a/b",
+                          "a@b",
+                          "a\\b",
+                          "a\"b",
+                          "a<b",
+                          "a%zz",
+                          "a%",
+                          "a%4",
+                          "%%41",
+                          "a%4g",
+                          "[:::::::::::]",
+                          "[1:2]",
+                          "[1.2.3.4]",
+                          "[::1.2.3]",
+                          "[::12345]",
+                          "[1:2:3:4:5:6:7:8:9]",
+                          "[fe80::1%25a]",
+                          "[v.a]",
+                          "[v1.]",
+                          "[v1]",
+                          "[vg.a]",
+                          "[v1.%41]",
+                          "[::1:]"}) {
     EXPECT_EQ(ParseRequest(absl::StrCat("host: ", bad, "\r\n")), HeadError::kHost) << bad;
   }
   EXPECT_EQ(ParseRequest(absl::StrCat("host: ", std::string(261, 'a'), "\r\n")), HeadError::kHost);
+  // Longer than any address.
+  EXPECT_EQ(ParseRequest(absl::StrCat("host: [::1", std::string(100, '0'), "]\r\n")),
+            HeadError::kHost);
 }
 
 TEST(HeadTest, TellsAnotherVersionFromALineThatIsNoRequest) {
@@ -181,6 +218,23 @@ TEST(HeadTest, CutsWhiteSpaceAroundValues) {
   EXPECT_EQ(head.Find("y"), "");
   EXPECT_EQ(head.Find("z"), "a b");
   EXPECT_EQ(head.fields.size(), 4u);
+}
+
+// RFC 9110 8.3.1
+TEST(HeadTest, KnowsAMediaTypeInAnyCaseAndWithoutItsParameters) {
+  for (const char* good : {"text/event-stream", "Text/Event-Stream", "TEXT/EVENT-STREAM;a=b",
+                           "text/event-stream ; charset=utf-8", "text/event-stream\t;a"}) {
+    EXPECT_TRUE(IsMediaType(good, "text/event-stream")) << good;
+    ResponseHead head;
+    ASSERT_EQ(ParseResponseHead(absl::StrCat("HTTP/1.1 200 OK\r\ncontent-type: ", good, "\r\n\r\n"),
+                                head),
+              HeadError::kNone);
+    EXPECT_TRUE(IsEventStream(head)) << good;
+  }
+  for (const char* bad : {"", "text", "text/event-streamx", "text/event-stream+x",
+                          "xtext/event-stream", "text/event-strea", ";text/event-stream"}) {
+    EXPECT_FALSE(IsMediaType(bad, "text/event-stream")) << bad;
+  }
 }
 
 TEST(HeadTest, TakesNoStatusThatDoesNotExist) {

@@ -119,6 +119,11 @@ bool ReachesUpstream(const UpstreamRequest& request, const Field& field) {
     case FieldKind::kExpect:
     case FieldKind::kRequestId:
       return false;
+    case FieldKind::kMaxForwards:
+      if (head.ForwardsLeft().has_value()) {
+        return false;
+      }
+      break;
     default:
       break;
   }
@@ -152,7 +157,8 @@ bool IsUsableRequestId(std::string_view id) {
          std::all_of(id.begin(), id.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
-void AppendQuery(std::string_view query, const table::Credential& credential, std::string& out) {
+void AppendQuery(std::optional<std::string_view> query, const table::Credential& credential,
+                 std::string& out) {
   char separator = '?';
   if (credential.place == table::Credential::Place::kQuery) {
     out.push_back(separator);
@@ -161,15 +167,18 @@ void AppendQuery(std::string_view query, const table::Credential& credential, st
     out.append(credential.value.Reveal());  // percent-encoded already
     separator = '&';
   }
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view parameter = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
+  while (query.has_value()) {
+    const size_t end = query->find('&');
+    const std::string_view parameter = query->substr(0, end);
     if (!CarriesCredential(parameter, credential)) {
       out.push_back(separator);
       out.append(parameter);
       separator = '&';
     }
+    if (end == std::string_view::npos) {
+      break;
+    }
+    query->remove_prefix(end + 1);
   }
 }
 
@@ -178,9 +187,8 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
   const table::Endpoint& endpoint = *request.endpoint;
   const table::Credential& credential = endpoint.credential;
   std::string query;
-  if (head.has_query || credential.place == table::Credential::Place::kQuery) {
-    AppendQuery(request.is_translated ? "" : head.query, credential, query);
-  }
+  const bool has_query = head.has_query && !request.is_translated;
+  AppendQuery(has_query ? std::optional(head.query) : std::nullopt, credential, query);
   if (!query.empty() && request.path.find('?') != std::string_view::npos) {
     query.front() = '&';
   }
@@ -202,6 +210,11 @@ void AppendUpstreamHead(const UpstreamRequest& request, std::string& out) {
     if (ReachesUpstream(request, field)) {
       writer.PutField(field);
     }
+  }
+  if (const std::optional<uint64_t> left = head.ForwardsLeft(); left.value_or(0) > 0) {
+    writer.Put("max-forwards: ");
+    writer.PutNumber(*left - 1);
+    writer.Put("\r\n");
   }
   if (request.is_translated) {
     writer.Put(kOwnFormHeaders);

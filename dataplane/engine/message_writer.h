@@ -33,9 +33,10 @@ struct UpstreamRequest {
 // parameters); with the endpoint's.
 void AppendUpstreamHead(const UpstreamRequest& request, std::string& out);
 
-// The query without parameters that carry credentials, with the endpoint's own in front; "" when
-// empty.
-void AppendQuery(std::string_view query, const table::Credential& credential, std::string& out);
+// The query without parameters that carry credentials, with the endpoint's own in front; the rest
+// as it came, empty or not. `query`: without its "?", nothing when there is none.
+void AppendQuery(std::optional<std::string_view> query, const table::Credential& credential,
+                 std::string& out);
 
 struct ClientAnswer {
   const ResponseHead* head = nullptr;

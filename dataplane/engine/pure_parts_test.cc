@@ -78,7 +78,47 @@ TEST(HeadTest, DropsCredentialParametersHoweverTheyAreWritten) {
   credential.value = SecretString("a%26b");
   std::string out;
   AppendQuery("a=1&key=x&%6Bey=x&API_KEY=x&my%20key=x&X-Amz-Signature=x&b=%2F&", credential, out);
-  EXPECT_EQ(out, "?my%20key=a%26b&a=1&b=%2F");
+  EXPECT_EQ(out, "?my%20key=a%26b&a=1&b=%2F&");
+}
+
+// What goes upstream of a head, at an endpoint without a path or a credential.
+std::string UpstreamHeadOf(const std::string& bytes) {
+  RequestHead head;
+  EXPECT_EQ(ParseRequestHead(bytes, head), HeadError::kNone) << bytes;
+  const table::Endpoint endpoint;
+  UpstreamRequest request;
+  request.head = &head;
+  request.endpoint = &endpoint;
+  request.path = head.path;
+  std::string written;
+  AppendUpstreamHead(request, written);
+  return written;
+}
+
+TEST(HeadTest, PassesAQueryOnAsItCame) {
+  const auto passed_on = [](const std::string& target) {
+    const std::string head = UpstreamHeadOf("GET " + target + " HTTP/1.1\r\nhost: a\r\n\r\n");
+    const size_t begin = head.find(' ') + 1;
+    return head.substr(begin, head.find(' ', begin) - begin);
+  };
+  for (const char* target :
+       {"/a", "/a?", "/a?b", "/a?b=1&", "/a?&", "/a?&&b=1", "/a?b=1&&c=2&&", "/a?b?c/%20=&d"}) {
+    EXPECT_EQ(passed_on(target), target);
+  }
+  EXPECT_EQ(passed_on("/a?key=x"), "/a") << "nothing of a query is left";
+  EXPECT_EQ(passed_on("/a?key=x&"), "/a?");
+}
+
+// RFC 9110 7.6.2
+TEST(HeadTest, CountsForwardsDownOfOptionsOnly) {
+  const auto passed_on = [](const std::string& method, const std::string& field) {
+    return UpstreamHeadOf(method + " /a HTTP/1.1\r\nhost: a\r\n" + field + "\r\n\r\n");
+  };
+  const std::string counted = passed_on("OPTIONS", "Max-Forwards: 10");
+  EXPECT_THAT(counted, HasSubstr("\r\nmax-forwards: 9\r\n"));
+  EXPECT_THAT(counted, Not(HasSubstr("10")));
+  EXPECT_THAT(passed_on("OPTIONS", "Max-Forwards: many"), HasSubstr("\r\nMax-Forwards: many\r\n"));
+  EXPECT_THAT(passed_on("GET", "Max-Forwards: 0"), HasSubstr("\r\nMax-Forwards: 0\r\n"));
 }
 
 TEST(RequestSignatureTest, SignsWhatGoesOutAndNothingElse) {

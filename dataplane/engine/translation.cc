@@ -35,11 +35,6 @@ Translation::ErrorFrame CopyOf(const provider::Frame& frame) {
   return {std::string(frame.name), std::string(frame.data.substr(0, kMaxErrorFrame))};
 }
 
-std::string_view MediaType(std::string_view content_type) {
-  const std::string_view type = content_type.substr(0, content_type.find(';'));
-  return type.substr(0, type.find_last_not_of(' ') + 1);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Translation>> Translation::Make(const Input& input) {
@@ -91,7 +86,7 @@ provider::AnswerContext Translation::Context() const {
 
 bool Translation::Streams(const ResponseHead& head) const {
   return request_.plan.is_stream && head.status >= 200 && head.status <= 299 &&
-         !IsCompressed(head) && MediaType(head.Find(FieldKind::kContentType)) != kJson;
+         !IsCompressed(head) && !IsMediaType(head.Find(FieldKind::kContentType), kJson);
 }
 
 Translation::HasBegun Translation::has_begun() const {

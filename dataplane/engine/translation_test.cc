@@ -161,6 +161,8 @@ TEST_F(TranslationTest, AStreamThatBeginsWithAnErrorHasAStatusOfItsOwn) {
 TEST_F(TranslationTest, KnowsAStreamByItsHead) {
   const auto stream = Stream();
   EXPECT_TRUE(stream->Streams(Head("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")));
+  EXPECT_FALSE(
+      stream->Streams(Head("HTTP/1.1 200 OK\r\ncontent-type: Application/JSON\t;a=b\r\n\r\n")));
   EXPECT_FALSE(stream->Streams(Ok())) << "a server that cannot stream";
   EXPECT_FALSE(stream->Streams(Head("HTTP/1.1 429 x\r\ncontent-type: text/event-stream\r\n\r\n")));
   const auto whole = *Make(R"({"messages":[{"role":"user","content":"x"}]})");

@@ -8,7 +8,7 @@ constexpr size_t kCaptureTail = 64 << 10;
 
 bool IsJsonAnswer(const ResponseHead& head) {
   return head.status == 200 && !IsCompressed(head) &&
-         head.Find(FieldKind::kContentType).starts_with("application/json");
+         IsMediaType(head.Find(FieldKind::kContentType), "application/json");
 }
 
 }  // namespace
@@ -24,8 +24,8 @@ void UsageMeter::Begin(const ResponseHead& head, bool has_body, observe::LoopMet
 void UsageMeter::BeginCompressed(const ResponseHead& head, observe::LoopMetrics& metrics) {
   using Form = provider::UsageDecoder::Form;
   const std::string_view type = head.Find(FieldKind::kContentType);
-  const bool has_events = type.starts_with("text/event-stream");
-  if (head.status != 200 || !(has_events || type.starts_with("application/json"))) {
+  const bool has_events = IsMediaType(type, "text/event-stream");
+  if (head.status != 200 || !(has_events || IsMediaType(type, "application/json"))) {
     return;
   }
   decoder_ = provider::UsageDecoder::Create(head.Find(FieldKind::kContentEncoding),

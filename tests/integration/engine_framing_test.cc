@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine_test_support.h"
 #include "gmock/gmock.h"
@@ -14,6 +16,7 @@
 namespace rota::engine::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr size_t kHeadBytes = 8192;
@@ -134,8 +137,9 @@ std::vector<BadRequest> BadFields() {
       {"9110 10.1.1 an expectation that cannot be met",
        Post("Expect: magic\r\nContent-Length: 2\r\n"), 417, "expectation_failed"},
   };
-  for (const char* host : {"", "a b", "a/b", "a?b", "a#b", "u@a", "a,b:c", "a:80:80", "a:x", ":80",
-                           "[::1", "[::1]x", "::1", "[]", "[g::1]", "a\\b", "a\"b", "a[b]"}) {
+  for (const char* host : {"",        "a b",  "a/b",  "a?b",  "a#b",    "u@a",          "a,b:c",
+                           "a:80:80", "a:x",  ":80",  "[::1", "[::1]x", "::1",          "[]",
+                           "[g::1]",  "a\\b", "a\"b", "a[b]", "a%zz",   "[:::::::::::]"}) {
     rows.push_back({"3.2 invalid Host", Host(absl::StrCat("Host: ", host, "\r\n"))});
   }
   return rows;
@@ -422,6 +426,115 @@ TEST_F(EngineGoodFramingTest, ServesNothingBehindAMalformedRequestOfAPipeline) {
   wire.CloseSending();
   EXPECT_EQ(reader.ReadToEnd(), "");
   EXPECT_EQ(upstream_.requests().size(), 1u);
+}
+
+// RFC 9112 9.3: it is read, or the connection ends.
+TEST_F(EngineGoodFramingTest, TakesNoBodyOfARefusedRequestForARequest) {
+  const struct {
+    const char* head;
+    int status;
+  } rows[] = {
+      {"POST /nothing HTTP/1.1\r\n", 404},
+      {"PUT /chat/1.0/files/a HTTP/1.1\r\n", 405},
+      {"POST /chat/1.0/chat/completions HTTP/1.1\r\nContent-Encoding: gzip\r\n", 415},
+  };
+  const std::string body = "GET /chat/1.0/files/body HTTP/1.1\r\nHost: a\r\n\r\n";
+  const std::pair<std::string, std::string> framings[] = {
+      {absl::StrCat("Content-Length: ", body.size(), "\r\n"), body},
+      {"Transfer-Encoding: chunked\r\n",
+       absl::StrCat(absl::Hex(body.size()), "\r\n", body, "\r\n0\r\n\r\n")},
+  };
+  size_t served = 0;
+  for (const auto& row : rows) {
+    for (const auto& [framing, coded] : framings) {
+      for (const bool comes_at_once : {true, false}) {
+        SCOPED_TRACE(absl::StrCat(row.status, " ", framing, comes_at_once ? "at once" : "later"));
+        Wire wire(Connect(gateway_.port()));
+        Reader reader(wire);
+        const std::string head = absl::StrCat(row.head, "Host: a\r\n", framing, "\r\n");
+        const std::string rest = coded + Host("Host: a\r\n");
+        wire.Send(comes_at_once ? head + rest : head);
+        const auto refused = reader.ReadMessage(true);
+        ASSERT_TRUE(refused.has_value());
+        EXPECT_EQ(refused->status(), row.status);
+        EXPECT_EQ(refused->Field("connection"), comes_at_once ? "" : "close");
+        if (comes_at_once) {
+          EXPECT_EQ(reader.ReadMessage(true)->status(), 200);
+          ++served;
+        } else {
+          wire.Send(rest);
+        }
+        wire.CloseSending();
+        EXPECT_EQ(reader.ReadToEnd(), "");
+      }
+    }
+  }
+  const std::vector<Message> requests = upstream_.requests();
+  EXPECT_EQ(requests.size(), served);
+  for (const Message& request : requests) {
+    EXPECT_THAT(request.start, HasSubstr("/files/a "));
+  }
+}
+
+// RFC 9110 9.3.2, also where nothing but the method is known.
+TEST_F(EngineGoodFramingTest, SendsNoBodyWithTheRefusalOfAHeadRequest) {
+  GatewayOptions options = SmallHeads();
+  options.limits.head_time = std::chrono::milliseconds(200);
+  TestGateway gateway(ChatApi({upstream_.port()}), options);
+  const struct {
+    std::string rest;  // of the request
+    int status;
+  } rows[] = {
+      {"Host: a b\r\n\r\n", 400},
+      {"Host: a\r\nContent-Length: -2\r\n\r\n", 400},
+      {"Host: a\nX-A: b\r\n\r\n", 400},
+      {"Host: a\r\nX-A: " + std::string(kHeadBytes, 'x'), 431},
+      {"Host: a\r\n" + Repeated("b:\r\n", 256) + "\r\n", 431},
+      {"Host: a\r\n", 408},
+  };
+  for (const auto& row : rows) {
+    SCOPED_TRACE(row.rest.substr(0, 100));
+    Wire wire(Connect(gateway.port()));
+    Reader reader(wire);
+    wire.Send("HEAD /chat/1.0/files/a HTTP/1.1\r\n" + row.rest);
+    const auto answer = reader.ReadMessage(true, /*has_no_body=*/true);
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), row.status);
+    EXPECT_NE(answer->Field("content-length"), "");
+    wire.CloseSending();
+    EXPECT_EQ(reader.ReadToEnd(), "");
+  }
+}
+
+// RFC 9110 7.6.2
+TEST_F(EngineGoodFramingTest, ForwardsOptionsAsOftenAsItMayBe) {
+  std::string api = ChatApi({upstream_.port()});
+  api.insert(api.find("operations {"),
+             "operations { verb: \"OPTIONS\" target: \"/files/*\" production { endpoint: 0 } } ");
+  TestGateway gateway(api);
+  Wire wire(Connect(gateway.port()));
+  Reader reader(wire);
+  const auto ask = [&](std::string_view fields, std::string_view body) {
+    wire.Send(absl::StrCat("OPTIONS /chat/1.0/files/a HTTP/1.1\r\nHost: a\r\n", std::string(fields),
+                           "\r\n", std::string(body)));
+    return reader.ReadMessage(true);
+  };
+  for (const char* fields : {"Max-Forwards: 0\r\n", "max-forwards: 00\r\nContent-Length: 2\r\n"}) {
+    const auto last = ask(fields, absl::StrContains(fields, "Length") ? "{}" : "");
+    ASSERT_TRUE(last.has_value());
+    EXPECT_EQ(last->status(), 204);
+    EXPECT_EQ(last->Field("content-length"), "");
+    EXPECT_THAT(last->Field("allow"), AllOf(HasSubstr("OPTIONS"), HasSubstr("GET")));
+    EXPECT_NE(last->Field("x-request-id"), "");
+  }
+  EXPECT_EQ(upstream_.accepted(), 0u);
+
+  EXPECT_EQ(ask("Max-Forwards: 1\r\n", "")->status(), 200);
+  EXPECT_EQ(ask("", "")->status(), 200);
+  const std::vector<Message> requests = upstream_.requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].Field("max-forwards"), "0");
+  EXPECT_EQ(requests[1].Field("max-forwards"), "");
 }
 
 TEST_F(EngineGoodFramingTest, KeepsFieldsOfOneConnectionToItself) {

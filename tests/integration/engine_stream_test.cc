@@ -141,6 +141,29 @@ TEST(EngineStreamTest, FailsOverAStreamThatBeginsWithAnError) {
   }
 }
 
+// RFC 9110 8.3.1
+TEST(EngineStreamTest, KnowsAStreamWhoseTypeIsWrittenInCapitals) {
+  const std::string head =
+      "HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream\r\ntransfer-encoding: chunked\r\n\r\n";
+  TestUpstream first([&head](const Message&, Wire& wire) {
+    return wire.Send(absl::StrCat(
+        head, Chunk("data: {\"error\":{\"code\":\"insufficient_quota\"}}\n\n"), "0\r\n\r\n"));
+  });
+  TestUpstream second([&head](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(head, Chunk("data: {\"n\":1}\n\n")));
+    return false;
+  });
+  TestGateway gateway(ChatApi({first.port(), second.port()}));
+  for (int i = 0; i < 2; ++i) {  // whichever is picked first
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_THAT(answer->body, HasSubstr("data: {\"n\":1}\n\ndata: {\"error\":{\"message\":"))
+        << "it is cut, and says so";
+    EXPECT_TRUE(answer->complete);
+  }
+  EXPECT_EQ(gateway.suspended(), 1u);
+}
+
 TEST(EngineStreamTest, FailsOverAStreamThatEndsBeforeItsFirstEvent) {
   for (const std::string& cut : {kEvents, kEvents + Chunk("data: {\"ha"), kEvents + "zz\r\n"}) {
     TestUpstream first([&cut](const Message&, Wire& wire) {

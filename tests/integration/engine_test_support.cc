@@ -157,11 +157,8 @@ std::optional<Message> Reader::ReadMessage(bool is_response, bool has_no_body) {
                                       message.status() / 100 == 1))) {
     message.complete = true;
   } else if (message.Field("transfer-encoding") == "chunked") {
-    while (!(message.complete = Unchunk(buffer_, message.body))) {
+    while (!(message.complete = Unchunk(buffer_, message.body)) && Fill()) {
       message.body.clear();
-      if (!Fill()) {
-        break;
-      }
     }
   } else if (!length.empty()) {
     const size_t size = std::strtoul(length.c_str(), nullptr, 10);

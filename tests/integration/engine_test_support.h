@@ -61,7 +61,7 @@ class Wire {
 struct Message {
   std::string start;      // request or status line
   std::string head;       // all of it
-  std::string body;       // chunking undone
+  std::string body;       // chunking undone; of one that is cut, its whole chunks
   bool complete = false;  // the body came to its proper end
   int status() const;
   // The first value of a field, "" when it is not there. Name in lower case.

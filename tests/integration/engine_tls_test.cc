@@ -68,6 +68,30 @@ TEST(EngineTlsTest, RefusesAnotherNameAndAnUnknownCa) {
   EXPECT_TRUE(upstream.requests().empty());
 }
 
+// RFC 9112 9.8: without a length only close_notify says that an answer is whole.
+TEST(EngineTlsTest, CutsAnAnswerThatEndsWithoutCloseNotify) {
+  TestCertificates certificates("api.example.com");
+  std::atomic<bool> is_proper{false};
+  TestUpstream upstream(
+      [&is_proper](const Message&, Wire& wire) {
+        wire.Send("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\nall or part");
+        if (is_proper) {
+          SSL_shutdown(wire.ssl());
+        }
+        return false;
+      },
+      certificates.server_context());
+  TestGateway gateway(TlsApi("api.example.com", upstream.port()),
+                      Trusting(certificates, "api.example.com", upstream.port()));
+  for (const bool proper : {true, false}) {
+    is_proper = proper;
+    const auto answer = Ask(gateway.port(), "GET /chat/1.0/files/a HTTP/1.1\r\nHost: a\r\n\r\n");
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->body, "all or part");
+    EXPECT_EQ(answer->complete, proper);
+  }
+}
+
 class EngineHttpsTest : public ::testing::Test {
  protected:
   EngineHttpsTest()
@@ -105,6 +129,19 @@ TEST_F(EngineHttpsTest, ServesAndClosesProperly) {
   char byte = 0;
   const int code = SSL_read(other.ssl(), &byte, 1);
   EXPECT_EQ(SSL_get_error(other.ssl(), code), SSL_ERROR_ZERO_RETURN);  // close_notify
+}
+
+// RFC 9112 9.3
+TEST_F(EngineHttpsTest, TakesNoBodyOfAMisdirectedRequestForARequest) {
+  Wire wire(Connect(gateway_.https_port()));
+  ASSERT_TRUE(wire.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+  Reader reader(wire);
+  const std::string body = Request("gateway.example.com");
+  wire.Send(absl::StrCat("POST /chat/1.0/files/a HTTP/1.1\r\nHost: api.example.com\r\n",
+                         "Content-Length: ", body.size(), "\r\n\r\n", body,
+                         "GET /nothing HTTP/1.1\r\nHost: gateway.example.com\r\n\r\n"));
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 421);
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 404) << "the body was served";
 }
 
 TEST_F(EngineHttpsTest, PassesLargeBodiesBothWays) {

@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 // An upstream that answers every request with the bytes it was given last.
 class EngineUpstreamFramingTest : public ::testing::Test {
@@ -187,6 +188,9 @@ std::vector<Valid> ValidAnswers() {
       {"6.2 length", "GET", plain, true, 200, "{}", true},
       {"4 empty reason", "GET", "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\n{}", true, 200, "{}",
        true},
+      {"6.2 length of a stream of events", "GET",
+       Ok("content-type: text/event-stream\r\ncontent-length: 9\r\n", "data: a\n\n"), true, 200,
+       "data: a\n\n", true},
       {"6.2 length with zeros", "GET", Ok("content-length: 0002\r\n", "{}"), true, 200, "{}", true},
       {"6.3 no length, up to the close", "GET", Ok("", "{}"), false, 200, "{}", false},
       {"7.1 chunks in capitals", "GET",
@@ -249,6 +253,10 @@ TEST_F(EngineUpstreamFramingTest, PassesValidAnswersOnAndUsesOnlyCleanConnection
     EXPECT_EQ(answer->status(), row.status);
     EXPECT_EQ(answer->body, row.body);
     EXPECT_TRUE(answer->complete);
+    EXPECT_THAT(answer->start, StartsWith("HTTP/1.1 ")) << "2.3: our version, not the upstream's";
+    EXPECT_TRUE(answer->Field("transfer-encoding").empty() ||
+                answer->Field("content-length").empty())
+        << "6.2";
     EXPECT_EQ(answer->Field("x-trailer"), "");
     EXPECT_EQ(answer->Field("link"), "") << "a field of an interim answer";
     if (row.status == 204) {
