@@ -172,7 +172,8 @@ Task<bool> ClientConnection::ReadHead() {
       co_return false;
     }
     if (input_.ended() || too_slow_ || (loop_.draining() && input_.empty() && !first_)) {
-      if (!input_.ended()) {
+      // RFC 9112 9.8: a client that has said goodbye first is owed a close_notify, too.
+      if (!input_.ended() || stream_->is_tls()) {
         stream_->ShutdownWrites();
       }
       co_return false;

@@ -131,6 +131,16 @@ TEST_F(EngineHttpsTest, ServesAndClosesProperly) {
   EXPECT_EQ(SSL_get_error(other.ssl(), code), SSL_ERROR_ZERO_RETURN);  // close_notify
 }
 
+// RFC 9112 9.8
+TEST_F(EngineHttpsTest, SaysGoodbyeToAClientThatHasSaidItFirst) {
+  Wire wire(Connect(gateway_.https_port()));
+  ASSERT_TRUE(wire.StartTls(certificates_.client_context(), false, "gateway.example.com"));
+  wire.Send(Request("gateway.example.com"));
+  EXPECT_EQ(Reader(wire).ReadMessage(true)->status(), 200);
+  EXPECT_EQ(SSL_shutdown(wire.ssl()), 0) << "sent";
+  EXPECT_EQ(SSL_shutdown(wire.ssl()), 1) << "and received";
+}
+
 // RFC 9112 9.3
 TEST_F(EngineHttpsTest, TakesNoBodyOfAMisdirectedRequestForARequest) {
   Wire wire(Connect(gateway_.https_port()));
