@@ -101,6 +101,7 @@ class Exchange final {
   Task<bool> SendRequest(const TryPlan& plan);
   provider::BodyPieces PiecesFor(const TryPlan& plan, std::string& own_body);
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
+  bool MayRepeat() const;
   void OnUpstreamDeadline();
   void DropUpstream();
   void EndUpstreamTime();

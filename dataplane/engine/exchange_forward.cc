@@ -292,7 +292,7 @@ bool Exchange::IsReplayable() const {
     case rota::sync::v1::CONVERSE:
       return true;
     default:
-      return match_.route->rotation->retry_non_idempotent;
+      return match_.route->rotation != nullptr && match_.route->rotation->retry_non_idempotent;
   }
 }
 

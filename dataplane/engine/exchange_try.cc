@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "dataplane/engine/exchange.h"
@@ -64,6 +65,13 @@ std::string OwnBodyOf(const TryPlan& plan, bool has_openai_form, std::string_vie
   return own;
 }
 
+// RFC 9110 9.2.2.
+bool IsIdempotent(std::string_view method) {
+  static constexpr std::string_view kMethods[] = {"GET",    "HEAD",    "PUT",
+                                                  "DELETE", "OPTIONS", "TRACE"};
+  return std::find(std::begin(kMethods), std::end(kMethods), method) != std::end(kMethods);
+}
+
 TryResult ResultOf(DialError error) {
   switch (error) {
     case DialError::kNone:
@@ -117,6 +125,11 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     }
     request_started_ = true;
     const uint64_t received = upstream_->input().total_bytes();
+    // What must not arrive twice is sent again only when it is known not to have arrived: a server
+    // that has hung up refuses our bytes and acknowledges none.
+    const bool is_counted = upstream_->reused() && !MayRepeat();
+    const std::optional<uint64_t> taken =
+        is_counted ? upstream_->stream().acknowledged_bytes() : std::nullopt;
     request_sent_ = co_await SendRequest(plan);
     result = co_await ReadResponseHead(*plan.endpoint);
     const bool was_stale = result == TryResult::kReset && upstream_->reused() &&
@@ -124,9 +137,13 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     if (!was_stale || !allow_pooled) {
       break;
     }
-    // The server had hung up on an idle connection: not its failure, and the request was not looked
-    // at.
+    // Most likely the server had hung up on an idle connection, which is not its failure. Or it
+    // has the request and died of it.
+    if (is_counted && (!taken.has_value() || upstream_->stream().acknowledged_bytes() != taken)) {
+      break;
+    }
     DropUpstream();
+    upstream_deadline_.Clear();
     request_started_ = false;
     allow_pooled = false;
   }
@@ -141,6 +158,9 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
   }
   co_return result;
 }
+
+// Whether no harm is done when an upstream gets the request twice.
+bool Exchange::MayRepeat() const { return IsReplayable() || IsIdempotent(head_.method); }
 
 // The body as the target gets it; `own_body` holds it when it is not the client's.
 provider::BodyPieces Exchange::PiecesFor(const TryPlan& plan, std::string& own_body) {

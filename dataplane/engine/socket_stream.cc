@@ -1,11 +1,12 @@
 #include "dataplane/engine/socket_stream.h"
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>  // netinet/tcp.h lacks the newer members of tcp_info
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <utility>
 
@@ -207,6 +208,19 @@ void SocketStream::Close() {
   if (is_awaited) {
     poller_.Defer(*this);
   }
+}
+
+std::optional<uint64_t> SocketStream::acknowledged_bytes() const {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  constexpr socklen_t kNeeded =
+      offsetof(tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked);
+  // An older kernel tells less.
+  if (!is_open() || ::getsockopt(descriptor_, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+      size < kNeeded) {
+    return std::nullopt;
+  }
+  return info.tcpi_bytes_acked;
 }
 
 void SocketStream::Reset() {

@@ -4,6 +4,7 @@
 // for it. Single-thread (owner: the loop).
 
 #include <array>
+#include <optional>
 #include <string>
 
 #include "dataplane/engine/poller.h"
@@ -33,6 +34,7 @@ class SocketStream : public Stream, private Poller::Source {
   void Close() override;
   void Reset() override;
 
+  std::optional<uint64_t> acknowledged_bytes() const override;
   bool is_tls() const override { return false; }
   std::string server_name() const override { return ""; }
   std::string failure() const override { return failure_; }

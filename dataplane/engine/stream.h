@@ -13,7 +13,9 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,6 +75,9 @@ class Stream {
   // Close() with a reset: the peer cannot mistake what it has for a whole answer.
   virtual void Reset() = 0;
 
+  // Bytes that the peer's system has acknowledged since the connection was made, by a system call;
+  // nothing when that is not known.
+  virtual std::optional<uint64_t> acknowledged_bytes() const = 0;
   virtual bool is_tls() const = 0;
   // TLS server side: the name that the client asked for, "" for none.
   virtual std::string server_name() const = 0;

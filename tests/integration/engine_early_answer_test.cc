@@ -103,13 +103,9 @@ TEST(EngineEarlyAnswerTest, PassesARefusalOverTlsOn) {
   std::atomic<bool> answered{false};
   TestUpstream upstream(DeafAfter(Answer(413, std::string(40'000, 'e')), answered),
                         certificates.server_context(), kBehindTheHead);
-  std::string api = ChatApi({upstream.port()});
-  const std::string url = absl::StrCat("http://127.0.0.1:", upstream.port());
-  api.replace(api.find(url), url.size(), absl::StrCat("https://api.example.com:", upstream.port()));
-  GatewayOptions options = StalledFor(kLong);
-  options.upstream_ca_file = certificates.ca_file();
-  options.resolve = {{"api.example.com", upstream.port(), {"127.0.0.1", upstream.port()}}};
-  TestGateway gateway(api, options);
+  GatewayOptions options = Trusting(certificates, "api.example.com", upstream.port());
+  options.limits.body_read_time = kLong;
+  TestGateway gateway(TlsApi("api.example.com", upstream.port()), options);
   Client client(gateway.port(), LargePost());
   const auto answer = client.Read();
   EXPECT_LT(client.elapsed(), kSoon);

@@ -435,7 +435,7 @@ TEST_F(EngineGoodFramingTest, TakesNoBodyOfARefusedRequestForARequest) {
     int status;
   } rows[] = {
       {"POST /nothing HTTP/1.1\r\n", 404},
-      {"PUT /chat/1.0/files/a HTTP/1.1\r\n", 405},
+      {"PATCH /chat/1.0/files/a HTTP/1.1\r\n", 405},
       {"POST /chat/1.0/chat/completions HTTP/1.1\r\nContent-Encoding: gzip\r\n", 415},
   };
   const std::string body = "GET /chat/1.0/files/body HTTP/1.1\r\nHost: a\r\n\r\n";

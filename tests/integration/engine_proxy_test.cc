@@ -1,5 +1,9 @@
 // The request path end to end: what reaches the upstream, what comes back.
 
+#include <linux/filter.h>
+#include <sys/socket.h>
+
+#include <atomic>
 #include <string>
 
 #include "absl/strings/match.h"
@@ -242,6 +246,91 @@ TEST(EngineProxyTest, TriesAgainOnAFreshConnectionWhenAnIdleOneHasDied) {
   EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
 
   EXPECT_EQ(upstream.accepted(), 2u);
+}
+
+std::string FilesRequest(std::string_view method) {
+  return absl::StrCat(std::string(method),
+                      " /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+                      "Content-Length: 3\r\n\r\nabc");
+}
+
+TEST(EngineProxyTest, RepeatsWhatAnUpstreamReadAndDiedOfOnlyIfThatDoesNoHarm) {
+  const struct {
+    std::string request;
+    int status;
+    size_t delivered;
+  } cases[] = {
+      {FilesRequest("POST"), 503, 1},
+      {FilesRequest("PUT"), 200, 2},
+      {"GET /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2},
+      {ChatRequest(), 200, 2},
+  };
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.request);
+    std::atomic<int> count{0};
+    TestUpstream upstream([&count](const Message&, Wire& wire) {
+      // The second request of a connection is read, and then the connection closed.
+      return count++ != 1 && wire.Send(Answer(200, "{}"));
+    });
+    TestGateway gateway(ChatApi({upstream.port()}, "attempts: 1"));
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+
+    const auto answer = Ask(gateway.port(), one.request);
+
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), one.status);
+    EXPECT_EQ(answer->Field("x-rota-error"), one.status == 503 ? "102503" : "");
+    EXPECT_EQ(upstream.requests().size(), 1 + one.delivered);
+  }
+}
+
+// From now on the system drops what comes for this connection, as if it were on its way.
+void DropWhatComes(const Wire& wire) {
+  sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program{1, &nothing};
+  EXPECT_EQ(
+      ::setsockopt(wire.descriptor(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
+}
+
+TEST(EngineProxyTest, RepeatsAnythingThatCrossedWithTheEndOfAnIdleConnection) {
+  const TestCertificates certificates("api.example.com");
+  for (const bool is_tls : {false, true}) {
+    std::atomic<bool> is_idle{false};
+    std::atomic<bool> is_asked{false};
+    TestUpstream upstream(
+        [&](const Message& request, Wire& wire) {
+          const bool is_first = absl::StrContains(request.start, "/chat/");
+          if (!is_first) {
+            return wire.Send(Answer(200, request.body));
+          }
+          wire.Send(Answer(200, "{}"));
+          EXPECT_TRUE(Eventually([&is_idle] { return is_idle.load(); }));
+          DropWhatComes(wire);
+          is_idle = false;
+          EXPECT_TRUE(Eventually([&is_asked] { return is_asked.load(); }));
+          return false;
+        },
+        is_tls ? certificates.server_context() : nullptr);
+    const uint16_t port = upstream.port();
+    TestGateway gateway(
+        is_tls ? TlsApi("api.example.com", port) : ChatApi({port}),
+        is_tls ? Trusting(certificates, "api.example.com", port) : GatewayOptions());
+    EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
+    EXPECT_TRUE(Eventually([&] { return gateway.engine().open_requests() == 0; }));
+    is_idle = true;
+    EXPECT_TRUE(Eventually([&is_idle] { return !is_idle; }));
+
+    Wire client(Connect(gateway.port()));
+    client.Send(FilesRequest("POST"));
+    EXPECT_TRUE(Eventually([&] { return gateway.engine().open_requests() == 1; }));
+    is_asked = true;
+    const auto answer = Reader(client).ReadMessage(true);
+
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 200);
+    EXPECT_EQ(answer->body, "abc");
+    EXPECT_EQ(upstream.requests().size(), 2u);
+  }
 }
 
 TEST(EngineProxyTest, CountsRequestsTokensAndTimes) {

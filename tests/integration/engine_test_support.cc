@@ -378,6 +378,7 @@ std::string ChatApi(const std::vector<uint16_t>& ports, std::string_view extra) 
     operations { verb: "GET" target: "/files/*" production { endpoint: 0 } }
     operations { verb: "HEAD" target: "/files/*" production { endpoint: 0 } }
     operations { verb: "POST" target: "/files/*" production { endpoint: 0 } }
+    operations { verb: "PUT" target: "/files/*" production { endpoint: 0 } }
     operations { verb: "GET" target: "/closed" secured: true production { endpoint: 0 } }
   )";
   std::string targets;
@@ -393,6 +394,22 @@ std::string ChatApi(const std::vector<uint16_t>& ports, std::string_view extra) 
                       "failure_threshold: 3 failure_suspension { seconds: 60 } ",
                       extra.find("attempts") == std::string_view::npos ? "attempts: 5 " : "",
                       std::string(extra), " }");
+}
+
+std::string TlsApi(const std::string& host, uint16_t port) {
+  std::string api = ChatApi({port});
+  const std::string url = absl::StrCat("http://127.0.0.1:", port);
+  api.replace(api.find(url), url.size(), absl::StrCat("https://", host, ":", port));
+  return api;
+}
+
+GatewayOptions Trusting(const TestCertificates& certificates, const std::string& host,
+                        uint16_t port) {
+  GatewayOptions options;
+  options.allow_local = false;
+  options.upstream_ca_file = certificates.ca_file();
+  options.resolve = {{host, port, {"127.0.0.1", port}}};
+  return options;
 }
 
 int Connect(uint16_t port) {

@@ -184,4 +184,9 @@ class TestCertificates {
   SSL_CTX* client_ = nullptr;
 };
 
+// A chat API whose endpoint is https://<host>:<port>, and what reaches it at 127.0.0.1.
+std::string TlsApi(const std::string& host, uint16_t port);
+GatewayOptions Trusting(const TestCertificates& certificates, const std::string& host,
+                        uint16_t port);
+
 }  // namespace rota::engine::testing

@@ -17,23 +17,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// A chat API whose endpoint is https://<host>:<port>, reached at 127.0.0.1.
-std::string TlsApi(const std::string& host, uint16_t port) {
-  std::string api = ChatApi({port});
-  const std::string url = absl::StrCat("http://127.0.0.1:", port);
-  api.replace(api.find(url), url.size(), absl::StrCat("https://", host, ":", port));
-  return api;
-}
-
-GatewayOptions Trusting(const TestCertificates& certificates, const std::string& host,
-                        uint16_t port) {
-  GatewayOptions options;
-  options.allow_local = false;
-  options.upstream_ca_file = certificates.ca_file();
-  options.resolve = {{host, port, {"127.0.0.1", port}}};
-  return options;
-}
-
 TEST(EngineTlsTest, VerifiesTheUpstreamAndSendsItsName) {
   TestCertificates certificates("api.example.com");
   TestUpstream upstream(
