@@ -102,6 +102,7 @@ class Exchange final {
   provider::BodyPieces PiecesFor(const TryPlan& plan, std::string& own_body);
   Task<TryResult> ReadResponseHead(const table::Endpoint& endpoint);  // of a final answer
   bool MayRepeat() const;
+  std::unique_ptr<UpstreamConnection> TakeIdle(const table::Endpoint& endpoint);
   void OnUpstreamDeadline();
   void DropUpstream();
   void EndUpstreamTime();

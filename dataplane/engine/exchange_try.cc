@@ -115,7 +115,7 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
   TryResult result = TryResult::kReset;
   while (true) {
     if (allow_pooled) {
-      upstream_ = loop_.pool().Take(plan.endpoint->pool_key);
+      upstream_ = TakeIdle(*plan.endpoint);
     }
     if (upstream_ == nullptr) {
       result = co_await Connect(*plan.endpoint);
@@ -161,6 +161,18 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
 
 // Whether no harm is done when an upstream gets the request twice.
 bool Exchange::MayRepeat() const { return IsReplayable() || IsIdempotent(head_.method); }
+
+// A connection of an earlier request; null: there is none. For what must not be sent twice it is
+// looked at once more: the end of a connection that was given back in this turn has not been told.
+std::unique_ptr<UpstreamConnection> Exchange::TakeIdle(const table::Endpoint& endpoint) {
+  std::unique_ptr<UpstreamConnection> idle = loop_.pool().Take(endpoint.pool_key);
+  const bool needs_look = idle != nullptr && !MayRepeat();
+  while (needs_look && idle != nullptr && !idle->stream().is_quiet()) {
+    UpstreamConnection::Discard(std::move(idle));
+    idle = loop_.pool().Take(endpoint.pool_key);
+  }
+  return idle;
+}
 
 // The body as the target gets it; `own_body` holds it when it is not the client's.
 provider::BodyPieces Exchange::PiecesFor(const TryPlan& plan, std::string& own_body) {

@@ -210,6 +210,12 @@ void SocketStream::Close() {
   }
 }
 
+bool SocketStream::is_quiet() const {
+  char next = 0;
+  return is_open() && ::recv(descriptor_, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+         WouldBlock(errno);
+}
+
 std::optional<uint64_t> SocketStream::acknowledged_bytes() const {
   tcp_info info{};
   socklen_t size = sizeof(info);

@@ -34,6 +34,7 @@ class SocketStream : public Stream, private Poller::Source {
   void Close() override;
   void Reset() override;
 
+  bool is_quiet() const override;
   std::optional<uint64_t> acknowledged_bytes() const override;
   bool is_tls() const override { return false; }
   std::string server_name() const override { return ""; }

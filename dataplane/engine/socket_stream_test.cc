@@ -144,6 +144,20 @@ TEST_F(SocketStreamTest, TellsOfTheEndBehindBytesThatNobodyReads) {
   EXPECT_EQ(reading.last().bytes, 3u);
 }
 
+// Without a turn of the poller: it has not been told yet.
+TEST_F(SocketStreamTest, SeesWhatHasComeBeforeItIsToldOfIt) {
+  Pair asked(poller_);
+  EXPECT_TRUE(asked.stream->is_quiet());
+  asked.Send("x");
+  EXPECT_FALSE(asked.stream->is_quiet());
+
+  Pair ended(poller_);
+  ended.HangUp();
+  EXPECT_FALSE(ended.stream->is_quiet());
+  ended.stream->Close();
+  EXPECT_FALSE(ended.stream->is_quiet());
+}
+
 TEST_F(SocketStreamTest, TellsWhenAFullSocketTakesBytesAgain) {
   Pair pair(poller_);
   const std::string bytes(1 << 16, 'x');

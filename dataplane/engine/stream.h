@@ -75,6 +75,8 @@ class Stream {
   // Close() with a reset: the peer cannot mistake what it has for a whole answer.
   virtual void Reset() = 0;
 
+  // Nothing that was not read has come, no end either; by a system call.
+  virtual bool is_quiet() const = 0;
   // Bytes that the peer's system has acknowledged since the connection was made, by a system call;
   // nothing when that is not known.
   virtual std::optional<uint64_t> acknowledged_bytes() const = 0;

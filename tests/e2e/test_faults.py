@@ -1,17 +1,19 @@
 """Upstreams and clients that fail, round after round: each gets its answer, others notice nothing, nothing is left."""
 import os
+import socket
 import threading
 import time
 
 import pytest
 
 from conftest import LONG
-from harness import faults
+from harness import faults, http
 from harness.stack import api
 from harness.wait import until
 
 # A round is the whole matrix but for what waits for a deadline.
 ROUNDS = 10_000 if LONG else 100
+TLS_ROUNDS = ROUNDS // 10
 STALL_ROUNDS = 200 if LONG else 8
 # Long enough for the upstream of this test on a busy machine, short enough to be waited for.
 STALL_LIMIT = "2s"
@@ -31,11 +33,23 @@ def upstream():
 @pytest.fixture
 def plane(world, upstream):
     operations = [{"target": "/x/*", "verb": verb} for verb in ("GET", "POST")]
-    one = api("faults", url=f"http://127.0.0.1:{upstream.port}/v1", secret_name=None, operations=operations)
-    world.serve_directory({"api.yaml": one})
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = closed.getsockname()[1]
+    urls = {"faults": f"http://127.0.0.1:{upstream.port}/v1", "refused": f"http://127.0.0.1:{nobody}/v1",
+            "no-tls": f"https://127.0.0.1:{upstream.port}/v1"}
+    world.serve_directory({f"{name}.yaml": api(name, url=url, secret_name=None, operations=operations)
+                           for name, url in urls.items()})
+    certificate, key = world.authority.issue("gateway", ["gateway.example.com"])
     # The access log is on: it is part of what must not grow.
     return world.plane("--max-body-bytes", BODY_LIMIT, "--first-byte-timeout", STALL_LIMIT, "--between-chunks-timeout",
-                       STALL_LIMIT, "--body-timeout", "5s")
+                       STALL_LIMIT, "--body-timeout", "5s", "--https", "127.0.0.1:0", "--tls-cert", certificate,
+                       "--tls-key", key)
+
+
+def tls_address(world, plane):
+    context = http.trust(world.authority.ca)
+    context.check_hostname = False  # nor is a name asked for: Host is "a" here
+    return faults.TlsAddress(plane.ports["https"], context)
 
 
 def resident_kib(plane):
@@ -121,20 +135,24 @@ def run_rounds(matrix, rounds):
     return failures
 
 
-def test_nothing_is_left_behind_by_any_fault(plane, upstream):
+def quick_faults(address):
+    quick = {name: (lambda name=name: faults.ask_faulty(address, name)) for name in faults.UPSTREAM
+             if name not in faults.STALLS}
+    return quick | {name: (lambda act=act: act(address)) for name, act in faults.clients(BODY_LIMIT).items()}
+
+
+def test_nothing_is_left_behind_by_any_fault(world, plane, upstream):
     address = plane.http
     stalls = {name: (lambda name=name: faults.ask_faulty(address, name)) for name in faults.STALLS}
-    quick = {name: (lambda name=name: faults.ask_faulty(address, name)) for name in faults.UPSTREAM
-             if name not in stalls}
-    quick |= {name: (lambda act=act: act(address)) for name, act in faults.clients(BODY_LIMIT).items()}
+    quick, quick_tls = quick_faults(address), quick_faults(tls_address(world, plane))
 
     # The first rounds fill pools, buffers and the allocator's caches; what comes after them must not add.
-    assert not run_rounds(quick, 30)
+    assert not run_rounds(quick, 30) + run_rounds(quick_tls, 30)
     assert not run_rounds(stalls, WORKERS)
     wait_settled(plane, upstream)
     before, resident_before = steady_descriptors(plane), resident_kib(plane)
     with Steady(address) as steady:
-        failures = run_rounds(quick, ROUNDS) + run_rounds(stalls, STALL_ROUNDS)
+        failures = run_rounds(quick, ROUNDS) + run_rounds(quick_tls, TLS_ROUNDS) + run_rounds(stalls, STALL_ROUNDS)
     assert not failures, failures
     assert steady.failure is None and steady.served > 50, (steady.failure, steady.served)
     assert steady.slowest < 3, "another client waited for somebody's fault"

@@ -1,8 +1,10 @@
 """An upstream and a client that fail in every phase, over raw sockets, as often as wanted."""
 import gzip
 import socket
+import ssl
 import struct
 import threading
+import typing
 
 from harness import http
 
@@ -35,7 +37,8 @@ class Fault:
         self.sends, self.status, self.then, self.body = sends, status, then, body
 
 
-# `then`: keep the connection, close it, reset it, or stall until the gateway hangs up.
+# `then`: keep the connection, close it, reset it, or stall until the gateway hangs up; "byte by byte" keeps it, "early"
+# answers before it has read the body.
 UPSTREAM = {
     "good": Fault(_length(b"good"), 200, body=b"good"),
     "closes-at-once": Fault(b"", 503, "close"),
@@ -53,6 +56,11 @@ UPSTREAM = {
     "bare-lf": Fault(b"HTTP/1.1 200 OK\ncontent-length: 2\r\n\r\n12", 502),
     "unasked-101": Fault(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", 502),
     "large-head": Fault(_ok(b"x-a: " + b"x" * 100_000 + b"\r\n"), 502),
+    "huge-head": Fault(_ok(b"x-a: " + b"x" * (10 << 20) + b"\r\n"), 502),
+    "many-fields": Fault(_ok(b"x:\r\n" * 1000), 502),
+    "byte-by-byte": Fault(_length(b"12"), 200, "byte by byte", body=b"12"),
+    "early": Fault(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno", 413, "early",
+                   body=b"no"),
     "interim": Fault(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + _length(b"12"), 200, body=b"12"),
     "trailers": Fault(_CHUNKED + b"2\r\n12\r\n0\r\nx-t: 1\r\n\r\n", 200, body=b"12"),
     "http-1.0": Fault(b"HTTP/1.0 200 OK\r\n\r\n12", 200, "close", body=b"12"),
@@ -109,14 +117,25 @@ class Upstream:
             if not part:
                 return False
             data += part
+            if data.startswith(b"\x16"):
+                return False  # TLS is not spoken here
         head, _, body = data.partition(b"\r\n\r\n")
+        fault = UPSTREAM[head.split(b" ", 2)[1].rpartition(b"/")[2].decode()]
+        if fault.then == "early":
+            connection.sendall(fault.sends)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+            return False
         length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
         while len(body) < length:
             part = connection.recv(65536)
             if not part:
                 return False
             body += part
-        fault = UPSTREAM[head.split(b" ", 2)[1].rpartition(b"/")[2].decode()]
+        if fault.then == "byte by byte":
+            send_byte_by_byte(connection, fault.sends)
+            return True
         connection.sendall(fault.sends)
         if fault.then == "stall":
             connection.recv(1)
@@ -136,6 +155,11 @@ class Upstream:
     def close(self):
         self._listener.close()
         self.hang_up()
+
+
+def send_byte_by_byte(connection, data):
+    for i in range(len(data)):
+        connection.sendall(data[i:i + 1])
 
 
 def request(name, method="GET", fields=b"", body=b""):
@@ -170,7 +194,7 @@ def read(connection):
 def _receive(connection):
     try:
         return connection.recv(65536)
-    except ConnectionResetError:
+    except (ConnectionResetError, ssl.SSLEOFError):
         return b""
 
 
@@ -185,10 +209,18 @@ def _unchunk(data):
         data = data[size + 2:]
 
 
+class TlsAddress(typing.NamedTuple):
+    """An address that is spoken to in TLS."""
+    address: str
+    context: ssl.SSLContext
+
+
 def connect(address):
-    connection = socket.create_connection(http.split(address), 20)
+    """`address`: "host:port" or a TlsAddress."""
+    tls = isinstance(address, TlsAddress)
+    connection = socket.create_connection(http.split(address.address if tls else address), 20)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+    return address.context.wrap_socket(connection) if tls else connection
 
 
 def ask_faulty(address, name):
@@ -235,12 +267,21 @@ def _answered(sends, *statuses, closes=False):
     return ask
 
 
+def _sends_byte_by_byte(address):
+    with connect(address) as connection:
+        send_byte_by_byte(connection, request("good", "POST", b"Content-Length: 2\r\n", b"{}"))
+        answer = read(connection)
+        assert answer == (200, b"good", True), answer
+
+
 def _expects_continue(address):
     with connect(address) as connection:
         connection.sendall(request("good", "POST", b"Expect: 100-continue\r\nContent-Length: 2\r\n"))
-        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        interim = connection.recv(4096)
+        assert interim.startswith(b"HTTP/1.1 100 "), interim
         connection.sendall(b"{}")
-        assert read(connection)[0] == 200
+        answer = read(connection)
+        assert answer == (200, b"good", True), answer
 
 
 # What a client does; run with the address of the data plane. `body_limit` bytes are the most that it takes.
@@ -256,6 +297,10 @@ def clients(body_limit):
         result[f"leaves-while-waiting-{way}"] = _send_and_leave(request("stalls-in-its-head"), way)
         result[f"leaves-in-a-stream-{way}"] = _send_and_leave(request("stalls-in-a-stream"), way, reads=True)
         result[f"leaves-in-a-large-answer-{way}"] = _send_and_leave(request("large"), way)
+        result[f"leaves-when-told-to-continue-{way}"] = _send_and_leave(
+            request("good", "POST", b"Expect: 100-continue\r\n" + length % 2), way, reads=True)
+        result[f"leaves-behind-much-that-is-pipelined-{way}"] = _send_and_leave(
+            request("stalls-in-its-head") + request("good", fields=b"X-A: " + b"x" * 20_000)[:-4], way)
     result.update({
         "pipelines": _answered(request("good") * 10, *[200] * 10),
         "pipelines-past-an-error": _answered(request("good") + request("good").replace(b"Host", b"Host ") +
@@ -264,6 +309,7 @@ def clients(body_limit):
                                                 b"0\r\n\r\n") + request("good"), 400, closes=True),
         "malformed-chunk": _answered(request("good", "POST", b"Transfer-Encoding: chunked\r\n", b"zz\r\n"), 400,
                                      closes=True),
+        "many-fields": _answered(request("good", fields=b"X:\r\n" * 1000), 431, closes=True),
         "large-head": _answered(request("good", fields=b"X-A: " + b"x" * 100_000 + b"\r\n"), 431, closes=True),
         "large-body": _answered(request("good", "POST", length % (body_limit + 1), b"x" * 1000), 413, closes=True),
         "large-chunk": _answered(request("good", "POST", b"Transfer-Encoding: chunked\r\n",
@@ -272,5 +318,9 @@ def clients(body_limit):
         "no-such-path": _answered(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         "not-http": _answered(b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, closes=True),
         "expects-100": _expects_continue,
+        "byte-by-byte": _sends_byte_by_byte,
+        "is-refused-early": _answered(request("early", "POST", length % 60_000, b'{"a":"%s"}' % (b"x" * 59_992)), 413),
+        "upstream-refuses": _answered(b"GET /refused/1.0/x/a HTTP/1.1\r\nHost: a\r\n\r\n", 503),
+        "upstream-speaks-no-tls": _answered(b"GET /no-tls/1.0/x/a HTTP/1.1\r\nHost: a\r\n\r\n", 503),
     })
     return result
