@@ -53,7 +53,7 @@ void Configuration::Publish(const table::BuildResult& result) {
   context_.table->Publish(result.table);
   context_.request_metrics->Retire(builder_.Commit(result));
   for (const std::string& target : result.changed_credentials) {
-    context_.registry->Lift(target, context_.clock->Now());
+    context_.registry->Lift(target, context_.clock->Now(), result.table->generation());
   }
 }
 

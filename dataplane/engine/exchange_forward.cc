@@ -387,7 +387,7 @@ void Exchange::Suspend(const TryPlan& plan, const provider::Evidence& evidence) 
   const bool is_auth = evidence.verdict == provider::Verdict::kAuth;
   if (const std::optional<Duration> window = provider::SuspensionWindow(evidence, policy)) {
     const rotation::Reason reason = is_auth ? rotation::Reason::kAuth : rotation::Reason::kQuota;
-    if (bound.rotation->Suspend(plan.index, reason, now, now + *window, upstream_start_)) {
+    if (bound.rotation->Suspend(plan.index, reason, now, now + *window, table_->generation())) {
       loop_.metrics().CountSuspension(plan.series, reason);
     }
     if (is_auth) {

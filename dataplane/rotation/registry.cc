@@ -76,8 +76,8 @@ void Registry::ApplyRemote(const std::vector<Suspension>& items, MonotonicTime n
   }
 }
 
-void Registry::Lift(const std::string& target, MonotonicTime now) {
-  for (const Suspension& told : state_->book->Lift(target, now)) {
+void Registry::Lift(const std::string& target, MonotonicTime now, uint64_t generation) {
+  for (const Suspension& told : state_->book->Lift(target, now, generation)) {
     if (*state_->listener) {
       (*state_->listener)(told);
     }

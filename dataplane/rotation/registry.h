@@ -42,8 +42,10 @@ class Registry {
   // remembered until it expires (bounded).
   void ApplyRemote(const std::vector<Suspension>& items, MonotonicTime now);
 
-  // Ends all suspensions of a target (credential changed, or a person asked for it).
-  void Lift(const std::string& target, MonotonicTime now);
+  // Ends all suspensions of a target (credential changed, or a person asked for it). `generation`:
+  // the configuration that has brought the new credential; what is learned by one before it does
+  // not count any more. 0: the credential is as it was.
+  void Lift(const std::string& target, MonotonicTime now, uint64_t generation = 0);
   // Every suspension that has not ended, own and remote (one per target: the latest end).
   std::vector<Suspension> Active(MonotonicTime now) const;
   // Those that this process decided: repeated to a controller at once after a reconnect.

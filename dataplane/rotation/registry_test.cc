@@ -147,21 +147,22 @@ TEST_F(RegistryTest, AStatementThatTurnsOutToBeOverEnds) {
   EXPECT_EQ(Remaining("b"), 0);
 }
 
-TEST_F(RegistryTest, AnAnswerToWhatWasSentBeforeALiftSuspendsNobody) {
+TEST_F(RegistryTest, WhatIsLearnedWithTheCredentialBeforeSuspendsNobody) {
   const std::shared_ptr<Rotation> rotation = registry_.Resolve(Spec("r", {"a"}));
-  const MonotonicTime sent = clock_.Now();
-  clock_.Advance(seconds(1));
-  registry_.Lift("a", clock_.Now());  // its credential has changed
-  clock_.Advance(seconds(1));
+  const auto suspend = [&](uint64_t generation) {
+    return rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60),
+                             generation);
+  };
+  registry_.Lift("a", clock_.Now(), /*generation=*/7);
 
-  EXPECT_FALSE(
-      rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60), sent));
+  EXPECT_FALSE(suspend(6));
   EXPECT_EQ(Remaining("a"), 0);
   EXPECT_TRUE(told_.empty());
 
-  EXPECT_TRUE(rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60),
-                                sent + seconds(2)));
+  EXPECT_TRUE(suspend(7));
   EXPECT_EQ(Remaining("a"), 60);
+  registry_.Lift("a", clock_.Now());  // by a person
+  EXPECT_TRUE(suspend(7));
 }
 
 TEST_F(RegistryTest, FailuresThatOthersHaveSeenDoNotTakeTheLastTargetEither) {

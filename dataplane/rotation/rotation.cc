@@ -154,12 +154,12 @@ std::optional<NothingEligible> Rotation::WhyNothing(MonotonicTime now, const Tar
 }
 
 bool Rotation::Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until,
-                       MonotonicTime asked) {
+                       uint64_t generation) {
   if (target >= records_.size()) {
     return false;
   }
   const std::optional<Suspension> told =
-      book_->Suspend(spec_.targets[target].id, reason, now, until, asked, signal_);
+      book_->Suspend(spec_.targets[target].id, reason, now, until, generation, signal_);
   if (told.has_value() && listener_ != nullptr && *listener_) {
     (*listener_)(*told);
   }
@@ -217,7 +217,7 @@ bool Rotation::SuspendForFailures(size_t target, MonotonicTime now, std::vector<
   }
   std::optional<Suspension> suspension = book_->Suspend(spec_.targets[target].id, Reason::kFailures,
                                                         now, now + spec_.failure_suspension,
-                                                        /*asked=*/now, signal_);
+                                                        /*generation=*/UINT64_MAX, signal_);
   if (!suspension.has_value()) {
     return false;
   }

@@ -123,11 +123,11 @@ class Rotation {
   std::optional<NothingEligible> WhyNothing(MonotonicTime now, const TargetSet& excluded = {});
 
   // Evidence that the target is used up or refuses us: off the rota until `until` or the end
-  // already known, whichever is later. `asked`: when the request was sent whose answer says so; an
-  // answer to what was sent before a lift (with the old credential) is worth nothing. True when
+  // already known, whichever is later. `generation`: of the configuration by which the request was
+  // sent whose answer says so; about a credential that has changed since it says nothing. True when
   // this is a new suspension or a longer one.
   bool Suspend(size_t target, Reason reason, MonotonicTime now, MonotonicTime until,
-               MonotonicTime asked = MonotonicTime::max());
+               uint64_t generation = UINT64_MAX);
   // The target has answered: its count of consecutive failures starts again.
   void RecordSuccess(size_t target);
   // All failures of one request, at its end. Counts them, unless two targets failed alike; suspends

@@ -48,14 +48,14 @@ std::shared_ptr<TargetRecord> SuspensionBook::Find(absl::string_view target) con
 
 std::optional<Suspension> SuspensionBook::Suspend(const std::string& target, Reason reason,
                                                   MonotonicTime now, MonotonicTime until,
-                                                  MonotonicTime asked,
+                                                  uint64_t generation,
                                                   const std::shared_ptr<ChangeSignal>& signal) {
   if (until <= now) {
     return std::nullopt;
   }
   std::lock_guard guard(mutex_);
   TargetRecord& record = RecordOf(target, signal);
-  if (asked < record.lifted_at_) {
+  if (generation < record.generation_) {
     return std::nullopt;
   }
   record.failures_.store(0, std::memory_order_relaxed);
@@ -130,14 +130,15 @@ bool SuspensionBook::Outlasts(const Suspension& said, const Statement& own) cons
          said.until > own.until;
 }
 
-std::vector<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now) {
+std::vector<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now,
+                                             uint64_t generation) {
   std::vector<Suspension> told;
   std::lock_guard guard(mutex_);
   TargetRecord* const record = RecordOfConfigured(target);
   if (record == nullptr) {
     return told;
   }
-  record->lifted_at_ = now;
+  record->generation_ = std::max(record->generation_, generation);
   record->failures_.store(0, std::memory_order_relaxed);
   for (Statement& statement : record->statements_) {
     if (!statement.lifted && statement.until > now) {

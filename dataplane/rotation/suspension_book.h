@@ -66,7 +66,7 @@ class TargetRecord {
   std::vector<Statement> statements_;
   std::vector<std::shared_ptr<ChangeSignal>> signals_;
   bool was_attached_ = false;
-  MonotonicTime lifted_at_;
+  uint64_t generation_ = 0;  // since which the target has its credential
 };
 
 class SuspensionBook {
@@ -86,11 +86,12 @@ class SuspensionBook {
 
   // Null when the target has never been in trouble.
   std::shared_ptr<TargetRecord> Find(absl::string_view target) const;
-  // `asked`: when the request whose answer is the evidence was sent. Returns the statement as it is
-  // to be told to others; absent when it adds nothing (ended already, not later than what this
-  // process has said before, or evidence from before a lift).
+  // `generation`: of the configuration by which the request was sent whose answer is the evidence.
+  // Returns the statement as it is to be told to others; absent when it adds nothing (ended
+  // already, not later than what this process has said before, or about a credential that has
+  // changed).
   std::optional<Suspension> Suspend(const std::string& target, Reason reason, MonotonicTime now,
-                                    MonotonicTime until, MonotonicTime asked,
+                                    MonotonicTime until, uint64_t generation,
                                     const std::shared_ptr<ChangeSignal>& signal);
   // Counts one failure and returns the new count. Nothing is counted while the target is suspended:
   // such failures belong to requests that were under way.
@@ -100,8 +101,9 @@ class SuspensionBook {
   // Returns what others have to be told in turn: when this node said in an earlier life that the
   // target is off for longer than it says now, it says so again.
   std::optional<Suspension> ApplyRemote(const Suspension& said, MonotonicTime now);
-  // Returns the statements that were lifted.
-  std::vector<Suspension> Lift(const std::string& target, MonotonicTime now);
+  // Returns the statements that were lifted. `generation`: the configuration that has brought a new
+  // credential; 0: none has.
+  std::vector<Suspension> Lift(const std::string& target, MonotonicTime now, uint64_t generation);
   std::vector<Suspension> Active(MonotonicTime now) const;
   std::vector<Suspension> Own(MonotonicTime now) const;
   std::vector<Suspension> Known(MonotonicTime now) const;

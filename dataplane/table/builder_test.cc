@@ -161,6 +161,7 @@ TEST_F(BuilderTest, MatchesVersionDefaultVersionAndEnvironment) {
   const auto table = BuildAndCommit("snapshot").table;
 
   EXPECT_EQ(table->snapshot_hash(), "snapshot");
+  EXPECT_EQ(BuildAndCommit("next").table->generation(), table->generation() + 1);
   EXPECT_EQ(table->Find("gw", "POST", "/chat/chat/completions/").upstream_path,
             "/chat/completions");
   const Match sandbox = table->Find("sandbox.gw", "POST", "/chat/1.0/chat/completions");

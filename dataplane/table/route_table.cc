@@ -15,7 +15,8 @@ std::string_view EnvironmentName(Environment environment) {
 RouteTable::RouteTable(Options options, const RouteTable& before, const ApiChanges& changes)
     : options_(std::move(options)),
       apis_(before.apis_.With(changes)),
-      mounts_(before.mounts_, changes) {}
+      mounts_(before.mounts_, changes),
+      generation_(before.generation_ + 1) {}
 
 const Api* RouteTable::FindApi(std::string_view path, std::string_view& mount) const {
   std::array<size_t, MountIndex::kMaxSegments + 1> ends;  // of the first segments, one by one

@@ -170,6 +170,8 @@ class RouteTable {
   std::vector<Collision> Collisions() const { return mounts_.Collisions(); }
   const std::string& snapshot_hash() const { return options_.snapshot_hash; }
   bool allow_local_upstreams() const { return options_.allow_local_upstreams; }
+  // Counts the tables that were made one from the other; 0 for the empty one.
+  uint64_t generation() const { return generation_; }
 
  private:
   const Api* FindApi(std::string_view path, std::string_view& mount) const;
@@ -177,6 +179,7 @@ class RouteTable {
   Options options_;
   ApiList apis_;
   MountIndex mounts_;
+  uint64_t generation_ = 0;
 };
 
 }  // namespace rota::table

@@ -84,7 +84,8 @@ TEST(EngineFailoverTest, AnAnswerToTheCredentialBeforeSuspendsNobody) {
       std::async(std::launch::async, [port = gateway.port()] { return Ask(port, ChatRequest()); });
   ASSERT_TRUE(Eventually([&] { return upstream.requests().size() == 1; }));
 
-  gateway.registry().Lift("t0", RealClock().Now());  // as for a credential that has changed
+  // As when the next configuration brings a new credential.
+  gateway.registry().Lift("t0", RealClock().Now(), /*generation=*/1000);
   may_answer = true;
 
   EXPECT_EQ(answer.get()->status(), 429);
