@@ -190,7 +190,7 @@ Task<bool> ClientConnection::ReadHead() {
   TakeRequest();
   const HeadError error = CheckHead();
   if (error != HeadError::kNone) {
-    if (error == HeadError::kFields) {
+    if (error == HeadError::kFields || error == HeadError::kConnection) {
       loop_.metrics().CountLimit(observe::Limit::kHeadSize);
     }
     const GatewayError answer = ErrorOfHead(error);

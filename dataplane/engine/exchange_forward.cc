@@ -157,6 +157,7 @@ Task<void> Exchange::ForwardInTurn() {
     const std::optional<rotation::NothingEligible> nothing =
         rotation.WhyNothing(loop_.Now(), match_.route->excluded);
     const GatewayError error = nothing.has_value() ? AllSuspendedError(*nothing) : NoTurnError();
+    waiting.Report(Waiting::Outcome::kNothing);  // before a client that may be slow
     co_await Answer(error);
   }
   waiting_ = nullptr;
@@ -261,6 +262,7 @@ Task<void> Exchange::TryTargets(size_t first) {
       if (!next.has_value()) {
         relayed_ = plan;
         FlushFailures();  // a stream may go on for minutes
+        DropSaved();
         co_await Relay();
         co_return;
       }
@@ -277,6 +279,7 @@ Task<void> Exchange::TryTargets(size_t first) {
     }
   }
   if (tries_ == 0 && refused.has_value()) {
+    ReportProbe(Waiting::Outcome::kGone);
     co_await Answer(*refused);
   } else {
     co_await AnswerFailure(result);
@@ -437,10 +440,10 @@ std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) 
 // Keeps the answer in case no other comes, and gives its connection back; of an answer that is long
 // or slow the connection is kept, too.
 void Exchange::SaveAnswer(bool is_whole) {
-  DropSaved();
   if (translation_ != nullptr) {
     SaveTranslated();  // of an error its beginning is enough
   } else {
+    DropSaved();
     saved_.emplace(SavedAnswer{response_bytes_, looked_at_, series_, model_, target_name_,
                                is_whole ? nullptr : std::move(upstream_),
                                is_whole ? BodyDecoder::None() : response_body_});
@@ -483,6 +486,8 @@ Task<void> Exchange::RelaySavedRest() {
   response_body_ = saved_->rest;
   translation_ = nullptr;
   request_sent_ = false;  // the one that it is about is forgotten: the connection serves no other
+  upstream_timed_out_ = false;  // that was another one
+  upstream_start_ = loop_.TurnTime();
   co_await Relay();
 }
 

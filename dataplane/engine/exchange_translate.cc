@@ -129,6 +129,7 @@ void Exchange::SaveTranslated() {
                                                    ? translation_->OfError(response_)
                                                    : translation_->Whole(response_, looked_at_);
   if (answer.ok()) {
+    DropSaved();
     saved_.emplace(SavedAnswer{std::move(answer->head), std::move(answer->body), series_, model_,
                                target_name_});
   }

@@ -125,8 +125,9 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     }
     request_started_ = true;
     const uint64_t received = upstream_->input().total_bytes();
-    // What must not arrive twice is sent again only when it is known not to have arrived: a server
-    // that has hung up refuses our bytes and acknowledges none.
+    // What must not arrive twice is sent again only when it is known not to have arrived: the end
+    // of the connection says what had arrived before it, and a server that has hung up takes no
+    // more.
     const bool is_counted = upstream_->reused() && !MayRepeat();
     const std::optional<uint64_t> taken =
         is_counted ? upstream_->stream().acknowledged_bytes() : std::nullopt;
@@ -138,8 +139,11 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
       break;
     }
     // Most likely the server had hung up on an idle connection, which is not its failure. Or it
-    // has the request and died of it.
-    if (is_counted && (!taken.has_value() || upstream_->stream().acknowledged_bytes() != taken)) {
+    // has the request and died of it. A reset says nothing of what had arrived.
+    const bool has_taken_nothing = upstream_->input().error() != IoError::kReset &&
+                                   taken.has_value() &&
+                                   upstream_->stream().acknowledged_bytes() == taken;
+    if (is_counted && !has_taken_nothing) {
       break;
     }
     DropUpstream();

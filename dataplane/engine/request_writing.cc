@@ -3,6 +3,12 @@
 #include <string_view>
 
 namespace rota::engine {
+namespace {
+
+// Of an answer that comes while the request is still being sent.
+constexpr size_t kMaxReadAhead = 128 << 10;
+
+}  // namespace
 
 RequestWriting::RequestWriting(Loop& loop, UpstreamConnection& connection, std::span<iovec> parts)
     : loop_(loop),
@@ -32,11 +38,13 @@ void RequestWriting::OnDeadline() {
 }
 
 void RequestWriting::OnUnawaitedInput() {
-  const Seen seen = LookAtAnswer();
-  // Who has hung up cannot answer any more, however much of the request it gets.
-  if (seen == Seen::kRefusal || input_.ended()) {
+  if (seen_ == Seen::kNothing) {
+    seen_ = LookAtAnswer();
+  }
+  // Who has hung up says no more, however much of the request it gets.
+  if (seen_ == Seen::kRefusal || input_.ended()) {
     writing_.Abandon();  // may destroy this
-  } else if (seen == Seen::kNothing) {
+  } else if (input_.view().size() < kMaxReadAhead) {
     input_.Start();
   }
 }

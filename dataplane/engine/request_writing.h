@@ -49,6 +49,7 @@ class RequestWriting final : private StallGuard, private Input::Listener {
   Writing writing_;
   Deadline deadline_;
   HeadScanner scanner_;
+  Seen seen_ = Seen::kNothing;
   bool timed_out_ = false;
 };
 

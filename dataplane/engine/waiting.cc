@@ -11,7 +11,8 @@ namespace rota::engine {
 class Waiting::Ticket final : public WaitingRooms::Ticket,
                               public std::enable_shared_from_this<Ticket> {
  public:
-  Ticket(Loop& loop, size_t bytes) : WaitingRooms::Ticket(bytes), loop_(loop) {}
+  Ticket(Loop& loop, size_t bytes, uint64_t place)
+      : WaitingRooms::Ticket(bytes, place), loop_(loop) {}
 
   void OnReleased() override {
     loop_.Post([self = shared_from_this()] {
@@ -51,7 +52,7 @@ bool Waiting::IsBehindOthers() const { return loop_.shared().rooms->HasWaiters(w
 
 void Waiting::Report(Outcome outcome) {
   if (std::exchange(owes_report_, false)) {
-    loop_.shared().rooms->Report(wanted_, outcome, loop_.Now());
+    loop_.shared().rooms->Report(wanted_, *ticket_, outcome, loop_.Now());
   }
 }
 
@@ -99,12 +100,13 @@ Task<Waiting::Result> Waiting::Wait(MonotonicTime until) {
     co_return Result::kTooLong;
   }
   // A ticket of its own for each stay: a release that comes late belongs to the stay before.
-  const auto ticket = std::make_shared<Ticket>(loop_, bytes_);
-  if (!rooms.Enter(wanted_, ticket, /*is_back=*/owes_report_)) {
+  const auto ticket = std::make_shared<Ticket>(loop_, bytes_, place_);
+  if (!rooms.Enter(wanted_, ticket)) {
     co_return Result::kFull;
   }
+  Report(Outcome::kNothing);  // of the stay before
   ticket_ = ticket;
-  Report(Outcome::kNothing);
+  place_ = ticket->place();
   SetNextLook(loop_.Now());
   while (!ticket->is_released && !cancelled_ && loop_.Now() < until_ && !IsHopeless()) {
     co_await ticket->signal.Wait();

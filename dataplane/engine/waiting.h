@@ -54,7 +54,8 @@ class Waiting {
   Loop& loop_;
   const Wanted wanted_;
   const size_t bytes_;
-  std::shared_ptr<Ticket> ticket_;
+  std::shared_ptr<Ticket> ticket_;  // of the newest stay
+  uint64_t place_ = 0;              // in the line, once it has one
   Deadline deadline_;
   MonotonicTime until_;
   MonotonicTime returns_;  // not later than now: there is something to pick. max(): never

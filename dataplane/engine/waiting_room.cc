@@ -5,23 +5,31 @@
 
 namespace rota::engine {
 
-bool WaitingRooms::Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket,
-                         bool is_back) {
+bool WaitingRooms::Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket) {
   std::lock_guard guard(mutex_);
   Room& room = RoomOf(wanted);
   const bool is_full = room.waiters >= kMaxWaiters || room.bytes + ticket->bytes_ > kMaxBytes;
-  Line* line = FindLine(wanted);
-  if (is_full && !is_back) {
+  const bool is_newcomer = ticket->place_ == 0;
+  if (is_full && is_newcomer) {
     EraseIfEmpty(wanted);
     return false;
   }
+  Line* line = FindLine(wanted);
   if (line == nullptr) {
     room.lines.push_back(std::make_unique<Line>());
     line = room.lines.back().get();
     line->wanted = wanted;
+    BeginRamp(*line, MonotonicTime());
   }
   std::list<std::shared_ptr<Ticket>>& queue = line->queue;
-  ticket->place_ = queue.insert(is_back ? queue.begin() : queue.end(), ticket);
+  auto next = queue.end();
+  if (is_newcomer) {
+    ticket->place_ = ++last_place_;
+  } else {
+    next = std::find_if(queue.begin(), queue.end(),
+                        [&ticket](const auto& other) { return other->place_ > ticket->place_; });
+  }
+  ticket->position_ = queue.insert(next, ticket);
   ticket->is_queued_ = true;
   ++room.waiters;
   room.bytes += ticket->bytes_;
@@ -33,7 +41,7 @@ bool WaitingRooms::Leave(const Wanted& wanted, const std::shared_ptr<Ticket>& ti
   if (!std::exchange(ticket->is_queued_, false)) {
     return false;
   }
-  FindLine(wanted)->queue.erase(ticket->place_);
+  FindLine(wanted)->queue.erase(ticket->position_);
   Room& room = RoomOf(wanted);
   --room.waiters;
   room.bytes -= ticket->bytes_;
@@ -45,27 +53,25 @@ void WaitingRooms::Release(const Wanted& wanted, MonotonicTime now) {
   Tickets released;
   {
     std::lock_guard guard(mutex_);
-    Line* const line = FindLine(wanted);
-    if (line == nullptr || line->outstanding > 0 || now < line->next_release) {
-      return;
+    if (Line* const line = FindLine(wanted)) {
+      released = Take(RoomOf(wanted), *line, now);
     }
-    released = Take(RoomOf(wanted), *line);
   }
   Tell(released);
 }
 
-void WaitingRooms::Report(const Wanted& wanted, Outcome outcome, MonotonicTime now) {
+void WaitingRooms::Report(const Wanted& wanted, const Ticket& ticket, Outcome outcome,
+                          MonotonicTime now) {
   Tickets released;
   {
     std::lock_guard guard(mutex_);
     Line* const line = FindLine(wanted);
-    if (line == nullptr) {
-      return;
+    if (line == nullptr || line->ramp != ticket.ramp_) {
+      return;  // it says nothing of the time since then
     }
-    line->outstanding -= std::min<size_t>(line->outstanding, 1);
-    line->outcome = std::max(line->outcome, outcome);
-    if (line->outstanding == 0 && MayGoOn(*line, now)) {
-      released = Take(RoomOf(wanted), *line);
+    Learn(*line, outcome, now);
+    if (outcome == Outcome::kServed || outcome == Outcome::kGone) {
+      released = Take(RoomOf(wanted), *line, now);
     }
     EraseIfEmpty(wanted);
   }
@@ -95,33 +101,37 @@ WaitingRooms::Line* WaitingRooms::FindLine(const Wanted& wanted) {
   return nullptr;
 }
 
-WaitingRooms::Tickets WaitingRooms::Take(Room& room, Line& line) {
+WaitingRooms::Tickets WaitingRooms::Take(Room& room, Line& line, MonotonicTime now) {
   Tickets taken;
-  while (taken.size() < line.pace && !line.queue.empty()) {
+  while (line.outstanding < line.window && now >= line.next_release && !line.queue.empty()) {
     taken.push_back(std::move(line.queue.front()));
     line.queue.pop_front();
     taken.back()->is_queued_ = false;
+    taken.back()->ramp_ = line.ramp;
     --room.waiters;
     room.bytes -= taken.back()->bytes_;
+    ++line.outstanding;
   }
-  line.outstanding += taken.size();
   return taken;
 }
 
-// All that were released together have been heard of: the pace, and whether the next may follow at
-// once.
-bool WaitingRooms::MayGoOn(Line& line, MonotonicTime now) {
-  const Outcome outcome = std::exchange(line.outcome, Outcome::kGone);
-  const bool is_good = outcome <= Outcome::kServed;
+void WaitingRooms::Learn(Line& line, Outcome outcome, MonotonicTime now) {
+  --line.outstanding;
   if (outcome == Outcome::kServed) {
-    line.pace = std::min(line.pace * 2, kMaxWaiters);
-  } else if (!is_good) {
-    line.pace = 1;
+    line.window = std::min(line.window + 1, kMaxWaiters);
+  } else if (outcome == Outcome::kNothing) {
+    BeginRamp(line, now);
+  } else if (outcome == Outcome::kFailed) {
+    BeginRamp(line, now + kProbeInterval);
   }
-  if (outcome == Outcome::kFailed) {
-    line.next_release = now + kProbeInterval;
-  }
-  return is_good;
+}
+
+// One probe from `when` on, whatever is still out.
+void WaitingRooms::BeginRamp(Line& line, MonotonicTime when) {
+  line.ramp = ++last_ramp_;
+  line.window = 1;
+  line.outstanding = 0;
+  line.next_release = when;
 }
 
 void WaitingRooms::EraseIfEmpty(const Wanted& wanted) {

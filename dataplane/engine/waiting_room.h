@@ -2,9 +2,10 @@
 
 // `onAllSuspended: Wait`: where requests wait until a target of their rotation returns. Who waits
 // for the same targets stands in one line over all loops, first in first out: at the return one is
-// released as a probe, then 2, 4, 8 ... while they succeed; one that finds nothing goes back to the
-// head of its line. Who wants other targets (another operation, a newer configuration) has a line
-// of its own, so that nobody waits behind somebody who waits for something else.
+// released as a probe, and two for each that is served: 1, 2, 4, 8 ..., and nobody has to wait for
+// the slowest of them. One that finds nothing goes back to its place in the line. Who wants other
+// targets (another operation, a newer configuration) has a line of its own, so that nobody waits
+// behind somebody who waits for something else.
 //
 // Thread-safe. Pure: no clock, no sockets; whoever waits (waiting.h) looks at the time and at the
 // rotation.
@@ -41,35 +42,39 @@ class WaitingRooms {
   // One stay in a line.
   class Ticket {
    public:
-    explicit Ticket(size_t bytes) : bytes_(bytes) {}
+    // `place`: of the stay before, for one that was released and found nothing.
+    explicit Ticket(size_t bytes, uint64_t place = 0) : bytes_(bytes), place_(place) {}
     virtual ~Ticket() = default;
+    // In the order of coming; 0 before Enter().
+    uint64_t place() const { return place_; }
     // It is this one's turn. Called once at most, from any thread, without a lock.
     virtual void OnReleased() = 0;
 
    private:
     friend class WaitingRooms;
     const size_t bytes_;
+    uint64_t place_;
     bool is_queued_ = false;  // this and the next: guarded by the rooms' mutex
-    std::list<std::shared_ptr<Ticket>>::iterator place_;
+    std::list<std::shared_ptr<Ticket>>::iterator position_;
+    uint64_t ramp_ = 0;  // in which it was released
   };
 
-  // What came of a release; of several that were released together the last of these counts.
+  // What came of a release.
   enum class Outcome : uint8_t {
-    kGone,     // the request has ended without a word about the target
     kServed,   // the target works
+    kFailed,   // it does not
     kNothing,  // there was nothing to pick after all
-    kFailed,   // the target does not work
+    kGone,     // the request has ended without a word about the target
   };
 
-  // False when the room is full. `is_back`: released, and found nothing; goes to the head.
-  bool Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket, bool is_back);
+  // False when the room is full; who comes back always finds room.
+  bool Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket);
   // False: it had been released already.
   bool Leave(const Wanted& wanted, const std::shared_ptr<Ticket>& ticket);
-  // Somebody has seen that there is something to pick: those whose turn it is are released, unless
-  // it is not known yet what has become of the ones before.
+  // Somebody has seen that there is something to pick: those whose turn it is are released.
   void Release(const Wanted& wanted, MonotonicTime now);
   // Of each ticket that was released, once.
-  void Report(const Wanted& wanted, Outcome outcome, MonotonicTime now);
+  void Report(const Wanted& wanted, const Ticket& ticket, Outcome outcome, MonotonicTime now);
   // A newcomer stands behind those who wait.
   bool HasWaiters(const Wanted& wanted);
 
@@ -78,9 +83,9 @@ class WaitingRooms {
   struct Line {
     Wanted wanted;
     std::list<std::shared_ptr<Ticket>> queue;
-    size_t pace = 1;                   // released together
-    size_t outstanding = 0;            // released, not reported
-    Outcome outcome = Outcome::kGone;  // of those that were released together
+    uint64_t ramp = 0;       // who was released in an earlier one is not counted any more
+    size_t window = 1;       // that many may be released and not reported
+    size_t outstanding = 0;  // are
     MonotonicTime next_release;
   };
   struct Room {
@@ -92,13 +97,16 @@ class WaitingRooms {
   // All of these need `mutex_`.
   Room& RoomOf(const Wanted& wanted);
   Line* FindLine(const Wanted& wanted);
-  Tickets Take(Room& room, Line& line);
-  static bool MayGoOn(Line& line, MonotonicTime now);
+  static Tickets Take(Room& room, Line& line, MonotonicTime now);
+  void Learn(Line& line, Outcome outcome, MonotonicTime now);
+  void BeginRamp(Line& line, MonotonicTime when);
   void EraseIfEmpty(const Wanted& wanted);
   static void Tell(const Tickets& released);  // without it
 
   std::mutex mutex_;
   std::unordered_map<std::string, Room> rooms_;  // by the rotation's id
+  uint64_t last_place_ = 0;
+  uint64_t last_ramp_ = 0;
 };
 
 }  // namespace rota::engine

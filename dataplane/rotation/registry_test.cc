@@ -142,9 +142,22 @@ TEST_F(RegistryTest, AStatementThatTurnsOutToBeOverEnds) {
   Apply(Remote("a", "x", 1, 0));
 
   EXPECT_EQ(Remaining("a"), 0);
+}
 
-  Apply(Remote("b", "x", 2, 0));  // of nobody that is known
-  EXPECT_EQ(Remaining("b"), 0);
+TEST_F(RegistryTest, WhatAnUpstreamAsksForIsMoreThanAGuess) {
+  const std::shared_ptr<Rotation> rotation = registry_.Resolve(Spec("r", {"a"}));
+  const auto suspend = [&](Reason reason, int time) {
+    rotation->Suspend(0, reason, clock_.Now(), clock_.Now() + seconds(time));
+  };
+  suspend(Reason::kFailures, 60);
+  EXPECT_TRUE(rotation->PickFirst(clock_.Now()).pick.has_value()) << "nobody else is left";
+
+  suspend(Reason::kQuota, 30);
+  EXPECT_FALSE(rotation->PickFirst(clock_.Now()).pick.has_value());
+  EXPECT_EQ(Remaining("a"), 60) << "nothing makes a window shorter";
+  suspend(Reason::kFailures, 90);
+  EXPECT_FALSE(rotation->PickFirst(clock_.Now()).pick.has_value());
+  EXPECT_EQ(Remaining("a"), 90);
 }
 
 TEST_F(RegistryTest, WhatIsLearnedWithTheCredentialBeforeSuspendsNobody) {

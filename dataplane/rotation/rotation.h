@@ -184,7 +184,7 @@ class Rotation {
   const std::shared_ptr<const SuspensionListener> listener_;
 
   std::atomic<Schedule*> schedule_{nullptr};
-  // Null until the target has been in trouble for the first time.
+  // Null until there is something to know of the target: most are never in trouble.
   std::vector<std::atomic<TargetRecord*>> records_;
 
   mutable std::mutex mutex_;

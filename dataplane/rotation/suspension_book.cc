@@ -60,8 +60,14 @@ std::optional<Suspension> SuspensionBook::Suspend(const std::string& target, Rea
   }
   record.failures_.store(0, std::memory_order_relaxed);
   Statement* own = FindStatement(record, node_);
-  if (own != nullptr && !own->lifted && own->until >= until) {
-    return std::nullopt;
+  if (own != nullptr && !own->lifted && own->until > now) {
+    // What an upstream asks for is more than a guess, and neither makes the other shorter.
+    const bool is_firmer = own->reason == Reason::kFailures && reason != Reason::kFailures;
+    if (own->until >= until && !is_firmer) {
+      return std::nullopt;
+    }
+    until = std::max(until, own->until);
+    reason = reason == Reason::kFailures ? own->reason : reason;
   }
   if (own == nullptr) {
     own = AddStatement(record, node_, MonotonicTime::max());

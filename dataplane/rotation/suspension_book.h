@@ -1,8 +1,8 @@
 #pragma once
 
 // Who is off the rota until when, and how often each target has failed in a row, by target id: the
-// state that rotations share across snapshots. Only targets that have been in trouble have a
-// record.
+// state that rotations share across snapshots. Only targets that have been in trouble, or whose
+// credential has changed, have a record.
 //
 // Thread-safe. Locks: a rotation's mutex may be held when the book is called; the book calls
 // nobody.
@@ -84,7 +84,7 @@ class SuspensionBook {
   void Attach(const RotationSpec& spec, const std::shared_ptr<ChangeSignal>& signal);
   void Detach(const RotationSpec& spec);
 
-  // Null when the target has never been in trouble.
+  // Null when there is nothing to know of the target.
   std::shared_ptr<TargetRecord> Find(absl::string_view target) const;
   // `generation`: of the configuration by which the request was sent whose answer is the evidence.
   // Returns the statement as it is to be told to others; absent when it adds nothing (ended

@@ -195,6 +195,7 @@ TEST(EngineEarlyAnswerTest, StopsSendingToWhoHasHungUpOrSaysWhatIsNoAnswer) {
   } cases[] = {
       {"hangs up", "", true, 503},
       {"hangs up in its head", "HTTP/1.1 413 T", true, 502},
+      {"redirects and hangs up", "HTTP/1.1 307 T\r\ncontent-length: 2\r\n\r\nno", true, 307},
       {"no HTTP", "SSH-2.0-x\r\n\r\n", false, 502},
       {"an endless head", absl::StrCat("HTTP/1.1 413 T\r\na: ", std::string(1 << 20, 'b')), false,
        502},

@@ -163,6 +163,43 @@ TEST(EngineFailoverTest, PassesALongSavedAnswerOnWhenTheLastTryGivesNone) {
   }
 }
 
+TEST(EngineFailoverTest, PassesALongSavedAnswerOnWhenTheLastTryTakesTooLong) {
+  const std::string body(300'000, 'x');
+  TestUpstream first(Always(Answer(500, body)));
+  TestUpstream silent([](const Message&, Wire& wire) { return !wire.Receive().empty(); });
+  GatewayOptions options;
+  options.limits.first_byte_time = std::chrono::milliseconds(200);
+  TestGateway gateway(ChatApi({first.port(), silent.port()}, "attempts: 2"), options);
+
+  std::multiset<int> statuses;
+  for (int i = 0; i < 2; ++i) {
+    const auto answer = Ask(gateway.port(), ChatRequest());
+    EXPECT_TRUE(answer->complete);
+    EXPECT_TRUE(answer->status() == 504 || answer->body == body);
+    statuses.insert(answer->status());
+  }
+  // Of a request whose first try takes too long there is no second one.
+  EXPECT_EQ(statuses, (std::multiset<int>{500, 504}));
+}
+
+TEST(EngineFailoverTest, KeepsNoConnectionOfAnAnswerThatIsNotNeeded) {
+  TestUpstream first(Always(Answer(500, std::string(300'000, 'x'))));
+  std::atomic<bool> may_end = false;
+  TestUpstream good([&may_end](const Message&, Wire& wire) {
+    return wire.Send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab") &&
+           Eventually([&may_end] { return may_end.load(); }) && wire.Send("cd");
+  });
+  TestGateway gateway(ChatApi({first.port(), good.port()}));
+  Wire client(Connect(gateway.port()));
+  client.Send(ChatRequest());
+  Reader reader(client);
+  reader.ReadUntil("ab");
+
+  EXPECT_TRUE(Eventually([&first] { return first.open() == 0; }));
+  may_end = true;
+  EXPECT_EQ(reader.ReadUntil("cd"), "cd");
+}
+
 TEST(EngineFailoverTest, OfSeveralLongAnswersTheLastIsPassedOn) {
   std::atomic<int> asked = 0;
   const auto nth = [&asked](const Message&, Wire& wire) {

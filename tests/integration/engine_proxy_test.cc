@@ -259,8 +259,10 @@ TEST(EngineProxyTest, RepeatsWhatAnUpstreamReadAndDiedOfOnlyIfThatDoesNoHarm) {
     std::string request;
     int status;
     size_t delivered;
+    bool is_reset = false;
   } cases[] = {
       {FilesRequest("POST"), 503, 1},
+      {FilesRequest("POST"), 503, 1, /*is_reset=*/true},
       {FilesRequest("PUT"), 200, 2},
       {"GET /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2},
       {ChatRequest(), 200, 2},
@@ -268,9 +270,15 @@ TEST(EngineProxyTest, RepeatsWhatAnUpstreamReadAndDiedOfOnlyIfThatDoesNoHarm) {
   for (const auto& one : cases) {
     SCOPED_TRACE(one.request);
     std::atomic<int> count{0};
-    TestUpstream upstream([&count](const Message&, Wire& wire) {
+    TestUpstream upstream([&](const Message&, Wire& wire) {
       // The second request of a connection is read, and then the connection closed.
-      return count++ != 1 && wire.Send(Answer(200, "{}"));
+      if (count++ != 1) {
+        return wire.Send(Answer(200, "{}"));
+      }
+      if (one.is_reset) {
+        wire.Reset();
+      }
+      return false;
     });
     TestGateway gateway(ChatApi({upstream.port()}, "attempts: 1"));
     EXPECT_EQ(Ask(gateway.port(), ChatRequest())->status(), 200);
