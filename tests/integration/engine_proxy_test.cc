@@ -261,10 +261,8 @@ TEST(EngineProxyTest, RepeatsWhatAnUpstreamReadAndDiedOfOnlyIfThatDoesNoHarm) {
     size_t delivered;
     bool is_reset = false;
   } cases[] = {
-      {FilesRequest("POST"), 503, 1},
-      {FilesRequest("POST"), 503, 1, /*is_reset=*/true},
-      {FilesRequest("PUT"), 200, 2},
-      {"GET /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2},
+      {FilesRequest("POST"), 503, 1}, {FilesRequest("POST"), 503, 1, /*is_reset=*/true},
+      {FilesRequest("PUT"), 200, 2},  {"GET /chat/1.0/files/x HTTP/1.1\r\nHost: a\r\n\r\n", 200, 2},
       {ChatRequest(), 200, 2},
   };
   for (const auto& one : cases) {
