@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/hex.h"
 #include "dataplane/engine/character_set.h"
 
 namespace rota::engine {
@@ -15,9 +16,7 @@ constexpr Characters kHostCharacters = WithAlphanumerics("-._~%!$&'()*+,;=");
 
 bool IsHostCharacter(char c) { return kHostCharacters[static_cast<uint8_t>(c)]; }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-bool IsHexDigit(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+bool IsHexDigit(char c) { return HexDigit(c) >= 0; }
 
 // RFC 3986 3.2.2: reg-name.
 bool IsHostName(std::string_view name) {

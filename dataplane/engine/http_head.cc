@@ -112,8 +112,6 @@ bool IsTextCharacter(char c) {
   return (byte >= 0x20 && byte != 0x7f) || c == '\t';
 }
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
 // The first byte at or behind `place` that is no text; text.size() when there is none.
 size_t FindEndOfText(std::string_view text, size_t place) {
 #ifdef __SSE2__

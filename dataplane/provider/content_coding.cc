@@ -1,13 +1,11 @@
 #include "dataplane/provider/content_coding.h"
 
 #include <brotli/decode.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <memory>
 
 #include "absl/functional/function_ref.h"
@@ -49,36 +47,10 @@ bool HasZlibHeader(std::string_view body) {
   if (body.size() < 2) {
     return false;
   }
+  constexpr int kDeflate = 8;
   const int method = static_cast<uint8_t>(body[0]);
   const int flags = static_cast<uint8_t>(body[1]);
-  return (method & 0x0f) == Z_DEFLATED && (method >> 4) <= 7 && (method * 256 + flags) % 31 == 0;
-}
-
-struct Inflater {
-  explicit Inflater(int window_bits) : is_ready(inflateInit2(&stream, window_bits) == Z_OK) {}
-  ~Inflater() { inflateEnd(&stream); }
-  Inflater(const Inflater&) = delete;
-  Inflater& operator=(const Inflater&) = delete;
-
-  z_stream stream{};
-  const bool is_ready;
-};
-
-std::string InflatePrefix(std::string_view body, size_t limit) {
-  Inflater inflater(HasZlibHeader(body) ? MAX_WBITS : -MAX_WBITS);
-  if (!inflater.is_ready) {
-    return "";
-  }
-  z_stream& stream = inflater.stream;
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));  // zlib only reads it
-  stream.avail_in =
-      static_cast<uInt>(std::min<size_t>(body.size(), std::numeric_limits<uInt>::max()));
-  return Collect(limit, [&stream](char* out, size_t room) {
-    stream.next_out = reinterpret_cast<Bytef*>(out);
-    stream.avail_out = static_cast<uInt>(room);
-    inflate(&stream, Z_NO_FLUSH);  // whatever it says, what it wrote is good
-    return room - stream.avail_out;
-  });
+  return (method & 0x0f) == kDeflate && (method >> 4) <= 7 && (method * 256 + flags) % 31 == 0;
 }
 
 // --- br
@@ -147,7 +119,7 @@ std::optional<std::string> DecodePrefix(std::string_view content_encoding, std::
     return GunzipPrefix(body, limit);
   }
   if (absl::EqualsIgnoreCase(coding, "deflate")) {
-    return InflatePrefix(body, limit);
+    return InflatePrefix(HasZlibHeader(body) ? Wrapping::kZlib : Wrapping::kNone, body, limit);
   }
   if (absl::EqualsIgnoreCase(coding, "br")) {
     return UnbrotliPrefix(body, limit);

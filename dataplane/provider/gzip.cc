@@ -11,21 +11,32 @@ namespace rota::provider {
 namespace {
 
 constexpr size_t kPieceBytes = 16 << 10;
-// zlib: the largest window, and gzip's header instead of zlib's own.
-constexpr int kGzipWindowBits = 15 + 16;
+
+// zlib's way to say it: the largest window, 16 more for gzip's header, negative for none.
+int WindowBits(Wrapping wrapping) {
+  switch (wrapping) {
+    case Wrapping::kGzip:
+      return MAX_WBITS + 16;
+    case Wrapping::kZlib:
+      return MAX_WBITS;
+    case Wrapping::kNone:
+      return -MAX_WBITS;
+  }
+  return MAX_WBITS;
+}
 
 }  // namespace
 
 struct GzipReader::State {
   z_stream stream{};
   size_t output_left = 0;
-  bool is_member_done = false;  // at the end of a gzip member; another may follow
+  bool is_member_done = false;  // at the end; of gzip another member may follow
   bool has_failed = false;
 };
 
-GzipReader::GzipReader(size_t max_output) : state_(std::make_unique<State>()) {
+GzipReader::GzipReader(size_t max_output, Wrapping wrapping) : state_(std::make_unique<State>()) {
   state_->output_left = max_output;
-  state_->has_failed = inflateInit2(&state_->stream, kGzipWindowBits) != Z_OK;
+  state_->has_failed = inflateInit2(&state_->stream, WindowBits(wrapping)) != Z_OK;
 }
 
 GzipReader::~GzipReader() { inflateEnd(&state_->stream); }
@@ -70,9 +81,13 @@ bool IsGzip(std::string_view content_encoding) {
 }
 
 std::string GunzipPrefix(std::string_view gzip, size_t limit) {
+  return InflatePrefix(Wrapping::kGzip, gzip, limit);
+}
+
+std::string InflatePrefix(Wrapping wrapping, std::string_view deflated, size_t limit) {
   std::string text;
-  GzipReader reader(limit);
-  reader.Add(gzip, [&text](std::string_view piece) { text.append(piece); });
+  GzipReader reader(limit, wrapping);
+  reader.Add(deflated, [&text](std::string_view piece) { text.append(piece); });
   return text;
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
-// Undoes gzip piece by piece, for looking at compressed answers while they are passed on as they
-// came. Output is bounded (an answer of 1 MB may stand for 1 GB). Pure; thread-compatible. zlib
-// stays in gzip.cc.
+// Undoes gzip, and deflate in its other wrappings, piece by piece, for looking at compressed
+// answers while they are passed on as they came. Output is bounded (an answer of 1 MB may stand for
+// 1 GB). Pure; thread-compatible. zlib stays in gzip.cc.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,10 +14,13 @@
 
 namespace rota::provider {
 
+// What stands around the deflated bytes (RFC 1951): RFC 1952, RFC 1950, nothing.
+enum class Wrapping : uint8_t { kGzip, kZlib, kNone };
+
 class GzipReader {
  public:
   // At most `max_output` bytes come out; with more the reader fails.
-  explicit GzipReader(size_t max_output);
+  explicit GzipReader(size_t max_output, Wrapping wrapping = Wrapping::kGzip);
   ~GzipReader();
   GzipReader(const GzipReader&) = delete;
   GzipReader& operator=(const GzipReader&) = delete;
@@ -37,5 +41,7 @@ bool IsGzip(std::string_view content_encoding);
 
 // What `gzip` (or as much as there is of it) stands for, up to `limit` bytes.
 std::string GunzipPrefix(std::string_view gzip, size_t limit);
+// ... in whatever wrapping.
+std::string InflatePrefix(Wrapping wrapping, std::string_view deflated, size_t limit);
 
 }  // namespace rota::provider

@@ -266,6 +266,38 @@ TEST(EngineFaultTest, ForwardsNothingOfAClientThatLeavesBeforeItsRequestIsWhole)
   }
 }
 
+// A client whose request has reached its upstream, which has sent `answer` and sends no more.
+class Unfinished {
+ public:
+  explicit Unfinished(std::string answer)
+      : upstream_(GoodOr([this, answer = std::move(answer)](const Message&, Wire& wire) {
+          wire.Send(answer);
+          asked_ = true;
+          cancelled_ = wire.Receive().empty();
+          return false;
+        })),
+        gateway_(ChatApi({upstream_.port()})),
+        client_(std::make_unique<Wire>(Connect(gateway_.port()))) {
+    client_->Send(kFaulty);
+    EXPECT_TRUE(Eventually([this] { return asked_.load(); }));
+  }
+  TestGateway& gateway() { return gateway_; }
+  std::unique_ptr<Wire>& client() { return client_; }
+  // The upstream's connection has ended, and nothing is left of the request.
+  void ExpectCancelled() {
+    EXPECT_TRUE(Eventually([this] { return cancelled_.load(); }));
+    ExpectGood(gateway_.port());
+    ExpectAllGivenBack(gateway_);
+  }
+
+ private:
+  std::atomic<bool> asked_{false};
+  std::atomic<bool> cancelled_{false};
+  TestUpstream upstream_;
+  TestGateway gateway_;
+  std::unique_ptr<Wire> client_;
+};
+
 TEST(EngineFaultTest, CancelsTheUpstreamRequestOfAClientThatLeaves) {
   const std::string stream =
       Head("content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n");
@@ -282,26 +314,13 @@ TEST(EngineFaultTest, CancelsTheUpstreamRequestOfAClientThatLeaves) {
   for (const auto& phase : phases) {
     for (const Leaves how : kAllWays) {
       SCOPED_TRACE(absl::StrCat(phase.name, ", way ", static_cast<int>(how)));
-      std::atomic<bool> asked{false};
-      std::atomic<bool> cancelled{false};
-      TestUpstream upstream(GoodOr([&](const Message&, Wire& wire) {
-        wire.Send(phase.answer);
-        asked = true;
-        cancelled = wire.Receive().empty();
-        return false;
-      }));
-      TestGateway gateway(ChatApi({upstream.port()}));
-      auto leaving = std::make_unique<Wire>(Connect(gateway.port()));
-      leaving->Send(kFaulty);
-      ASSERT_TRUE(Eventually([&asked] { return asked.load(); }));
+      Unfinished request(phase.answer);
       if (!phase.mark.empty()) {
-        EXPECT_THAT(Reader(*leaving).ReadUntil(phase.mark), HasSubstr(phase.mark));
+        EXPECT_THAT(Reader(*request.client()).ReadUntil(phase.mark), HasSubstr(phase.mark));
       }
-      Leave(leaving, how);
-      EXPECT_TRUE(Eventually([&cancelled] { return cancelled.load(); }));
-      ExpectGood(gateway.port());
-      ExpectAllGivenBack(gateway);
-      EXPECT_EQ(gateway.suspended(), 0u) << "it is not the target's fault";
+      Leave(request.client(), how);
+      request.ExpectCancelled();
+      EXPECT_EQ(request.gateway().suspended(), 0u) << "it is not the target's fault";
     }
   }
 }
@@ -311,22 +330,10 @@ TEST(EngineFaultTest, CancelsTheUpstreamRequestOfAClientThatPipelinesAndLeaves) 
   for (const size_t behind : {100, 8192, 9000, 60000}) {
     for (const Leaves how : kAllWays) {
       SCOPED_TRACE(absl::StrCat(behind, " bytes behind, way ", static_cast<int>(how)));
-      std::atomic<bool> asked{false};
-      std::atomic<bool> cancelled{false};
-      TestUpstream upstream(GoodOr([&](const Message&, Wire& wire) {
-        asked = true;
-        cancelled = wire.Receive().empty();
-        return false;
-      }));
-      TestGateway gateway(ChatApi({upstream.port()}));
-      auto leaving = std::make_unique<Wire>(Connect(gateway.port()));
-      leaving->Send(kFaulty);
-      ASSERT_TRUE(Eventually([&asked] { return asked.load(); }));
-      leaving->Send(kPost + "X-A: " + std::string(behind, 'x'));
-      Leave(leaving, how);
-      EXPECT_TRUE(Eventually([&cancelled] { return cancelled.load(); }));
-      ExpectGood(gateway.port());
-      ExpectAllGivenBack(gateway);
+      Unfinished request("");
+      request.client()->Send(kPost + "X-A: " + std::string(behind, 'x'));
+      Leave(request.client(), how);
+      request.ExpectCancelled();
     }
   }
 }
