@@ -46,16 +46,25 @@ class RemoteClock {
 
 // What came while little was known about the delay, to be dated anew when more is known: when all
 // first messages of a stream are held up together, nothing shows it until one comes in time. Only
-// the first half minute is remembered; by then a message has come in time. Bounded. Single-thread.
-template <typename T>
+// the first half minute is remembered; by then a message has come in time. Bounded by the two
+// constants, over the whole stream. Single-thread.
+template <typename T>  // a message of protobuf
 class EarlyMessages {
  public:
   static constexpr Duration kEarly = std::chrono::seconds(30);
+  // Both: an item of a few bytes takes a hundred in memory, and one may have megabytes of name.
   static constexpr size_t kMaxItems = 1024;
-  // `items`: how much the message counts towards the bound.
+  static constexpr size_t kMaxBytes = 1 << 20;
+  // `items`: how many the message has; without any there is nothing to date.
   void Remember(const RemoteClock& clock, Duration sent, const T& message, int items) {
-    if (items > 0 && sent < kEarly && items_ + static_cast<size_t>(items) <= kMaxItems) {
-      items_ += static_cast<size_t>(items);
+    if (items <= 0 || sent >= kEarly) {
+      return;
+    }
+    const size_t all_items = items_ + static_cast<size_t>(items);
+    const size_t all_bytes = bytes_ + message.ByteSizeLong();
+    if (all_items <= kMaxItems && all_bytes <= kMaxBytes) {
+      items_ = all_items;
+      bytes_ = all_bytes;
       messages_.push_back({sent, clock.origin(), message});
     }
   }
@@ -81,6 +90,7 @@ class EarlyMessages {
   };
   std::vector<Early> messages_;
   size_t items_ = 0;
+  size_t bytes_ = 0;
 };
 
 }  // namespace rota

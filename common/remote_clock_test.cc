@@ -55,15 +55,23 @@ TEST(RemoteClockTest, ALongSilenceBeforeADelayedMessageForgetsNothing) {
   EXPECT_EQ(clock.Received(seconds(2), kOrigin + seconds(70)), kOrigin + seconds(2));
 }
 
+// What EarlyMessages asks of a message.
+struct Message {
+  int number = 0;
+  size_t bytes = 10;
+  size_t ByteSizeLong() const { return bytes; }
+};
+
 TEST(EarlyMessagesTest, WhatWasHeldUpBeforeAnythingElseCameIsDatedAnewOnce) {
   RemoteClock clock;
-  EarlyMessages<int> early;
+  EarlyMessages<Message> early;
   std::vector<std::pair<int, MonotonicTime>> dated;
-  const auto receive = [&](Duration sent, MonotonicTime received, int message) {
+  const auto receive = [&](Duration sent, MonotonicTime received, int number) {
     clock.Received(sent, received);
-    early.DateAnew(clock, sent,
-                   [&](int each, MonotonicTime when) { dated.emplace_back(each, when); });
-    early.Remember(clock, sent, message, 1);
+    early.DateAnew(clock, sent, [&](const Message& message, MonotonicTime when) {
+      dated.emplace_back(message.number, when);
+    });
+    early.Remember(clock, sent, {.number = number}, 1);
   };
   receive(seconds(1), kOrigin + seconds(4), 1);
   receive(seconds(2), kOrigin + seconds(5), 2);
@@ -78,26 +86,34 @@ TEST(EarlyMessagesTest, WhatWasHeldUpBeforeAnythingElseCameIsDatedAnewOnce) {
   EXPECT_EQ(dated.size(), 2u) << "a millisecond is nothing";
 }
 
-TEST(EarlyMessagesTest, IsBounded) {
+// How many of ten messages that were held up are dated anew.
+int Remembered(const Message& message, int items) {
   RemoteClock clock;
-  EarlyMessages<int> early;
+  EarlyMessages<Message> early;
   clock.Received(seconds(1), kOrigin + seconds(3));
-  for (int i = 0; i < 5; ++i) {
-    early.Remember(clock, seconds(1), i, 500);
+  for (int i = 0; i < 10; ++i) {
+    early.Remember(clock, seconds(1), message, items);
   }
   clock.Received(seconds(2), kOrigin + seconds(2));
   int dated = 0;
-  early.DateAnew(clock, seconds(2), [&](int, MonotonicTime) { ++dated; });
-  EXPECT_EQ(dated, 2);
+  early.DateAnew(clock, seconds(2), [&](const Message&, MonotonicTime) { ++dated; });
+  return dated;
+}
+
+TEST(EarlyMessagesTest, IsBoundedInItemsAndInBytes) {
+  EXPECT_EQ(Remembered({}, 500), 2);
+  EXPECT_EQ(Remembered({.bytes = 300 << 10}, 1), 3);
+  EXPECT_EQ(Remembered({.bytes = 1 << 20}, 1), 1);
+  EXPECT_EQ(Remembered({.bytes = (1 << 20) + 1}, 1), 0);
 }
 
 TEST(EarlyMessagesTest, NothingIsRememberedOfAStreamThatHasRunForLong) {
   RemoteClock clock;
-  EarlyMessages<int> early;
+  EarlyMessages<Message> early;
   clock.Received(seconds(40), kOrigin + seconds(45));
-  early.Remember(clock, seconds(40), 1, 1);
+  early.Remember(clock, seconds(40), {}, 1);
   clock.Received(seconds(41), kOrigin + seconds(41));
-  early.DateAnew(clock, seconds(41), [](int, MonotonicTime) { FAIL(); });
+  early.DateAnew(clock, seconds(41), [](const Message&, MonotonicTime) { FAIL(); });
 }
 
 }  // namespace
