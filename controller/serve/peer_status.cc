@@ -13,6 +13,8 @@ namespace {
 namespace v1 = rota::sync::v1;
 
 constexpr size_t kMaxTextBytes = 1024;
+// Of all gateways together: a replica takes messages of 4 MiB from one that it has dialled.
+constexpr size_t kMaxStatusBytes = 3 << 20;
 
 // In the order in which they are told, those about the gateway first; a fleet of a hundred says one
 // thing a hundred times.
@@ -92,6 +94,7 @@ v1::PeerStatus::Gateway DescribeFleet(const std::vector<NodeReport>& nodes) {
     finding.set_field(field);
     finding.set_message(message);
   }
+  Bound(status);
   return status;
 }
 
@@ -102,7 +105,7 @@ v1::PeerStatus DescribeGateways(const GatewayRegistry& gateways) {
     described = DescribeFleet(gateway->fleet.Nodes());
     described.set_name(gateway->name);
   }
-  return status;
+  return Bounded(std::move(status));
 }
 
 v1::PeerStatus WithCounts(const GatewayRegistry& gateways, const v1::PeerStatus& before) {
@@ -126,8 +129,12 @@ v1::PeerStatus Bounded(v1::PeerStatus status) {
   if (status.gateways_size() > kMaxGateways) {
     status.mutable_gateways()->DeleteSubrange(kMaxGateways, status.gateways_size() - kMaxGateways);
   }
+  const auto share = kMaxStatusBytes / static_cast<size_t>(std::max(1, status.gateways_size()));
   for (v1::PeerStatus::Gateway& gateway : *status.mutable_gateways()) {
     Bound(gateway);
+    while (gateway.findings_size() > 0 && gateway.ByteSizeLong() > share) {
+      gateway.mutable_findings()->RemoveLast();
+    }
   }
   return status;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
 // What a replica tells the others about its data planes, so that whoever writes statuses knows of
-// all data planes, not only of its own. Bounded by the two constants. Pure and thread-safe.
+// all data planes, not only of its own. Bounded, so that it fits into one message. Pure and
+// thread-safe.
 
 #include <vector>
 

@@ -94,6 +94,9 @@ TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
     gateway.add_findings()->set_message(std::string(10'000, 'x'));
   }
 
+  nodes[0].refused[{compile::ResourceKind::kApi, std::string(5 << 20, 'a')}] = Problem(1, "no");
+  nodes[0].refused[{compile::ResourceKind::kApi, "b"}] = Problem(1, std::string(5 << 20, 'x'));
+
   v1::PeerStatus own;
   *own.add_gateways() = DescribeFleet(nodes);
   v1::PeerStatus cut = Bounded(strange);
@@ -111,6 +114,25 @@ TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
     strange.add_gateways()->set_name("team/gateway-" + std::to_string(i));
   }
   EXPECT_THAT(Bounded(strange).gateways(), SizeIs(compile::kMaxGateways));
+}
+
+TEST(PeerStatusTest, WhatManyGatewaysHaveToSayFitsIntoOneMessage) {
+  v1::PeerStatus status;
+  for (size_t i = 0; i < compile::kMaxGateways; ++i) {
+    v1::PeerStatus::Gateway& gateway = *status.add_gateways();
+    gateway.set_data_planes(1);
+    for (int finding = 0; finding < kMaxPeerFindings; ++finding) {
+      gateway.add_findings()->set_message(std::string(1000, 'x'));
+    }
+  }
+
+  status = Bounded(std::move(status));
+
+  EXPECT_LT(status.ByteSizeLong(), 3'500'000u);
+  for (const v1::PeerStatus::Gateway& gateway : status.gateways()) {
+    EXPECT_EQ(gateway.data_planes(), 1u);
+    EXPECT_GT(gateway.findings_size(), 40);
+  }
 }
 
 TEST(PeerStatusTest, AGatewayThatIsNewIsCountedAtOnceAndDescribedLater) {

@@ -20,17 +20,28 @@ constexpr Duration kGateInterval = std::chrono::seconds(2);
 
 std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
 
-bool ToProblem(const v1::Rejection& rejection, ResourceProblems& problems, size_t limit) {
-  if (problems.size() >= limit) {
-    return false;
+// Takes over what a data plane objects to. Returns how many objections are about what the snapshot
+// does not have: its names are bounded, a stranger's are not, and nobody would ever take them away.
+int AddProblems(const google::protobuf::RepeatedPtrField<v1::Rejection>& objections,
+                const compile::Snapshot& snapshot, size_t limit, ResourceProblems& problems) {
+  int strange = 0;
+  for (const v1::Rejection& objection : objections) {
+    const ResourceKey key = FromProto(objection.id());
+    if (!snapshot.resources.contains(key)) {
+      ++strange;
+      continue;
+    }
+    if (problems.size() >= limit) {
+      break;
+    }
+    ResourceProblem& problem = problems[key];
+    problem.rejected_hash = objection.rejected_hash();
+    problem.kept_hash = objection.kept_hash();
+    problem.code = objection.code();
+    problem.field = Cut(objection.field(), kMaxNameBytes);
+    problem.message = Cut(objection.message(), kMaxMessageBytes);
   }
-  ResourceProblem& problem = problems[FromProto(rejection.id())];
-  problem.rejected_hash = rejection.rejected_hash();
-  problem.kept_hash = rejection.kept_hash();
-  problem.code = rejection.code();
-  problem.field = Cut(rejection.field(), kMaxNameBytes);
-  problem.message = Cut(rejection.message(), kMaxMessageBytes);
-  return true;
+  return strange;
 }
 
 }  // namespace
@@ -146,18 +157,16 @@ absl::Status SyncSession::OnAck(const v1::Ack& ack, MonotonicTime now) {
                          : std::string("none is waiting")));
   }
   ForgetResent(transaction_->delta());
-  for (const v1::Rejection& rejection : ack.rejected()) {
-    if (!ToProblem(rejection, report_.rejected, shared_.options.max_problems)) {
-      break;
-    }
-  }
   report_.refused.clear();
-  for (const v1::Rejection& refusal : ack.refused()) {
-    if (!ToProblem(refusal, report_.refused, shared_.options.max_problems)) {
-      break;
-    }
+  const SnapshotPtr& target = transaction_->target();
+  const size_t limit = shared_.options.max_problems;
+  const int strange = AddProblems(ack.rejected(), *target, limit, report_.rejected) +
+                      AddProblems(ack.refused(), *target, limit, report_.refused);
+  if (strange > 0) {
+    log::Warn("serve", "a data plane objects to what it was not sent; that is ignored",
+              {{"node", report_.node}, {"objections", strange}});
   }
-  report_.acknowledged = transaction_->target();
+  report_.acknowledged = target;
   report_.applied_snapshot_hash = Cut(ack.applied_snapshot_hash(), kMaxNameBytes);
   report_.acknowledged_at = now;
   report_.apply_time = std::chrono::seconds(ack.apply_time().seconds()) +

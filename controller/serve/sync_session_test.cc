@@ -375,6 +375,25 @@ TEST_F(SyncSessionTest, RefusalsAreReplacedByEveryAck) {
   EXPECT_THAT(session_->report().refused, IsEmpty());
 }
 
+TEST_F(SyncSessionTest, ObjectionsToWhatIsNotInTheSnapshotLeaveNothing) {
+  v1::ClientMessage hello = Hello();
+  Have(hello, "ns/gone", 5);
+  Open(hello);
+  NextChunk();
+  v1::ClientMessage ack = Ack(1);
+  for (const std::string& name : {std::string(5 << 20, 'x'), std::string("ns/gone")}) {
+    Reject(ack, name, 2, 1);
+    *ack.mutable_ack()->add_refused() = ack.ack().rejected(ack.ack().rejected_size() - 1);
+  }
+  Reject(ack, "ns/a", 1, 0);
+
+  ASSERT_TRUE(Receive(ack).ok());
+
+  EXPECT_THAT(session_->report().rejected, SizeIs(1));
+  EXPECT_EQ(session_->report().AppliedHash(kA), 0u);
+  EXPECT_THAT(session_->report().refused, IsEmpty());
+}
+
 TEST_F(SyncSessionTest, ProtocolErrorsSayWhatIsWrong) {
   session_.emplace(1, PeerIdentity{}, SyncSession::Shared{options_, gateways_, gate_},
                    clock_.Now());
