@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "controller/resource/names.h"
+#include "common/clip.h"
 
 namespace rota::importer {
 namespace {
@@ -22,7 +22,7 @@ const Json& EmptyMap() {
 }
 
 std::string Printable(std::string_view text) {
-  std::string shown(resource::Clip(text, kMaxQuoted));
+  std::string shown(Clip(text, kMaxQuoted));
   std::replace_if(
       shown.begin(), shown.end(),
       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');

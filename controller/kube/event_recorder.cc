@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "common/log.h"
 #include "controller/kube/error.h"
 #include "controller/kube/lease.h"
@@ -28,11 +29,7 @@ std::string Shortened(std::string text, size_t size) {
   if (text.size() <= size) {
     return text;
   }
-  size -= 3;
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) {
-    --size;
-  }
-  return text.substr(0, size) + "...";
+  return std::string(Clip(text, size - 3)) + "...";
 }
 
 // What asking again will not change.

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "common/hash.h"
 #include "controller/resource/names.h"
 #include "controller/resource/tree.h"

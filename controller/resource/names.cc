@@ -79,16 +79,6 @@ bool IsToken(std::string_view text) {
   });
 }
 
-std::string_view Clip(std::string_view text, size_t max_bytes) {
-  if (text.size() <= max_bytes) {
-    return text;
-  }
-  while (max_bytes > 0 && (static_cast<unsigned char>(text[max_bytes]) & 0xc0) == 0x80) {
-    --max_bytes;
-  }
-  return text.substr(0, max_bytes);
-}
-
 std::string Slug(std::string_view text, size_t max_bytes) {
   std::string slug;
   for (const char c : Lower(text)) {

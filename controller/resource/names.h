@@ -20,9 +20,6 @@ bool IsEndpointName(std::string_view text);
 // A header's or query parameter's name (a token of RFC 9110), 1 to 128.
 bool IsToken(std::string_view text);
 
-// The first bytes of UTF-8 text, cut between characters.
-std::string_view Clip(std::string_view text, size_t max_bytes);
-
 // "My Route_1" -> "my-route-1": lower-case letters, digits and single '-' between them; "" when
 // nothing is left.
 std::string Slug(std::string_view text, size_t max_bytes);

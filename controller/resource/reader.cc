@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "common/duration.h"
 #include "controller/resource/document.h"
 #include "controller/resource/names.h"

@@ -7,6 +7,8 @@
 #include <tuple>
 #include <utility>
 
+#include "common/clip.h"
+
 namespace rota::serve {
 namespace {
 
@@ -30,11 +32,7 @@ void Collect(const ResourceProblems& problems, bool is_in_use, std::set<Finding>
   }
 }
 
-void Cut(std::string& text) {
-  if (text.size() > kMaxTextBytes) {
-    text.resize(kMaxTextBytes);
-  }
-}
+void Cut(std::string& text) { text.resize(Clip(text, kMaxTextBytes).size()); }
 
 void Bound(v1::PeerStatus::Gateway& gateway) {
   Cut(*gateway.mutable_name());

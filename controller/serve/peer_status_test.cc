@@ -116,6 +116,15 @@ TEST(PeerStatusTest, IsBoundedWhoeverSaysIt) {
   EXPECT_THAT(Bounded(strange).gateways(), SizeIs(compile::kMaxGateways));
 }
 
+TEST(PeerStatusTest, TextIsCutBetweenCharactersElseNobodyCouldReadTheMessage) {
+  NodeReport node = Node("a", "h");
+  node.refused[{compile::ResourceKind::kApi, "team/a"}] =
+      Problem(1, std::string(1023, 'x') + "\u00e9");
+  v1::PeerStatus::Gateway read;
+  EXPECT_TRUE(read.ParseFromString(DescribeFleet({node}).SerializeAsString()));
+  EXPECT_EQ(read.findings(0).message().size(), 1023u);
+}
+
 TEST(PeerStatusTest, WhatManyGatewaysHaveToSayFitsIntoOneMessage) {
   v1::PeerStatus status;
   for (size_t i = 0; i < compile::kMaxGateways; ++i) {

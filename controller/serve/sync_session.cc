@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 
@@ -18,7 +19,7 @@ constexpr int kMaxKinds = 16;  // of watermarks
 // Places at the gate that slow readers have lost are not announced.
 constexpr Duration kGateInterval = std::chrono::seconds(2);
 
-std::string Cut(const std::string& text, size_t bytes) { return text.substr(0, bytes); }
+std::string Cut(const std::string& text, size_t bytes) { return std::string(Clip(text, bytes)); }
 
 // Takes over what a data plane objects to. Returns how many objections are about what the snapshot
 // does not have: its names are bounded, a stranger's are not, and nobody would ever take them away.

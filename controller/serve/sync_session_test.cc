@@ -386,10 +386,12 @@ TEST_F(SyncSessionTest, ObjectionsToWhatIsNotInTheSnapshotLeaveNothing) {
     *ack.mutable_ack()->add_refused() = ack.ack().rejected(ack.ack().rejected_size() - 1);
   }
   Reject(ack, "ns/a", 1, 0);
+  ack.mutable_ack()->mutable_rejected(2)->set_message(std::string(1023, 'x') + "\u00e9");
 
   ASSERT_TRUE(Receive(ack).ok());
 
   EXPECT_THAT(session_->report().rejected, SizeIs(1));
+  EXPECT_EQ(session_->report().rejected.at(kA).message, std::string(1023, 'x'));
   EXPECT_EQ(session_->report().AppliedHash(kA), 0u);
   EXPECT_THAT(session_->report().refused, IsEmpty());
 }

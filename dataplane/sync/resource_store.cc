@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "common/status_macros.h"
 
 namespace rota::sync {
@@ -11,6 +12,11 @@ namespace {
 namespace v1 = rota::sync::v1;
 
 constexpr size_t kMaxMessageBytes = 1024;
+
+void CutMessage(v1::Rejection& rejection) {
+  std::string& message = *rejection.mutable_message();
+  message.resize(Clip(message, kMaxMessageBytes).size());
+}
 
 }  // namespace
 
@@ -119,7 +125,7 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
     *ack.add_rejected() = rejection;
   }
   for (v1::Rejection& refusal : result.refused) {
-    refusal.mutable_message()->resize(std::min(refusal.message().size(), kMaxMessageBytes));
+    CutMessage(refusal);
   }
   refused_ = std::move(result.refused);
   ack.mutable_refused()->Add(refused_.begin(), refused_.end());
@@ -131,7 +137,7 @@ absl::StatusOr<v1::Ack> ResourceStore::Apply(Transaction transaction, const Appl
 }
 
 void ResourceStore::KeepOld(const ResourceKey& key, ResourceMap& old, v1::Rejection& rejection) {
-  rejection.mutable_message()->resize(std::min(rejection.message().size(), kMaxMessageBytes));
+  CutMessage(rejection);
   const std::shared_ptr<const v1::Resource> wanted = Take(key);
   if (wanted == nullptr) {
     return;

@@ -194,12 +194,12 @@ TEST_F(ResourceStoreTest, ForgetInventoryAsksForEverythingOnce) {
   EXPECT_THAT(Hello().inventory(), SizeIs(1));
 }
 
-TEST_F(ResourceStoreTest, OverlongMessagesAreCut) {
+TEST_F(ResourceStoreTest, OverlongMessagesAreCutBetweenCharacters) {
   v1::Rejection refusal = MakeRejection({"ns/a"});
-  refusal.set_message(std::string(5000, 'x'));
+  refusal.set_message(std::string(1023, 'x') + "\u00e9" + std::string(5000, 'x'));
   refuse_ = {refusal};
   const auto ack = Apply(MakeChunk(1, {{"ns/a"}}, {{"ns/a"}}, {}, true));
-  EXPECT_EQ(ack->refused(0).message().size(), 1024u);
+  EXPECT_EQ(ack->refused(0).message(), std::string(1023, 'x'));
 }
 
 TEST(StagerTest, StagesChunksUntilTheCommit) {

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "common/clip.h"
 #include "dataplane/table/api_decoder.h"
 #include "dataplane/table/endpoint_pool.h"
 #include "dataplane/table/secret_store.h"
@@ -34,7 +35,7 @@ v1::Rejection MakeRejection(const v1::Resource& resource, uint64_t kept_hash,
   rejection.set_kept_hash(kept_hash);
   rejection.set_code(problem.code);
   rejection.set_field(problem.field);
-  rejection.set_message(problem.message.substr(0, kMaxMessage));
+  rejection.set_message(std::string(Clip(problem.message, kMaxMessage)));
   return rejection;
 }
 
