@@ -1,8 +1,8 @@
 #pragma once
 
-// Durations as protobuf carries them. What comes from a stranger is bounded: never negative, never
-// more than a year, so that sums with it do not overflow. Thread-safe (pure functions). Needs
-// protobuf, which the common library itself does not.
+// Durations as protobuf carries them. What comes from a stranger is bounded, so that sums with it
+// do not overflow: never negative, never more than a year, which is as long as a policy may suspend
+// a target. Thread-safe (pure functions). Needs protobuf, which the common library itself does not.
 
 #include <algorithm>
 

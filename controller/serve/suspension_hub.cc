@@ -65,7 +65,7 @@ bool SuspensionHub::Read(const v1::Suspension& item, MonotonicTime sent,
   statement.reason = item.reason();
   statement.epoch = item.epoch();
   statement.lifted = item.lifted();
-  statement.until = sent + std::min(FromProto(item.remaining()), options_.max_remaining);
+  statement.until = sent + FromProto(item.remaining());  // which is bounded: a year
   return true;
 }
 

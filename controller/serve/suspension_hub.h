@@ -45,7 +45,6 @@ struct SuspensionHubOptions {
   // Beyond: the one that ends first is dropped and counted. 10,000 APIs with a suspended model
   // each, witnessed by six data planes; about 400 bytes each.
   size_t max_statements = 65'536;
-  Duration max_remaining = std::chrono::hours(24 * 7);
   size_t max_name_bytes = 256;  // of a target or an origin; longer ones are ignored and counted
 };
 

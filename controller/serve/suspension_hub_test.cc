@@ -264,9 +264,12 @@ TEST_F(SuspensionHubTest, IsBoundedAndDropsWhatEndsFirst) {
   EXPECT_THAT(active, ::testing::Contains(::testing::Field(&SharedSuspension::target, "t0")));
 }
 
-TEST_F(SuspensionHubTest, ClampsWhatIsTooLongAndIgnoresWhatHasNoTarget) {
-  Merge("a", Item("t", 1, int64_t{1} << 60));
-  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + std::chrono::hours(24 * 7));
+TEST_F(SuspensionHubTest, ClampsWhatIsLongerThanAPolicyCanAskForAndIgnoresWhatHasNoTarget) {
+  constexpr int64_t kLongest = 31'536'000;  // of onQuotaExceedSuspendDuration
+  Merge("a", Item("t", 1, kLongest));
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(kLongest));
+  Merge("a", Item("t", 2, int64_t{1} << 60));
+  EXPECT_EQ(hub_.NextEnd(clock_.Now()), clock_.Now() + seconds(kLongest));
   EXPECT_THAT(Merge("a", Item("", 1, 60)), IsEmpty());
   EXPECT_THAT(Merge("a", Item(std::string(300, 'x'), 1, 60)), IsEmpty());
   EXPECT_THAT(Merge("a", Item("u", 1, -5)), IsEmpty());
