@@ -7,6 +7,10 @@ namespace {
 
 namespace v1 = rota::sync::v1;
 
+bool IsWitness(const SharedSuspension& statement, MonotonicTime now) {
+  return statement.reason == v1::AUTH && !statement.lifted && statement.until > now;
+}
+
 }  // namespace
 
 v1::Suspension ToProto(const SharedSuspension& suspension, MonotonicTime now) {
@@ -69,8 +73,7 @@ bool SuspensionHub::Read(const v1::Suspension& item, MonotonicTime sent,
   return true;
 }
 
-void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now,
-                             HubChanges& changes) {
+void SuspensionHub::MergeOne(SharedSuspension incoming, MonotonicTime now, HubChanges& changes) {
   const auto target = targets_.find(incoming.target);
   bool is_new = true;
   if (target != targets_.end()) {
@@ -79,6 +82,9 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
     if (!is_new && !IsNews(known->second, incoming)) {
       return;
     }
+    // Whoever goes on saying what was shared is still believed.
+    incoming.confirmed = !is_new && known->second.confirmed && IsWitness(known->second, now) &&
+                         incoming.reason == v1::AUTH;
   }
   if (is_new && incoming.until <= now) {
     return;  // what is over is news only about a statement that is here
@@ -88,17 +94,28 @@ void SuspensionHub::MergeOne(const SharedSuspension& incoming, MonotonicTime now
     ++dropped_;
   }
   Put(incoming);
-  const Statements& statements = targets_.at(incoming.target);
+  Statements& statements = targets_.at(incoming.target);
+  Confirm(statements, now);
   changes.news.push_back(incoming);
-  if (!IsShared(statements, incoming)) {
+  if (!IsShared(statements.at(incoming.origin))) {
     return;
   }
   // The second witness of AUTH makes the first one's statement known too.
   for (const auto& [origin, statement] : statements) {
-    if (origin == incoming.origin || (incoming.reason == v1::AUTH && !incoming.lifted &&
-                                      !statement.lifted && statement.reason == v1::AUTH)) {
+    if (origin == incoming.origin || (IsWitness(incoming, now) && IsWitness(statement, now))) {
       changes.shared.push_back(statement);
     }
+  }
+}
+
+// Those who say so at one time confirm each other.
+void SuspensionHub::Confirm(Statements& statements, MonotonicTime now) {
+  const auto is_witness = [&](const auto& entry) { return IsWitness(entry.second, now); };
+  if (std::count_if(statements.begin(), statements.end(), is_witness) < 2) {
+    return;
+  }
+  for (auto& [origin, statement] : statements) {
+    statement.confirmed = statement.confirmed || IsWitness(statement, now);
   }
 }
 
@@ -139,14 +156,9 @@ void SuspensionHub::set_connected_elsewhere(size_t data_planes) {
   connected_elsewhere_ = data_planes;
 }
 
-bool SuspensionHub::IsShared(const Statements& statements,
-                             const SharedSuspension& statement) const {
-  if (statement.reason != v1::AUTH || statement.lifted || connected_ + connected_elsewhere_ <= 1) {
-    return true;
-  }
-  return std::count_if(statements.begin(), statements.end(), [](const auto& entry) {
-           return entry.second.reason == v1::AUTH && !entry.second.lifted;
-         }) >= 2;
+bool SuspensionHub::IsShared(const SharedSuspension& statement) const {
+  return statement.reason != v1::AUTH || statement.lifted || statement.confirmed ||
+         connected_ + connected_elsewhere_ <= 1;
 }
 
 template <typename Filter>
@@ -161,7 +173,7 @@ std::vector<SharedSuspension> SuspensionHub::Collect(const StatementKey& after, 
       if (found.size() == count) {
         return found;
       }
-      if (filter(statements, entry->second)) {
+      if (filter(entry->second)) {
         found.push_back(entry->second);
       }
     }
@@ -172,18 +184,16 @@ std::vector<SharedSuspension> SuspensionHub::Collect(const StatementKey& after, 
 std::vector<SharedSuspension> SuspensionHub::Shared(MonotonicTime now, const StatementKey& after,
                                                     size_t count) const {
   std::lock_guard guard(mutex_);
-  return Collect(after, count,
-                 [&](const Statements& statements, const SharedSuspension& statement) {
-                   return statement.until > now && IsShared(statements, statement);
-                 });
+  return Collect(after, count, [&](const SharedSuspension& statement) {
+    return statement.until > now && IsShared(statement);
+  });
 }
 
 std::vector<SharedSuspension> SuspensionHub::Known(MonotonicTime now, const StatementKey& after,
                                                    size_t count) const {
   std::lock_guard guard(mutex_);
-  return Collect(after, count, [&](const Statements&, const SharedSuspension& statement) {
-    return statement.until > now;
-  });
+  return Collect(after, count,
+                 [&](const SharedSuspension& statement) { return statement.until > now; });
 }
 
 // The statement that ends last; null when none is active.

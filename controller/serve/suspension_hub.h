@@ -31,6 +31,9 @@ struct SharedSuspension {
   uint64_t epoch = 0;
   MonotonicTime until;
   bool lifted = false;  // counts no more; remembered until its end
+  // Of AUTH: another data plane has said so while this statement stood. The hub's own knowledge: it
+  // does not travel.
+  bool confirmed = false;
 };
 
 // As it goes on the wire: the end as what remains at `now`.
@@ -68,7 +71,10 @@ class SuspensionHub {
   // Statements of the data plane `node`: its own ones (origin empty or `node`), and those of others
   // that it finds missing here. `sent`: when they were sent, by the clock of this process. An AUTH
   // statement (a broken pod, or a broken credential?) is taken from its origin only, and shared
-  // only when a second data plane says so too, or when there is no second one in the whole fleet.
+  // only when a second data plane says so at the same time, or when there is no second one in the
+  // whole fleet. Once it is shared for the former reason it stays so to its lift or end, and so
+  // does what its origin says of AUTH in its place: others have acted on it, whatever the second
+  // says.
   HubChanges Merge(const std::string& node, const Items& items, MonotonicTime sent,
                    MonotonicTime now);
   // Statements that another replica knows.
@@ -99,12 +105,13 @@ class SuspensionHub {
   // Those that end first come first; the statements are those of targets_.
   using Ends = std::set<std::pair<MonotonicTime, const SharedSuspension*>>;
 
-  bool IsShared(const Statements& statements, const SharedSuspension& statement) const;
+  bool IsShared(const SharedSuspension& statement) const;
   // False for what is malformed, which is counted.
   bool Read(const rota::sync::v1::Suspension& item, MonotonicTime sent,
             SharedSuspension& statement);
   static bool IsNews(const SharedSuspension& known, const SharedSuspension& incoming);
-  void MergeOne(const SharedSuspension& incoming, MonotonicTime now, HubChanges& changes);
+  void MergeOne(SharedSuspension incoming, MonotonicTime now, HubChanges& changes);
+  static void Confirm(Statements& statements, MonotonicTime now);
   template <typename Filter>
   std::vector<SharedSuspension> Collect(const StatementKey& after, size_t count,
                                         Filter filter) const;

@@ -129,6 +129,40 @@ TEST_F(SuspensionHubTest, AuthIsSharedOnlyWithASecondWitness) {
   EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(2));
 }
 
+TEST_F(SuspensionHubTest, SharedAuthStaysSharedWhenTheOtherWitnessEnds) {
+  Merge("a", Item("t", 1, 60, v1::AUTH));
+  clock_.Advance(seconds(50));
+  EXPECT_THAT(Merge("b", Item("t", 1, 60, v1::AUTH)), SizeIs(2));
+
+  clock_.Advance(seconds(15));
+  Merge("c", Item("u", 1, 60));  // what is over is forgotten
+
+  auto shared = hub_.Shared(clock_.Now());
+  ASSERT_THAT(shared, SizeIs(2));
+  EXPECT_EQ(shared[0].origin, "b");
+  // What the same origin says in its place is known to all, too: until it is lifted.
+  EXPECT_THAT(Merge("b", Item("t", 2, 60, v1::AUTH)), SizeIs(1));
+  EXPECT_THAT(Merge("b", Lifted(Item("t", 2, 60, v1::AUTH))), SizeIs(1));
+  EXPECT_THAT(Merge("b", Item("t", 3, 60, v1::AUTH)), IsEmpty());
+  // Or until it ends.
+  EXPECT_THAT(Merge("d", Item("t", 1, 10, v1::AUTH)), SizeIs(2));
+  clock_.Advance(seconds(60));
+  EXPECT_THAT(Merge("b", Item("t", 4, 60, v1::AUTH)), IsEmpty());
+}
+
+TEST_F(SuspensionHubTest, AnAuthStatementThatIsOverIsNoWitness) {
+  const auto merge_from_peer = [&](const std::vector<v1::Suspension>& items) {
+    return hub_.MergeFromPeer(Items(items), clock_.Now(), clock_.Now()).shared;
+  };
+  EXPECT_THAT(merge_from_peer({Of("a", Item("t", 1, 5, v1::AUTH))}), IsEmpty());
+
+  EXPECT_THAT(
+      merge_from_peer({Of("a", Item("t", 1, 0, v1::AUTH)), Of("b", Item("t", 1, 60, v1::AUTH))}),
+      IsEmpty());
+
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty());
+}
+
 TEST_F(SuspensionHubTest, AQuotaStatementIsNoWitnessOfAuth) {
   Merge("b", Item("t", 1, 60, v1::QUOTA));
   EXPECT_THAT(Merge("a", Item("t", 1, 60, v1::AUTH)), IsEmpty());
@@ -138,6 +172,9 @@ TEST_F(SuspensionHubTest, AuthOfTheOnlyDataPlaneIsRememberedForItsReturn) {
   hub_.set_connected(1);
   Merge("a", Item("t", 1, 60, v1::AUTH));
   EXPECT_THAT(hub_.Shared(clock_.Now()), SizeIs(1));
+
+  hub_.set_connected(2);
+  EXPECT_THAT(hub_.Shared(clock_.Now()), IsEmpty()) << "nobody else has seen it";
 }
 
 TEST_F(SuspensionHubTest, ALiftEndsTheStatementThatItNamesAndALateRepetitionDoesNotReviveIt) {
