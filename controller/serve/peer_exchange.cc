@@ -152,10 +152,10 @@ void PeerExchange::DescribeIfDue(MonotonicTime now) {
   }
   describe_at_ = now + kDescribeInterval;
   is_description_due_ = false;
-  v1::PeerStatus status = DescribeGateways(service_.gateways());
+  const v1::PeerStatus described = DescribeGateways(service_.gateways());
   {
     std::lock_guard guard(status_mutex_);
-    status_ = std::move(status);
+    status_ = WithCounts(service_.gateways(), described);  // who has come meanwhile counts
   }
   TellStatus();
 }
@@ -180,6 +180,7 @@ void PeerExchange::OnEffects(Connection& from, const PeerEffects& effects) {
 }
 
 void PeerExchange::CountElsewhere() {
+  std::lock_guard guard(counting_mutex_);
   DataPlaneCounts elsewhere;
   for (const PeerReport& peer : Peers()) {
     for (const auto& [gateway, data_planes] : peer.data_planes) {

@@ -133,6 +133,7 @@ class PeerExchange {
   std::atomic<bool> is_description_due_{false};  // of this replica's data planes
   mutable std::mutex status_mutex_;              // after all others but those of the gateways
   rota::sync::v1::PeerStatus status_;            // guarded by status_mutex_
+  std::mutex counting_mutex_;  // as in SyncService, for data planes elsewhere; before all others
 
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;

@@ -155,7 +155,10 @@ SyncService::PeerHooks SyncService::peer_hooks() const {
 }
 
 void SyncService::OnConnected(ServedGateway& gateway) {
-  gateway.hub.set_connected(gateway.fleet.connected());
+  {
+    std::lock_guard guard(counting_mutex_);
+    gateway.hub.set_connected(gateway.fleet.connected());
+  }
   if (const PeerHooks hooks = peer_hooks(); hooks.connected) {
     hooks.connected();
   }

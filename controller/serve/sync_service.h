@@ -129,6 +129,10 @@ class SyncService {
   std::atomic<uint64_t> rejections_{0};
   std::atomic<uint64_t> stale_serves_{0};
 
+  // Held from counting a gateway's data planes to telling its hub: of two counts the newer one
+  // stays. Before all others.
+  std::mutex counting_mutex_;
+
   mutable std::mutex mutex_;
   std::condition_variable_any timer_wake_;
   std::map<uint64_t, std::shared_ptr<Connection>> connections_;

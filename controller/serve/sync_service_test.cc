@@ -1,5 +1,10 @@
 #include "controller/serve/sync_service.h"
 
+#include <algorithm>
+#include <array>
+#include <barrier>
+#include <thread>
+
 #include "controller/serve/test_snapshots.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -273,6 +278,37 @@ TEST_F(SyncServiceTest, TheSecondWitnessIsToldOfTheFirst) {
     const auto told = peer->stream.Drain(*peer->connection);
     ASSERT_THAT(told, SizeIs(1));
     EXPECT_THAT(told[0].suspensions().items(), SizeIs(2));
+  }
+}
+
+TEST_F(SyncServiceTest, DataPlanesThatComeAtOnceAreAllCounted) {
+  ServiceOptions options;
+  options.new_streams_burst = 1e6;
+  SyncService service(options, clock_);
+  service.Publish(kGateway, MakeSnapshot({{"ns/a", 1}}));
+  for (int round = 0; round < 1000; ++round) {
+    std::array<FakeStream, 2> streams;
+    std::array<std::shared_ptr<SyncService::Connection>, 2> connections;
+    std::transform(streams.begin(), streams.end(), connections.begin(),
+                   [&](FakeStream& stream) { return *service.Accept(stream, {}); });
+    std::barrier start(2);
+    const auto come = [&](size_t i) {
+      start.arrive_and_wait();
+      connections[i]->OnMessage(Hello("node-" + std::to_string(i)));
+    };
+    std::thread other([&] { come(1); });
+    come(0);
+    other.join();
+
+    // One of two is not believed alone.
+    v1::ClientMessage report = SuspensionReport("t" + std::to_string(round), 1);
+    report.mutable_report()->mutable_items(0)->set_reason(v1::AUTH);
+    const HubChanges changes = service.gateways().Find(kGateway)->hub.Merge(
+        "node-0", report.report().items(), clock_.Now(), clock_.Now());
+    EXPECT_THAT(changes.shared, SizeIs(0)) << "round " << round;
+    for (const auto& connection : connections) {
+      connection->OnDone();
+    }
   }
 }
 

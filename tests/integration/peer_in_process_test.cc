@@ -2,8 +2,11 @@
 
 #include "tests/integration/peer_in_process.h"
 
+#include <array>
 #include <atomic>
+#include <barrier>
 #include <map>
+#include <thread>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -239,6 +242,62 @@ TEST_F(PeerInProcessTest, AuthNeedsASecondWitnessInTheWholeFleet) {
   b.Suspend(1, seconds(60), rotation::Reason::kAuth);
 
   ASSERT_TRUE(Await([&] { return c.IsSuspended("t1"); }));
+}
+
+// A stream of which only the other end is heard.
+class SilentStream final : public serve::PeerStream {
+ public:
+  void StartWrite(sync::v1::PeerMessage) override {}
+  void Finish(const absl::Status&) override {}
+  void Cancel() override {}
+};
+
+TEST_F(PeerInProcessTest, DataPlanesThatComeToTwoReplicasAtOnceAreAllCounted) {
+  TestController controller(clock_);
+  serve::PeerOptions options;
+  options.replica = "self";
+  serve::PeerExchange exchange(options, controller.service, clock_);
+  std::array<SilentStream, 2> streams;
+  std::array<std::shared_ptr<serve::PeerExchange::Connection>, 2> connections;
+  for (size_t i = 0; i < 2; ++i) {
+    connections[i] = *exchange.Accept(streams[i], {});
+    sync::v1::PeerMessage hello;
+    hello.mutable_hello()->set_replica("replica-" + std::to_string(i));
+    connections[i]->OnMessage(hello);
+  }
+  const auto say = [&](size_t i, uint32_t data_planes) {
+    sync::v1::PeerMessage message;
+    auto& gateway = *message.mutable_status()->add_gateways();
+    gateway.set_name(TestController::kGateway);
+    gateway.set_data_planes(data_planes);
+    connections[i]->OnMessage(message);
+  };
+  for (int round = 0; round < 1000; ++round) {
+    say(0, 0);
+    say(1, 0);
+    std::barrier start(2);
+    const auto come = [&](size_t i) {
+      start.arrive_and_wait();
+      say(i, 1);
+    };
+    std::thread other([&] { come(1); });
+    come(0);
+    other.join();
+
+    // One of two is not believed alone.
+    serve::SuspensionHub::Items items;
+    sync::v1::Suspension& item = *items.Add();
+    item.set_target("t" + std::to_string(round));
+    item.set_epoch(1);
+    item.set_reason(sync::v1::AUTH);
+    item.mutable_remaining()->set_seconds(60);
+    const auto changes = controller.gateway.hub.Merge("a", items, clock_.Now(), clock_.Now());
+    EXPECT_THAT(changes.shared, SizeIs(0)) << "round " << round;
+  }
+  exchange.Stop();
+  for (const auto& connection : connections) {
+    connection->OnDone();
+  }
 }
 
 TEST_F(PeerInProcessTest, AControllerThatKnowsNothingIsToldByThoseWhoOnlyHeardOfIt) {
