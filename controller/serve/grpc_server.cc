@@ -49,7 +49,12 @@ SecretString AuthorizationOf(const grpc::CallbackServerContext& context) {
 }
 
 // One stream of a service that accepts streams (SyncService, PeerExchange). Owns itself; gone after
-// OnDone, which gRPC holds back until Finish.
+// OnDone, which gRPC holds back until Finish and the end of every read and write.
+//
+// From Accept on the service may end the stream, on any thread, while Begin, on a thread of the
+// authenticator's, has yet to start the first read: such an end waits for Begin. So the stream is
+// there as long as Begin needs it, and OnDone finds its connection. A peer that cancels is heard of
+// by the read, which fails.
 template <typename Service, typename In, typename Out>
 class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public OutgoingStream<Out> {
  public:
@@ -69,7 +74,16 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
     outgoing_ = std::move(message);
     Reactor::StartWrite(&outgoing_);
   }
-  void Finish(const absl::Status& status) override { Reactor::Finish(ToGrpc(status)); }
+  void Finish(const absl::Status& status) override {
+    {
+      std::lock_guard guard(mutex_);
+      if (!has_begun_) {
+        early_end_ = status;
+        return;
+      }
+    }
+    Reactor::Finish(ToGrpc(status));
+  }
   void Cancel() override { context_.TryCancel(); }
 
   void OnReadDone(bool ok) override {
@@ -85,17 +99,6 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
     outgoing_ = Out();  // else every idle stream would hold its last chunk
     connection_->OnWriteDone(ok);
   }
-  void OnCancel() override {
-    std::shared_ptr<typename Service::Connection> connection;
-    {
-      std::lock_guard guard(mutex_);
-      cancelled_ = true;
-      connection = connection_;
-    }
-    if (connection != nullptr) {
-      connection->OnPeerClosed();
-    }
-  }
   void OnDone() override {
     if (connection_ != nullptr) {
       connection_->OnDone();
@@ -108,7 +111,7 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
 
   void Begin(absl::StatusOr<PeerIdentity> peer) {
     if (!peer.ok()) {
-      Reactor::Finish(ToGrpc(peer.status()));  // may delete this
+      Reactor::Finish(ToGrpc(peer.status()));
       return;
     }
     absl::StatusOr<std::shared_ptr<typename Service::Connection>> connection =
@@ -117,27 +120,31 @@ class StreamReactor final : public grpc::ServerBidiReactor<In, Out>, public Outg
       Reactor::Finish(ToGrpc(connection.status()));
       return;
     }
-    bool cancelled = false;
+    connection_ = *std::move(connection);
+    this->StartRead(&incoming_);
+    std::optional<absl::Status> early_end;
     {
       std::lock_guard guard(mutex_);
-      connection_ = *connection;
-      cancelled = cancelled_;
+      has_begun_ = true;
+      early_end = std::move(early_end_);
     }
-    if (cancelled) {  // while it was being authenticated
-      (*connection)->OnPeerClosed();
-      return;
+    // Without an early end this may be gone by now.
+    if (early_end.has_value()) {
+      Reactor::Finish(ToGrpc(*early_end));
     }
-    this->StartRead(&incoming_);
   }
 
   Service& service_;
   grpc::CallbackServerContext& context_;
-  std::mutex mutex_;
-  bool cancelled_ = false;
-  // Null: not authenticated yet, or refused. Set once, before the first read.
+  // Null: not authenticated yet, or refused. Set once, before the first read; nothing is written
+  // before that has brought a Hello.
   std::shared_ptr<typename Service::Connection> connection_;
   In incoming_;
   Out outgoing_;
+
+  std::mutex mutex_;  // after the connection's
+  bool has_begun_ = false;
+  std::optional<absl::Status> early_end_;  // that came before
 };
 
 class SnapshotServiceImpl final : public v1::SnapshotService::CallbackService {

@@ -1,11 +1,18 @@
 // The sync protocol over real gRPC: plaintext on loopback, mutual TLS, certificates that change.
 
+#include <grpcpp/grpcpp.h>
+
 #include <algorithm>
+#include <deque>
+#include <random>
+#include <thread>
 
 #include "controller/serve/grpc_server.h"
+#include "controller/serve/peer_exchange.h"
 #include "dataplane/sync/grpc_transport.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rota/sync/v1/sync.grpc.pb.h"
 #include "tests/integration/sync_certificates.h"
 #include "tests/integration/sync_fleet.h"
 
@@ -253,6 +260,98 @@ TEST_F(SyncGrpcTest, ASuspensionSpreadsInMillisecondsWhileSnapshotsFlow) {
             << " us\n";
   // Loose, because test machines are busy; the figure itself is for benchmarks.
   EXPECT_LT(spread[50], milliseconds(200));
+}
+
+// Says yes to everybody, a moment later, on threads of its own.
+class SlowAuthenticator final : public serve::Authenticator {
+ public:
+  SlowAuthenticator() {
+    for (int i = 0; i < 2; ++i) {
+      threads_.emplace_back([this](std::stop_token stop) { Work(stop); });
+    }
+  }
+  void Authenticate(serve::PeerIdentity peer, SecretString, Done done) override {
+    std::lock_guard guard(mutex_);
+    ++asked_;
+    waiting_.push_back([peer = std::move(peer), done = std::move(done)] { done(peer); });
+    changed_.notify_one();
+  }
+  uint64_t asked() const {
+    std::lock_guard guard(mutex_);
+    return asked_;
+  }
+
+ private:
+  void Work(std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
+      const std::function<void()> answer = std::move(waiting_.front());
+      waiting_.pop_front();
+      lock.unlock();
+      answer();
+      lock.lock();
+    }
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::deque<std::function<void()>> waiting_;
+  uint64_t asked_ = 0;
+  std::vector<std::jthread> threads_;  // last: they use the rest
+};
+
+// Opens streams until `end`, and cancels each within half a millisecond.
+template <typename Open>
+void OpenAndCancel(const Clock& clock, MonotonicTime end, Open open) {
+  std::mt19937 random(7);
+  while (clock.Now() < end) {
+    grpc::ClientContext context;
+    const auto stream = open(&context);
+    const MonotonicTime cancel_at = clock.Now() + std::chrono::microseconds(random() % 500);
+    while (clock.Now() < cancel_at) {
+      std::this_thread::yield();
+    }
+    context.TryCancel();
+    stream->Finish();
+  }
+}
+
+TEST(SyncGrpcReviewTest, StreamsThatAreCancelledAsTheirReviewEndsEndOnceAndLeaveNothing) {
+  RealClock clock;
+  serve::ServiceOptions options;
+  options.new_streams_burst = 1e6;
+  TestController controller(clock, options);
+  controller.Publish({{"ns/a", 1}});
+  serve::PeerExchange exchange({}, controller.service, clock);
+  SlowAuthenticator authenticator;
+  serve::GrpcServerOptions server_options;
+  server_options.listen = {"127.0.0.1", 0};
+  server_options.authenticator = &authenticator;
+  auto server = *serve::GrpcServer::Start(server_options, controller.service, clock, &exchange);
+  const auto channel =
+      grpc::CreateChannel(server->address().ToString(), grpc::InsecureChannelCredentials());
+  const auto planes = sync::v1::SnapshotService::NewStub(channel);
+  const auto replicas = sync::v1::PeerService::NewStub(channel);
+
+  const MonotonicTime end = clock.Now() + seconds(1);
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.emplace_back(
+        [&] { OpenAndCancel(clock, end, [&](auto* context) { return planes->Sync(context); }); });
+    clients.emplace_back([&] {
+      OpenAndCancel(clock, end, [&](auto* context) { return replicas->Exchange(context); });
+    });
+  }
+  EXPECT_TRUE(Await([&] { return end - clock.Now() < milliseconds(200); }));
+  exchange.Stop();
+  clients.clear();
+  server->Shutdown(seconds(0));  // waits for every stream
+
+  const serve::ServiceStats stats = controller.service.stats();
+  EXPECT_GT(stats.streams_accepted, 10u);
+  EXPECT_GT(exchange.stats().streams_failed, 10u);
+  EXPECT_EQ(stats.streams_accepted + stats.streams_refused + exchange.stats().streams_failed,
+            authenticator.asked());
 }
 
 TEST(SyncGrpcOptionsTest, PlaintextBeyondLoopbackIsRefusedUnlessAskedFor) {
