@@ -236,12 +236,26 @@ Task<void> Exchange::Serve() {
   if (client_.gone()) {
     co_return;
   }
-  if (match_.operation->kind == rota::sync::v1::MODELS && match_.route->rotation != nullptr) {
-    co_await AnswerModels();
-  } else if (rotated_) {
-    co_await ForwardRotated();
-  } else {
-    co_await ForwardFixed();
+  bool is_served = false;
+  while (!is_served) {
+    is_served = true;
+    if (match_.operation->kind == rota::sync::v1::MODELS && match_.route->rotation != nullptr) {
+      co_await AnswerModels();
+    } else if (rotated_) {
+      is_served = co_await ForwardRotated();
+    } else {
+      co_await ForwardFixed();
+    }
+    if (!is_served) {
+      error = Match();
+      if (!error.has_value()) {
+        error = CheckBody();
+      }
+      if (error.has_value()) {
+        co_await Answer(*error);
+        is_served = true;
+      }
+    }
   }
 }
 

@@ -61,10 +61,14 @@ class Exchange final {
 
   // exchange_forward.cc
   Task<void> ForwardFixed();
-  Task<void> ForwardRotated();
-  Task<void> ForwardInTurn();  // `onAllSuspended: Wait`: behind those who wait already
+  // False: it has waited for a rotation that is not its operation's any more, and has to begin anew
+  // with what is configured now.
+  Task<bool> ForwardRotated();
+  Task<bool> ForwardInTurn();  // `onAllSuspended: Wait`: behind those who wait already
   Task<void> AnswerNoPick(rotation::NothingEligible nothing);
-  Task<std::optional<size_t>> WaitForTurn();
+  enum class Turn : uint8_t { kHasCome, kHasNotCome, kIsElsewhere };
+  Task<Turn> WaitForTurn(std::optional<size_t>& target);
+  bool FollowConfiguration();
   rotation::PickResult PickFirst(MonotonicTime now);
   Task<void> TryTargets(size_t first);  // and others behind it; relays or answers
   // Suspends, counts; the target to try next. `is_whole`: all of an error's body was looked at.

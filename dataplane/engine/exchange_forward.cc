@@ -123,10 +123,10 @@ rotation::PickResult Exchange::PickFirst(MonotonicTime now) {
   return match_.route->rotation->rotation->PickFirst(now, match_.route->excluded);
 }
 
-Task<void> Exchange::ForwardRotated() {
-  const table::BoundRotation& bound = *match_.route->rotation;
-  if (bound.on_all_suspended == table::OnAllSuspended::kWait) {
-    co_await ForwardInTurn();
+Task<bool> Exchange::ForwardRotated() {
+  bool is_served = true;
+  if (match_.route->rotation->on_all_suspended == table::OnAllSuspended::kWait) {
+    is_served = co_await ForwardInTurn();
   } else {
     const rotation::PickResult picked = PickFirst(loop_.TurnTime());
     if (picked.pick.has_value()) {
@@ -136,9 +136,11 @@ Task<void> Exchange::ForwardRotated() {
     }
   }
   FlushFailures();
+  co_return is_served;
 }
 
-Task<void> Exchange::ForwardInTurn() {
+Task<bool> Exchange::ForwardInTurn() {
+  const std::shared_ptr<const table::RouteTable> kept = table_;  // with the rotation of `waiting`
   rotation::Rotation& rotation = *match_.route->rotation->rotation;
   Waiting waiting(loop_, {&rotation, match_.route->excluded}, body_.size());
   waiting_ = &waiting;
@@ -146,12 +148,13 @@ Task<void> Exchange::ForwardInTurn() {
   if (!waiting.IsBehindOthers()) {
     target = TargetOf(PickFirst(loop_.TurnTime()));
   }
+  Turn turn = Turn::kHasCome;
   if (!target.has_value()) {
-    target = co_await WaitForTurn();
+    turn = co_await WaitForTurn(target);
   }
-  if (target.has_value()) {
+  if (turn == Turn::kHasCome) {
     co_await TryTargets(*target);
-  } else if (!cancelled_) {
+  } else if (turn == Turn::kHasNotCome && !cancelled_) {
     // What Retry-After says is the return as it is known now. Who has waited in vain while
     // something has returned does not go all the same: all who have waited would, at once.
     const std::optional<rotation::NothingEligible> nothing =
@@ -161,6 +164,7 @@ Task<void> Exchange::ForwardInTurn() {
     co_await Answer(error);
   }
   waiting_ = nullptr;
+  co_return turn != Turn::kIsElsewhere;
 }
 
 Task<void> Exchange::AnswerNoPick(rotation::NothingEligible nothing) {
@@ -188,20 +192,34 @@ void Exchange::ReportProbe(Waiting::Outcome outcome) {
   }
 }
 
-Task<std::optional<size_t>> Exchange::WaitForTurn() {
+Task<Exchange::Turn> Exchange::WaitForTurn(std::optional<size_t>& target) {
   const MonotonicTime until = start_ + match_.route->rotation->wait_timeout;
-  std::optional<size_t> target;
   while (!target.has_value()) {
     const Waiting::Result result = co_await waiting_->Wait(until);
     if (result == Waiting::Result::kFull) {
       loop_.metrics().CountLimit(observe::Limit::kWaiters);
     }
     if (result != Waiting::Result::kReleased) {
-      break;
+      co_return Turn::kHasNotCome;
+    }
+    if (!FollowConfiguration()) {
+      co_return Turn::kIsElsewhere;
     }
     target = TargetOf(PickFirst(loop_.Now()));
   }
-  co_return target;
+  co_return Turn::kHasCome;
+}
+
+// What is configured now counts for who has waited: its credential may have been replaced, or
+// withdrawn. False: its operation has another rotation now, or none.
+bool Exchange::FollowConfiguration() {
+  if (loop_.table() == table_) {
+    return true;
+  }
+  const rotation::Rotation* const rotation = match_.route->rotation->rotation.get();
+  const rotation::TargetSet excluded = match_.route->excluded;
+  return !Match().has_value() && rotated_ && match_.route->rotation->rotation.get() == rotation &&
+         match_.route->excluded == excluded;
 }
 
 GatewayError Exchange::NoTurnError() const {
@@ -270,7 +288,6 @@ Task<void> Exchange::TryTargets(size_t first) {
     }
     LogTry(plan, "try failed");
     RecordFailure(plan, result);
-    ReportProbe(Waiting::Outcome::kFailed);
     if (MayReplay(result)) {
       next = NextTarget();
     }
@@ -282,6 +299,7 @@ Task<void> Exchange::TryTargets(size_t first) {
     ReportProbe(Waiting::Outcome::kGone);
     co_await Answer(*refused);
   } else {
+    ReportProbe(Waiting::Outcome::kFailed);
     co_await AnswerFailure(result);
   }
 }
@@ -412,11 +430,6 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
   } else if (!is_auth && evidence.verdict != provider::Verdict::kFailure) {
     bound.rotation->RecordSuccess(plan.index);
   }
-  // What the client has done wrong says nothing bad about the target.
-  const bool is_served = evidence.verdict == provider::Verdict::kNone ||
-                         evidence.verdict == provider::Verdict::kRequestTooLarge ||
-                         (response_.status < 400 && !has_judged_event_);
-  ReportProbe(is_served ? Waiting::Outcome::kServed : Waiting::Outcome::kFailed);
 }
 
 std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) {
@@ -426,13 +439,16 @@ std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) 
     is_whole = true;  // nothing follows an error event
   }
   ApplyEvidence(plan, evidence);
-  if (!MayReplay(evidence)) {
-    return std::nullopt;
-  }
-  const std::optional<size_t> next = NextTarget();
+  const std::optional<size_t> next = MayReplay(evidence) ? NextTarget() : std::nullopt;
   if (next.has_value()) {
     loop_.metrics().CountFailover(plan.series, ReasonOf(evidence.verdict));
     SaveAnswer(is_whole);
+  } else {
+    // What the client has done wrong says nothing bad about the target.
+    const bool is_served = evidence.verdict == provider::Verdict::kNone ||
+                           evidence.verdict == provider::Verdict::kRequestTooLarge ||
+                           (response_.status < 400 && !has_judged_event_);
+    ReportProbe(is_served ? Waiting::Outcome::kServed : Waiting::Outcome::kFailed);
   }
   return next;
 }

@@ -24,6 +24,10 @@ bool WaitingRooms::Enter(const Wanted& wanted, const std::shared_ptr<Ticket>& ti
   std::list<std::shared_ptr<Ticket>>& queue = line->queue;
   auto next = queue.end();
   if (is_newcomer) {
+    if (queue.empty()) {
+      // All had been released: the targets have left the rota once more since.
+      BeginRamp(*line, line->next_release);
+    }
     ticket->place_ = ++last_place_;
   } else {
     next = std::find_if(queue.begin(), queue.end(),
@@ -118,7 +122,7 @@ WaitingRooms::Tickets WaitingRooms::Take(Room& room, Line& line, MonotonicTime n
 void WaitingRooms::Learn(Line& line, Outcome outcome, MonotonicTime now) {
   --line.outstanding;
   if (outcome == Outcome::kServed) {
-    line.window = std::min(line.window + 1, kMaxWaiters);
+    ++line.window;
   } else if (outcome == Outcome::kNothing) {
     BeginRamp(line, now);
   } else if (outcome == Outcome::kFailed) {

@@ -5,7 +5,8 @@
 // released as a probe, and two for each that is served: 1, 2, 4, 8 ..., and nobody has to wait for
 // the slowest of them. One that finds nothing goes back to its place in the line. Who wants other
 // targets (another operation, a newer configuration) has a line of its own, so that nobody waits
-// behind somebody who waits for something else.
+// behind somebody who waits for something else. A request counts as served whichever target has
+// served it in the end: one that fails must not hold up those that another one can serve.
 //
 // Thread-safe. Pure: no clock, no sockets; whoever waits (waiting.h) looks at the time and at the
 // rotation.
@@ -61,8 +62,8 @@ class WaitingRooms {
 
   // What came of a release.
   enum class Outcome : uint8_t {
-    kServed,   // the target works
-    kFailed,   // it does not
+    kServed,   // by a target, not always the first that was asked
+    kFailed,   // by none
     kNothing,  // there was nothing to pick after all
     kGone,     // the request has ended without a word about the target
   };

@@ -162,6 +162,39 @@ TEST_F(WaitingRoomTest, NobodyWaitsForWhoWasReleasedBeforeTheTargetLeftAgain) {
   EXPECT_THAT(released_, SizeIs(4)) << "the new probe has not been heard of";
 }
 
+TEST_F(WaitingRoomTest, TheNextTimeTheTargetsLeaveBeginsWithAProbeAgain) {
+  EnterMany(20);
+  rooms_.Release(wanted_, now_);
+  while (rooms_.HasWaiters(wanted_)) {
+    Report(1, Outcome::kServed);
+  }
+  ASSERT_GT(released_.size() - reported_, 1u) << "some are at work still";
+  const size_t before = released_.size();
+  for (int i = 20; i < 50; ++i) {
+    ASSERT_NE(Enter(i, wanted_), nullptr);
+  }
+
+  now_ += std::chrono::seconds(10);
+  rooms_.Release(wanted_, now_);
+  EXPECT_THAT(released_, SizeIs(before + 1));
+  Report(1, Outcome::kServed);
+  EXPECT_THAT(released_, SizeIs(before + 1)) << "that one was of the time before";
+}
+
+TEST_F(WaitingRoomTest, TheRampGoesOnHoweverManyAreAtWork) {
+  size_t next = WaitingRooms::kMaxWaiters;
+  EnterMany(static_cast<int>(next));
+  rooms_.Release(wanted_, now_);
+  while (released_.size() - reported_ < 2 * WaitingRooms::kMaxWaiters) {
+    const size_t before = released_.size();
+    Report(1, Outcome::kServed);
+    ASSERT_EQ(released_.size(), before + 2);
+    for (size_t left = released_.size() - before; left > 0; --left) {
+      ASSERT_NE(Enter(static_cast<int>(next++), wanted_), nullptr);
+    }
+  }
+}
+
 TEST_F(WaitingRoomTest, WhoWantsSomethingElseHasALineOfItsOwn) {
   const WaitingRooms::Wanted other{wanted_.rotation, rotation::TargetSet(1)};
   Enter(1, wanted_);

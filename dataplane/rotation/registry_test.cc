@@ -246,6 +246,26 @@ TEST_F(RegistryTest, AnEchoOfWhatThisProcessLiftedDoesNotBringItBack) {
   EXPECT_EQ(Remaining("a"), 5);
 }
 
+TEST_F(RegistryTest, WhatWasLiftedInAnEarlierLifeStaysSoWhateverIsSaidNow) {
+  for (const bool lifted_elsewhere : {false, true}) {
+    const std::string target = lifted_elsewhere ? "b" : "a";
+    const auto rotation = registry_.Resolve(Spec("r of " + target, {target}));
+    Apply(Remote(target, "self", 10, 3600));
+    if (lifted_elsewhere) {
+      Apply(Remote(target, "self", 10, 3600, /*lifted=*/true));
+    } else {
+      registry_.Lift(target, clock_.Now());
+    }
+    rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(60));
+    told_.clear();
+
+    Apply(Remote(target, "self", 10, 3600));  // by a controller that has not heard of the lift
+
+    EXPECT_EQ(Remaining(target), 60);
+    EXPECT_TRUE(told_.empty());
+  }
+}
+
 TEST_F(RegistryTest, KnownIsEveryStatementOfEveryOriginLiftedOnesToo) {
   const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
   rotation->Suspend(0, Reason::kQuota, clock_.Now(), clock_.Now() + seconds(10));
@@ -358,8 +378,38 @@ TEST_F(RegistryTest, ForgetsWhatIsGoneAndKeepsWhatIsNotConfiguredYet) {
   registry_.Forget({"s", "never"}, {"c", "a", "never"});
 
   EXPECT_EQ(Remaining("a"), 30);
-  EXPECT_EQ(Remaining("c"), 0);
   EXPECT_EQ(Remaining("future"), 30);
+  const auto again = registry_.Resolve(Spec("s", {"c", "d"}));
+  EXPECT_EQ(Remaining("c"), 30) << "as in the rest of the fleet";
+  EXPECT_EQ(again->PickFirst(clock_.Now()).pick->target, 1u);
+  EXPECT_EQ(again->PickFirst(clock_.Now()).pick->target, 1u);
+}
+
+TEST_F(RegistryTest, FailuresOfATargetThatIsGoneAreForgotten) {
+  const auto fail = [this] {
+    const auto rotation = registry_.Resolve(Spec("r", {"a", "b"}));
+    rotation->RecordFailures({{0, FailureKind::kConnect}}, clock_.Now());
+    rotation->RecordFailures({{0, FailureKind::kConnect}}, clock_.Now());
+  };
+  fail();
+  registry_.Forget({"r"}, {"a", "b"});
+  fail();
+
+  EXPECT_EQ(Remaining("a"), 0);
+}
+
+TEST_F(RegistryTest, ALiftedStatementMakesRoomForOneThatCounts) {
+  registry_.Resolve(Spec("r", {"a"}));
+  for (size_t i = 0; i < SuspensionBook::kMaxOrigins; ++i) {
+    Apply(Remote("a", "origin-" + std::to_string(i), 1, 3600));
+  }
+  registry_.Lift("a", clock_.Now());
+
+  Apply(Remote("a", "new", 1, 60));
+  EXPECT_EQ(Remaining("a"), 60);
+
+  Apply(Remote("a", "lifted", 1, 3600, /*lifted=*/true));
+  EXPECT_EQ(Remaining("a"), 60);
 }
 
 TEST_F(RegistryTest, ARotationThatIsGoneStillServesTheRequestsThatHoldIt) {

@@ -70,7 +70,7 @@ std::optional<Suspension> SuspensionBook::Suspend(const std::string& target, Rea
     reason = reason == Reason::kFailures ? own->reason : reason;
   }
   if (own == nullptr) {
-    own = AddStatement(record, node_, MonotonicTime::max());
+    own = AddStatement(record, node_, MonotonicTime::max(), /*lifted=*/false);
   }
   *own = {node_, ++epoch_, reason, until, /*lifted=*/false, /*decided_here=*/true};
   // Copied first: settling moves the statements.
@@ -101,12 +101,15 @@ std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, Mo
   if (record == nullptr) {
     return std::nullopt;
   }
+  if (said.lifted && said.origin == node_) {
+    record->own_lifted_epoch_ = std::max(record->own_lifted_epoch_, said.epoch);
+  }
   Statement* statement = FindStatement(*record, said.origin);
   if (is_over && (statement == nullptr || statement->decided_here)) {
     return std::nullopt;  // news only about what others have said before
   }
   std::optional<Suspension> told;
-  if (statement != nullptr && Outlasts(said, *statement)) {
+  if (statement != nullptr && Outlasts(said, *record, *statement)) {
     statement->until = said.until;
     statement->epoch = ++epoch_;
     told = AsSuspension(*record, *statement);
@@ -120,7 +123,7 @@ std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, Mo
     return std::nullopt;  // known already, or overtaken
   } else {
     if (statement == nullptr) {
-      statement = AddStatement(*record, said.origin, said.until);
+      statement = AddStatement(*record, said.origin, said.until, said.lifted);
     }
     if (statement != nullptr) {
       *statement = {said.origin, said.epoch,  said.reason,
@@ -131,9 +134,10 @@ std::optional<Suspension> SuspensionBook::ApplyRemote(const Suspension& said, Mo
   return told;
 }
 
-bool SuspensionBook::Outlasts(const Suspension& said, const Statement& own) const {
+bool SuspensionBook::Outlasts(const Suspension& said, const TargetRecord& record,
+                              const Statement& own) const {
   return own.decided_here && !own.lifted && !said.lifted && said.epoch <= first_epoch_ &&
-         said.until > own.until;
+         said.epoch > record.own_lifted_epoch_ && said.until > own.until;
 }
 
 std::vector<Suspension> SuspensionBook::Lift(const std::string& target, MonotonicTime now,
@@ -149,6 +153,9 @@ std::vector<Suspension> SuspensionBook::Lift(const std::string& target, Monotoni
   for (Statement& statement : record->statements_) {
     if (!statement.lifted && statement.until > now) {
       statement.lifted = true;
+      if (statement.origin == node_) {
+        record->own_lifted_epoch_ = std::max(record->own_lifted_epoch_, statement.epoch);
+      }
       told.push_back(AsSuspension(*record, statement));
     }
   }
@@ -208,9 +215,18 @@ void SuspensionBook::Forget(const std::vector<std::string>& targets) {
   std::lock_guard guard(mutex_);
   for (const std::string& target : targets) {
     const auto found = records_.find(target);
-    if (found != records_.end() && found->second->was_attached_ && !attached_.contains(target)) {
-      records_.erase(found);
+    if (found == records_.end() || !found->second->was_attached_ || attached_.contains(target)) {
+      continue;
     }
+    TargetRecord& record = *found->second;
+    if (record.statements_.empty() || unknown_ >= kMaxUnknownTargets) {
+      records_.erase(found);
+      continue;
+    }
+    record.was_attached_ = false;
+    record.signals_.clear();
+    record.failures_.store(0, std::memory_order_relaxed);
+    ++unknown_;
   }
 }
 
@@ -265,17 +281,19 @@ Statement* SuspensionBook::FindStatement(TargetRecord& record, const std::string
 }
 
 Statement* SuspensionBook::AddStatement(TargetRecord& record, const std::string& origin,
-                                        MonotonicTime until) {
+                                        MonotonicTime until, bool lifted) {
   std::vector<Statement>& statements = record.statements_;
   if (statements.size() < kMaxOrigins) {
     statements.push_back({origin, 0, Reason::kQuota, until, false, false});
     return &statements.back();
   }
-  // Full: the one that ends first makes room, if the new one matters longer.
-  const auto first =
-      std::min_element(statements.begin(), statements.end(),
-                       [](const Statement& a, const Statement& b) { return a.until < b.until; });
-  return first->until < until ? &*first : nullptr;
+  // Full: one that was lifted makes room, or else the one that ends first, if the new one matters
+  // longer.
+  const auto first = std::min_element(
+      statements.begin(), statements.end(), [](const Statement& a, const Statement& b) {
+        return std::pair(!a.lifted, a.until) < std::pair(!b.lifted, b.until);
+      });
+  return first->lifted || (!lifted && first->until < until) ? &*first : nullptr;
 }
 
 const Statement* SuspensionBook::Longest(const TargetRecord& record, MonotonicTime now) {

@@ -66,7 +66,8 @@ class TargetRecord {
   std::vector<Statement> statements_;
   std::vector<std::shared_ptr<ChangeSignal>> signals_;
   bool was_attached_ = false;
-  uint64_t generation_ = 0;  // since which the target has its credential
+  uint64_t generation_ = 0;        // since which the target has its credential
+  uint64_t own_lifted_epoch_ = 0;  // of the newest statement of this node that was lifted
 };
 
 class SuspensionBook {
@@ -108,7 +109,8 @@ class SuspensionBook {
   std::vector<Suspension> Own(MonotonicTime now) const;
   std::vector<Suspension> Known(MonotonicTime now) const;
   std::optional<Suspension> ActiveOf(const TargetRecord& record, MonotonicTime now) const;
-  // Forgets the records of targets that are not configured any more.
+  // Forgets targets that are not configured any more. One that is suspended becomes an unknown one:
+  // a change that is taken back must not bring it back onto the rota.
   void Forget(const std::vector<std::string>& targets);
 
  private:
@@ -116,13 +118,13 @@ class SuspensionBook {
   TargetRecord* RecordOfRemote(const std::string& target, MonotonicTime now);
   static Statement* FindStatement(TargetRecord& record, const std::string& origin);
   static Statement* AddStatement(TargetRecord& record, const std::string& origin,
-                                 MonotonicTime until);
+                                 MonotonicTime until, bool lifted);
   TargetRecord* RecordOfConfigured(const std::string& target);
   static const Statement* Longest(const TargetRecord& record, MonotonicTime now);
   // Brings the record's end up to date after its statements have changed, and tells the rotations.
   static void Settle(TargetRecord& record, MonotonicTime now);
   // True when `said` was said in an earlier life of this node and reaches further than `own`.
-  bool Outlasts(const Suspension& said, const Statement& own) const;
+  bool Outlasts(const Suspension& said, const TargetRecord& record, const Statement& own) const;
   static Suspension AsSuspension(const TargetRecord& record, const Statement& statement);
   void DropExpiredUnknown(MonotonicTime now);
 

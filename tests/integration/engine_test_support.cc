@@ -287,53 +287,27 @@ TestUpstream::Handler Always(std::string answer) {
 }
 
 TestGateway::TestGateway(const std::string& api_text, GatewayOptions options)
-    : metrics_(options.loops, clock_), registry_("test") {
-  namespace v1 = rota::sync::v1;
-  v1::Api api;
-  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(api_text, &api)) << api_text;
-  v1::Gateway gateway;
-  gateway.set_allow_local_upstreams(options.allow_local);
-  table::ResourceMap resources;
-  const auto add = [&resources](v1::Kind kind, const std::string& name, const auto& body) {
-    v1::Resource resource;
-    resource.mutable_id()->set_kind(kind);
-    resource.mutable_id()->set_name(name);
-    resource.set_hash(resources.size() + 1);
-    resource.set_body(body.SerializeAsString());
-    resources[{kind, name}] = std::make_shared<const v1::Resource>(resource);
-  };
-  v1::Secret secret;
-  auto* entry = secret.add_entries();
-  entry->set_key("key");
-  entry->set_value("sk-secret");
-  add(v1::GATEWAY, "default", gateway);
-  add(v1::API, "default/chat", api);
-  add(v1::SECRET, "default/keys", secret);
+    : options_(std::move(options)), metrics_(options_.loops, clock_), registry_("test") {
   table::BuilderOptions builder;
-  builder.allow_unauthenticated = options.allow_unauthenticated;
+  builder.allow_unauthenticated = options_.allow_unauthenticated;
   builder.intern_series = [this](const table::SeriesLabels& labels) {
     return metrics_.Intern(labels);
   };
   builder_ = std::make_unique<table::Builder>(builder, registry_);
-  const table::BuildResult built = builder_->Build(resources, std::string(32, 'h'));
-  for (const v1::Rejection& rejection : built.rejected) {
-    ADD_FAILURE() << rejection.ShortDebugString();
-  }
-  table_.Publish(built.table);
-  builder_->Commit(built);
+  Configure(api_text);
 
   EngineOptions engine;
   engine.http = HostPort{"127.0.0.1", 0};
-  if (options.https) {
+  if (options_.https) {
     engine.https = HostPort{"127.0.0.1", 0};
   }
-  engine.tls_certificate_file = options.certificate_file;
-  engine.tls_key_file = options.key_file;
-  engine.upstream_ca_file = options.upstream_ca_file;
-  engine.loops = options.loops;
-  engine.limits = options.limits;
-  engine.resolve = options.resolve;
-  engine.allow_unauthenticated = options.allow_unauthenticated;
+  engine.tls_certificate_file = options_.certificate_file;
+  engine.tls_key_file = options_.key_file;
+  engine.upstream_ca_file = options_.upstream_ca_file;
+  engine.loops = options_.loops;
+  engine.limits = options_.limits;
+  engine.resolve = options_.resolve;
+  engine.allow_unauthenticated = options_.allow_unauthenticated;
   EngineContext context;
   context.table = &table_;
   context.metrics = metrics_.loops();
@@ -342,6 +316,41 @@ TestGateway::TestGateway(const std::string& api_text, GatewayOptions options)
   EXPECT_TRUE(started.ok()) << started.status();
   if (started.ok()) {
     engine_ = *std::move(started);
+  }
+}
+
+void TestGateway::Configure(const std::string& api_text, std::optional<std::string> key) {
+  namespace v1 = rota::sync::v1;
+  v1::Api api;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(api_text, &api)) << api_text;
+  v1::Gateway gateway;
+  gateway.set_allow_local_upstreams(options_.allow_local);
+  table::ResourceMap resources;
+  const auto add = [&resources](v1::Kind kind, const std::string& name, const auto& body) {
+    v1::Resource resource;
+    resource.mutable_id()->set_kind(kind);
+    resource.mutable_id()->set_name(name);
+    resource.set_body(body.SerializeAsString());
+    resource.set_hash(std::hash<std::string>()(resource.body()));
+    resources[{kind, name}] = std::make_shared<const v1::Resource>(resource);
+  };
+  add(v1::GATEWAY, "default", gateway);
+  add(v1::API, "default/chat", api);
+  if (key.has_value()) {
+    v1::Secret secret;
+    auto* entry = secret.add_entries();
+    entry->set_key("key");
+    entry->set_value(*key);
+    add(v1::SECRET, "default/keys", secret);
+  }
+  const table::BuildResult built = builder_->Build(resources, std::string(32, 'h'));
+  for (const v1::Rejection& rejection : built.rejected) {
+    ADD_FAILURE() << rejection.ShortDebugString();
+  }
+  table_.Publish(built.table);
+  builder_->Commit(built);
+  for (const std::string& target : built.changed_credentials) {
+    registry_.Lift(target, clock_.Now(), built.table->generation());
   }
 }
 
@@ -389,11 +398,14 @@ std::string ChatApi(const std::vector<uint16_t>& ports, std::string_view extra) 
     absl::StrAppend(&targets, "targets { id: \"t", i, "\" model: \"m", i, "\" endpoint: ", i,
                     " weight: 1 tier: 1 }\n");
   }
+  const auto unless_given = [extra](std::string_view name, int value) {
+    return extra.find(name) == std::string_view::npos ? absl::StrCat(std::string(name), ": ", value)
+                                                      : "";
+  };
   return absl::StrCat(text, "rotations { id: \"r\" environment: PRODUCTION ", targets,
-                      "quota_suspension { seconds: 60 } max_suspension { seconds: 3600 } "
-                      "failure_threshold: 3 failure_suspension { seconds: 60 } ",
-                      extra.find("attempts") == std::string_view::npos ? "attempts: 5 " : "",
-                      std::string(extra), " }");
+                      "quota_suspension { seconds: 60 } max_suspension { seconds: 3600 } ",
+                      "failure_suspension { seconds: 60 } ", unless_given("failure_threshold", 3),
+                      " ", unless_given("attempts", 5), " ", std::string(extra), " }");
 }
 
 std::string TlsApi(const std::string& host, uint16_t port) {

@@ -142,12 +142,15 @@ class TestGateway {
   uint16_t port() const { return engine_->http_address()->port; }
   uint16_t https_port() const { return engine_->https_address()->port; }
   rotation::Registry& registry() { return registry_; }
+  // Another API, another key in its Secret (nullopt: no Secret), as when a snapshot has come.
+  void Configure(const std::string& api_text, std::optional<std::string> key = "sk-secret");
   size_t suspended() { return registry_.Active(clock_.Now()).size(); }
   // The value of a metric, summed over the series whose labels hold `labels` ("code=429").
   double Metric(const std::string& name, const std::string& label = "") const;
   void StopEngine() { engine_.reset(); }
 
  private:
+  const GatewayOptions options_;
   RealClock clock_;
   observe::RequestMetrics metrics_;
   rotation::Registry registry_;

@@ -131,6 +131,72 @@ TEST_F(EngineWaitingTest, WhatTheClientHasDoneWrongDoesNotHoldUpTheOthers) {
   EXPECT_LT(clock_.Now() - start, seconds(10));
 }
 
+TEST_F(EngineWaitingTest, ATargetThatFailsDoesNotHoldUpWhoIsServedByAnother) {
+  TestUpstream bad(Always(Answer(503, "bad")));
+  TestUpstream good(Always(Answer(200, "good")));
+  // Without passive health checks nothing takes the bad one off the rota.
+  TestGateway gateway(ChatApi({bad.port(), good.port()},
+                              "on_all_suspended: WAIT wait_timeout { seconds: 60 } "
+                              "failure_threshold: 0"));
+  Suspend(gateway, "t0", seconds(50));
+  Suspend(gateway, "t1", seconds(50));
+  SendWaiting(gateway, 30);
+
+  const MonotonicTime start = clock_.Now();
+  Lift(gateway, "t0");
+  Lift(gateway, "t1");
+
+  EXPECT_EQ(Statuses(Answers()).count(200), 30u);
+  EXPECT_LT(clock_.Now() - start, seconds(10));
+}
+
+TEST_F(EngineWaitingTest, WhoHasWaitedIsSentWithTheCredentialOfNow) {
+  TestUpstream upstream([](const Message& request, Wire& wire) {
+    return wire.Send(request.Field("authorization") == "Bearer sk-new" ? Answer(200, "good")
+                                                                : Answer(429, "exhausted"));
+  });
+  const std::string api = WaitingApi(upstream.port(), 60);
+  TestGateway gateway(api);
+  Suspend(gateway, "t0", seconds(50));
+  SendWaiting(gateway, 10);
+
+  const MonotonicTime start = clock_.Now();
+  gateway.Configure(api, "sk-new");
+
+  EXPECT_EQ(Statuses(Answers()).count(200), 10u);
+  EXPECT_LT(clock_.Now() - start, seconds(10));
+  EXPECT_EQ(upstream.requests().size(), 10u);
+}
+
+TEST_F(EngineWaitingTest, ACredentialThatWasWithdrawnIsNotSentByWhoHasWaited) {
+  TestUpstream upstream(Always(Answer(200, "good")));
+  const std::string api = WaitingApi(upstream.port(), 60);
+  TestGateway gateway(api);
+  Suspend(gateway, "t0", seconds(50));
+  SendWaiting(gateway, 3);
+
+  gateway.Configure(api, std::nullopt);
+
+  EXPECT_EQ(Statuses(Answers()).count(503), 3u);
+  EXPECT_EQ(upstream.requests().size(), 0u);
+}
+
+TEST_F(EngineWaitingTest, AnOperationThatIsGoneWhenTheTurnComesIsNotFound) {
+  TestUpstream upstream(Always(Answer(200, "good")));
+  const std::string api = WaitingApi(upstream.port(), 60);
+  TestGateway gateway(api);
+  Suspend(gateway, "t0", seconds(50));
+  SendWaiting(gateway, 3);
+
+  std::string other = api;
+  other.replace(other.find("/chat/completions"), 17, "/chat/elsewhere");
+  gateway.Configure(other);
+  Lift(gateway, "t0");
+
+  EXPECT_EQ(Statuses(Answers()).count(404), 3u);
+  EXPECT_EQ(upstream.requests().size(), 0u);
+}
+
 TEST_F(EngineWaitingTest, WhoCanBeServedDoesNotWaitBehindWhoCannot) {
   TestUpstream upstream([](const Message& request, Wire& wire) {
     return wire.Send(
