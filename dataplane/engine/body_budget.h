@@ -46,11 +46,13 @@ class BodyShare {
     metrics_.AddHeldBodyBytes(static_cast<int64_t>(bytes));
     return true;
   }
-  void Release() {
-    budget_.Return(held_);
-    metrics_.AddHeldBodyBytes(-static_cast<int64_t>(held_));
-    held_ = 0;
+  // REQUIRES: that many are held.
+  void Shrink(size_t bytes) {
+    budget_.Return(bytes);
+    metrics_.AddHeldBodyBytes(-static_cast<int64_t>(bytes));
+    held_ -= bytes;
   }
+  void Release() { Shrink(held_); }
   size_t held() const { return held_; }
 
  private:

@@ -171,7 +171,8 @@ Task<bool> ClientConnection::ReadHead() {
       co_await AnswerAndClose(answer, begun);
       co_return false;
     }
-    if (input_.ended() || too_slow_ || (loop_.draining() && input_.empty() && !first_)) {
+    const bool is_idle = loop_.draining() && input_.empty() && !first_ && stream_->is_quiet();
+    if (input_.ended() || too_slow_ || is_idle) {
       // RFC 9112 9.8: a client that has said goodbye first is owed a close_notify, too.
       if (!input_.ended() || stream_->is_tls()) {
         stream_->ShutdownWrites();
@@ -416,7 +417,8 @@ void ClientConnection::Abort() {
 }
 
 void ClientConnection::Drain() {
-  if (idle_ && input_.empty() && input_.has_waiter()) {
+  // A request that has come, though nobody has read it yet, is answered.
+  if (idle_ && input_.empty() && input_.has_waiter() && stream_->is_quiet()) {
     too_slow_ = true;
     input_.Wake();
   } else {
@@ -425,6 +427,9 @@ void ClientConnection::Drain() {
 }
 
 void ClientConnection::Kill() {
+  if (exchange_ != nullptr && exchange_->ends_with_connection()) {
+    stream_->Reset();
+  }
   MarkGone();
   stream_->Close();
 }

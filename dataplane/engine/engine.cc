@@ -21,9 +21,9 @@
 namespace rota::engine {
 namespace {
 
-constexpr size_t kReservedDescriptors =
-    512;  // control plane, logs, listeners, idle pools' head room
+constexpr size_t kReservedDescriptors = 512;  // control plane, logs, listeners
 constexpr size_t kMaxRequestsPerLoop = 10000;
+constexpr size_t kMaxIdleUpstreamPerLoop = 2048;
 constexpr Duration kDrainPoll = std::chrono::milliseconds(10);
 // Connections whose last answer is on its way get this long after the last request has ended.
 constexpr Duration kCloseTime = std::chrono::milliseconds(500);
@@ -45,6 +45,24 @@ absl::Status CheckOptions(const EngineOptions& options, const EngineContext& con
     return absl::InvalidArgumentError("the engine needs a table and a clock");
   }
   return absl::OkStatus();
+}
+
+// Each loop's part of the descriptors: a request has a connection to an upstream, others lie idle,
+// the rest is for clients.
+void ShareOut(size_t descriptors, Shared& shared) {
+  const size_t usable =
+      descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
+  const size_t of_loop = usable / shared.options.loops;
+  const Limits& limits = shared.options.limits;
+  shared.requests_per_loop = limits.requests_per_loop != 0
+                                 ? limits.requests_per_loop
+                                 : std::clamp<size_t>(of_loop / 2, 1, kMaxRequestsPerLoop);
+  shared.idle_upstream_per_loop = limits.idle_upstream_per_loop != 0
+                                      ? limits.idle_upstream_per_loop
+                                      : std::clamp<size_t>(of_loop / 8, 1, kMaxIdleUpstreamPerLoop);
+  const size_t upstream =
+      std::min(shared.requests_per_loop, of_loop / 2) + shared.idle_upstream_per_loop;
+  shared.connections_per_loop = of_loop > upstream ? of_loop - upstream : 1;
 }
 
 }  // namespace
@@ -104,14 +122,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Start(EngineOptions options,
   Shared& shared = state->shared;
   const EngineOptions& asked = shared.options;
 
-  const size_t usable =
-      descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
-  shared.requests_per_loop =
-      asked.limits.requests_per_loop != 0
-          ? asked.limits.requests_per_loop
-          : std::max<size_t>(1, std::min(kMaxRequestsPerLoop, usable / 2 / asked.loops));
-  shared.connections_per_loop = std::max<size_t>(
-      1, usable / asked.loops - std::min(shared.requests_per_loop, usable / 2 / asked.loops));
+  ShareOut(descriptors, shared);
   ASSIGN_OR_RETURN(shared.client_tls, ClientTls::Create(asked.upstream_ca_file));
   if (asked.https.has_value()) {
     ASSIGN_OR_RETURN(shared.server_tls,

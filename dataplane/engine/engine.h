@@ -39,6 +39,7 @@ struct Limits {
   size_t requests_per_loop = 0;              // 0: min(10,000, (fd limit - 512) / 2 / loops)
   size_t held_body_bytes = size_t{1} << 30;  // whole process
   size_t idle_upstream_per_endpoint = 256;   // per loop and pool key
+  size_t idle_upstream_per_loop = 0;         // 0: min(2,048, (fd limit - 512) / 8 / loops)
 };
 
 // --resolve HOST:PORT:ADDRESS[:PORT]: connections to host:port go to that address. Also the

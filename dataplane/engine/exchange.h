@@ -40,6 +40,10 @@ class Exchange final {
   ~Exchange();
   Task<void> Run();
   void Cancel();  // the client is gone
+  // For its client the end of the connection is the end of the answer.
+  bool ends_with_connection() const {
+    return head_sent_ && framing_ == ClientAnswer::Framing::kUntilClose;
+  }
 
  private:
   // exchange.cc
@@ -125,6 +129,7 @@ class Exchange final {
   // Sends `piece` (decoded) with what frames it; `last` ends the body. Clears `head`.
   Task<bool> SendPiece(std::string& head, std::string_view piece, bool last);
   std::string_view Releasable(std::string_view piece);
+  std::string_view WithTheRest(std::string_view piece);
   BodyPiece NextPiece(bool first);  // of the body; `first`: what was looked at already
   Task<void> StreamBody(std::string& head);
   void FollowEvents(std::string_view events);
@@ -187,6 +192,7 @@ class Exchange final {
   bool has_judged_event_ = false;  // the stream's error event has been evidence already
   std::string held_;               // the beginning of an event that is not whole
   std::string outgoing_;           // a held event with its rest, while it is being sent
+  bool is_inside_event_ = false;   // what was sent last ends in the middle of an event
   UsageMeter usage_;
   bool head_sent_ = false;
 

@@ -134,11 +134,25 @@ std::string_view Exchange::Releasable(std::string_view piece) {
     piece = outgoing_;
   }
   size_t whole = SseScanner::WholeEvents(piece);
-  if (whole == 0 && piece.size() > kMaxHeldEvent) {
+  if (whole > 0) {
+    is_inside_event_ = false;
+  } else if (piece.size() > kMaxHeldEvent) {
     whole = piece.size();
+    is_inside_event_ = true;
   }
   held_.assign(piece.substr(whole));
   return piece.substr(0, whole);
+}
+
+// At a proper end: the last event may lack its empty line.
+std::string_view Exchange::WithTheRest(std::string_view piece) {
+  if (held_.empty()) {
+    return piece;
+  }
+  held_.insert(0, piece);
+  outgoing_.swap(held_);
+  held_.clear();
+  return outgoing_;
 }
 
 BodyPiece Exchange::NextPiece(bool first) {
@@ -168,21 +182,16 @@ Task<void> Exchange::StreamBody(std::string& head) {
     const bool is_complete = next.is_complete;
     is_first = false;
     std::string_view piece = Releasable(next.decoded);
-    if (is_complete && is_events_) {
-      // The last event may lack its empty line.
-      if (!held_.empty()) {
-        held_.insert(0, piece);
-        outgoing_.swap(held_);
-        held_.clear();
-        piece = outgoing_;
-      }
-    }
+    bool is_truncated = false;
     if (is_events_) {
       FollowEvents(piece);
+      if (is_complete) {
+        FollowEvents(held_);
+        is_truncated = !events_.has_ended() && HasTerminalEvent(match_.operation->kind);
+        piece = is_truncated ? piece : WithTheRest(piece);
+      }
       piece = asked_usage_ ? provider::WithoutUsageChunks(piece, kept) : piece;
     }
-    const bool is_truncated = is_complete && is_events_ && !events_.has_ended() &&
-                              HasTerminalEvent(match_.operation->kind);
     const bool is_last = is_complete && !is_truncated;
     const bool delivered = co_await SendPiece(head, piece, is_last);
     if (!delivered || cancelled_) {
@@ -233,7 +242,7 @@ Task<void> Exchange::EndCutAnswer(std::string& head) {
   error.code = error_code_;
   error.message = upstream_timed_out_ ? "the upstream stopped sending in the middle of its answer"
                                       : "the upstream's answer ended before it was complete";
-  std::string event = "data: ";
+  std::string event = is_inside_event_ ? "\n\ndata: " : "data: ";
   AppendErrorJson(error, event);
   event.append("\n\n");
   co_await SendPiece(head, event, /*last=*/true);

@@ -54,7 +54,10 @@ GatewayError UnreadableAnswer() {
 // --------------------------------------------------------------------------------------------
 
 std::optional<GatewayError> Exchange::Translate(const TryPlan& plan) {
-  translation_.reset();
+  if (translation_ != nullptr) {
+    body_share_.Shrink(translation_->request().body.size());  // of the try before
+    translation_.reset();
+  }
   const std::optional<provider::OpenAiOperation> operation =
       table::OpenAiOperationOf(match_.operation->kind);
   if (plan.endpoint->translator == nullptr || !operation.has_value() || !HasBody()) {
@@ -116,11 +119,13 @@ Task<bool> Exchange::SendTranslatedRequest(const TryPlan& plan) {
 // --- The answer
 // ---------------------------------------------------------------------------------------------
 
-// From here on the answer is this head's.
+// From here on the answer is this head's, but for what became of the connection.
 void Exchange::ReplaceHead(std::string head) {
+  const bool keep_alive = response_.keep_alive;
   response_bytes_ = std::move(head);
   head_in_connection_ = false;
   ParseResponseHead(response_bytes_, response_);
+  response_.keep_alive = keep_alive;
 }
 
 // An answer that was failed over from, as the client would get it.

@@ -129,8 +129,8 @@ Loop::Loop(Shared& shared, size_t index)
       wheel_(shared.context.clock->Now()),
       overload_(shared.options.limits.queue_wait),
       poller_(*shared.context.clock, &overload_),
-      pool_(
-          std::make_unique<UpstreamPool>(*this, shared.options.limits.idle_upstream_per_endpoint)) {
+      pool_(std::make_unique<UpstreamPool>(*this, shared.options.limits.idle_upstream_per_endpoint,
+                                           shared.idle_upstream_per_loop)) {
   if (shared.options.limits.queue_wait > Duration::zero()) {
     probe_.emplace(poller_, *shared.context.clock, overload_);
   }

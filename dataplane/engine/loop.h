@@ -47,6 +47,7 @@ struct Shared {
   ToldWords told_words;
   std::atomic<bool> draining{false};
   size_t requests_per_loop = 0;
+  size_t idle_upstream_per_loop = 0;
   size_t connections_per_loop = 0;
   std::unique_ptr<Resolver> resolver;  // last: its threads end before the rest goes
 };

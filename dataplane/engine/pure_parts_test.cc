@@ -1,6 +1,9 @@
 // The parts of the engine that need no sockets: ends of heads, events, addresses, deadlines.
 
+#include <atomic>
+#include <future>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "dataplane/engine/deadline.h"
@@ -325,6 +328,41 @@ TEST(ResolverTest, CachesAnswersAndServesOldOnesWhileTheNameServerFails) {
   fails = false;
   clock.Advance(std::chrono::seconds(2));
   EXPECT_EQ(resolve().addresses.size(), 1u);
+}
+
+TEST(ResolverTest, ServesOldAnswersWhileTheNameServerIsSilent) {
+  FakeClock clock;
+  std::atomic<bool> is_silent{false};
+  Resolver resolver({}, clock, [&](const std::string&) {
+    is_silent.wait(true);
+    return Resolution{{*SocketAddress::Parse("10.0.0.1", 0)}, false, ""};
+  });
+  Resolution result;
+  const auto ask = [&] {
+    auto answered = std::make_shared<std::promise<void>>();
+    resolver.Resolve("name", 7, [answered](const Resolution&) { answered->set_value(); });
+    return answered->get_future();
+  };
+  EXPECT_FALSE(resolver.TryResolve("name", 7, result));
+  ask().wait();
+
+  is_silent = true;
+  clock.Advance(std::chrono::seconds(31));
+  EXPECT_FALSE(resolver.TryResolve("name", 7, result));
+  EXPECT_EQ(result.addresses.size(), 1u) << "for who has waited in vain";
+  std::future<void> answered = ask();
+  EXPECT_FALSE(resolver.TryResolve("name", 7, result)) << "the answer may come at once";
+  clock.Advance(Resolver::kPatience);
+  result = {};
+  EXPECT_TRUE(resolver.TryResolve("name", 7, result));
+  EXPECT_EQ(result.addresses.at(0).port(), 7);
+  clock.Advance(std::chrono::minutes(6));
+  EXPECT_FALSE(resolver.TryResolve("name", 7, result));
+
+  is_silent = false;
+  is_silent.notify_all();
+  answered.wait();
+  EXPECT_TRUE(resolver.TryResolve("name", 7, result));
 }
 
 // --- Deadlines

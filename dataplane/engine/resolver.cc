@@ -57,11 +57,17 @@ bool Resolver::TryResolve(std::string_view host, uint16_t port, Resolution& out)
   }
   std::lock_guard guard(mutex_);
   const auto found = entries_.find(LowerName(host));
-  if (found == entries_.end() || clock_.Now() >= found->second.fresh_until) {
+  if (found == entries_.end()) {
     return false;
   }
-  out = WithPort(found->second.resolution, port);
-  return true;
+  const Entry& entry = found->second;
+  const MonotonicTime now = clock_.Now();
+  const bool is_fresh = now < entry.fresh_until;
+  if (!is_fresh && (entry.resolution.addresses.empty() || now >= entry.stale_until)) {
+    return false;
+  }
+  out = WithPort(entry.resolution, port);
+  return is_fresh || (entry.in_flight && now >= entry.asked + kPatience);
 }
 
 void Resolver::Resolve(const std::string& host, uint16_t port, Done done) {
@@ -73,6 +79,7 @@ void Resolver::Resolve(const std::string& host, uint16_t port, Done done) {
       entry.waiting.emplace_back(port, std::move(done));
       ++waiting_;
       if (!std::exchange(entry.in_flight, true)) {
+        entry.asked = clock_.Now();
         queue_.push_back(LowerName(host));
       }
       changed_.notify_one();

@@ -2,7 +2,7 @@
 
 // Names to addresses, off the event loops: --resolve first, literals as they are, then getaddrinfo
 // on a few threads with a cache (30 s; an older answer serves for five more minutes while a name
-// server fails).
+// server fails or does not answer).
 //
 // Thread-safe. The destructor waits for lookups that the operating system is working on (its
 // resolver's own time-out bounds that).
@@ -40,7 +40,11 @@ class Resolver {
            Lookup lookup = SystemLookup);
   ~Resolver();
 
-  // True when `out` could be filled at once.
+  // So long a name server is waited for while there is an older answer.
+  static constexpr Duration kPatience = std::chrono::seconds(1);
+
+  // True when `out` could be filled at once. False with addresses: older ones, for who gets no
+  // newer ones from Resolve() within kPatience.
   bool TryResolve(std::string_view host, uint16_t port, Resolution& out);
   // Calls `done` from a thread of its own, once. ResourceExhausted (as Resolution::error) when too
   // many lookups wait.
@@ -56,6 +60,7 @@ class Resolver {
     Resolution resolution;  // port 0
     MonotonicTime fresh_until;
     MonotonicTime stale_until;
+    MonotonicTime asked;  // when the lookup that is in flight was
     bool in_flight = false;
     std::vector<std::pair<uint16_t, Done>> waiting;
   };

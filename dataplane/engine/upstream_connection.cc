@@ -106,6 +106,10 @@ Task<Resolution> Dial::Resolve() {
   if (loop_.shared().resolver->TryResolve(endpoint_.host, endpoint_.port, resolution)) {
     co_return resolution;
   }
+  const bool has_older = !resolution.addresses.empty();
+  if (has_older) {
+    deadline_.Set(std::min(ends_, loop_.Now() + Resolver::kPatience));
+  }
   lookup_ = std::make_shared<LookupState>();
   loop_.shared().resolver->Resolve(endpoint_.host, endpoint_.port,
                                    [loop = &loop_, lookup = lookup_](Resolution result) {
@@ -118,7 +122,11 @@ Task<Resolution> Dial::Resolve() {
                                      });
                                    });
   co_await lookup_->signal.Wait();
-  resolution = std::move(lookup_->result);
+  if (has_older && timed_out_) {
+    timed_out_ = false;
+  } else {
+    resolution = std::move(lookup_->result);
+  }
   lookup_ = nullptr;
   co_return resolution;
 }

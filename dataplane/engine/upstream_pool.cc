@@ -28,8 +28,8 @@ void UpstreamPool::Give(std::unique_ptr<UpstreamConnection> connection) {
   }
   const auto found = connections_.find(connection->pool_key());
   const bool is_full = found == connections_.end() ? connections_.size() >= kMaxKeys
-                                                   : found->second.size() >= max_idle_;
-  if (closed_ || is_old || is_full || max_idle_ == 0) {
+                                                   : found->second.size() >= max_idle_per_key_;
+  if (closed_ || is_old || is_full || max_idle_per_key_ == 0 || idle_ >= max_idle_) {
     UpstreamConnection::Discard(std::move(connection));
     return;
   }

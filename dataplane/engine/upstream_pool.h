@@ -20,7 +20,9 @@ class UpstreamPool {
   // A connection is renewed after this time, so that a changed address of a name takes effect.
   static constexpr Duration kMaxAge = std::chrono::minutes(10);
 
-  UpstreamPool(Loop& loop, size_t max_idle_per_key) : loop_(loop), max_idle_(max_idle_per_key) {}
+  // `max_idle_per_key`: of one upstream; `max_idle`: of all.
+  UpstreamPool(Loop& loop, size_t max_idle_per_key, size_t max_idle)
+      : loop_(loop), max_idle_per_key_(max_idle_per_key), max_idle_(max_idle) {}
   ~UpstreamPool();
 
   // Null when there is none.
@@ -30,11 +32,11 @@ class UpstreamPool {
   // By an idle connection that has died.
   void Remove(UpstreamConnection& connection);
   void Clear();
-  size_t idle() const { return idle_; }
 
  private:
   static constexpr size_t kMaxKeys = 1024;
   Loop& loop_;
+  const size_t max_idle_per_key_;
   const size_t max_idle_;
   size_t idle_ = 0;
   bool closed_ = false;

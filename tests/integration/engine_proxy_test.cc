@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <future>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -337,6 +339,34 @@ TEST(EngineProxyTest, RepeatsAnythingThatCrossedWithTheEndOfAnIdleConnection) {
     EXPECT_EQ(answer->body, "abc");
     EXPECT_EQ(upstream.requests().size(), 2u);
   }
+}
+
+TEST(EngineProxyTest, KeepsSoManyIdleConnectionsAndNoMore) {
+  constexpr int kRequests = 12;
+  std::atomic<int> asked = 0;
+  const auto together = [&asked](const Message&, Wire& wire) {
+    ++asked;
+    return Eventually([&asked] { return asked == kRequests; }) && wire.Send(Answer(200, "good"));
+  };
+  TestUpstream first(together);
+  TestUpstream second(together);
+  TestUpstream third(together);
+  GatewayOptions options;
+  options.limits.idle_upstream_per_endpoint = 3;
+  options.limits.idle_upstream_per_loop = 5;
+  TestGateway gateway(ChatApi({first.port(), second.port(), third.port()}), options);
+
+  std::vector<std::future<std::optional<Message>>> answers;
+  for (int i = 0; i < kRequests; ++i) {
+    answers.push_back(
+        std::async(std::launch::async, [&gateway] { return Ask(gateway.port(), ChatRequest()); }));
+  }
+  for (std::future<std::optional<Message>>& answer : answers) {
+    EXPECT_EQ(answer.get()->status(), 200);
+  }
+
+  EXPECT_TRUE(Eventually([&] { return gateway.Metric("rota_upstream_connections") == 5; }))
+      << gateway.Metric("rota_upstream_connections");
 }
 
 TEST(EngineProxyTest, CountsRequestsTokensAndTimes) {

@@ -3,7 +3,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -72,6 +76,9 @@ TEST(EngineStreamTest, EndsACutStreamWithAnErrorEvent) {
        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 1000\r\n\r\n" + half},
       {"until close",
        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"n\":1}\n\n"},
+      {"proper end within an event", absl::StrCat(kEvents, Chunk(half), "0\r\n\r\n")},
+      {"until close, within an event",
+       "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + half},
   };
   for (const auto& cut : cases) {
     TestUpstream upstream([&cut](const Message&, Wire& wire) {
@@ -91,6 +98,36 @@ TEST(EngineStreamTest, EndsACutStreamWithAnErrorEvent) {
     EXPECT_THAT(answer->body, EndsWith("}}\n\n")) << cut.name;
     EXPECT_EQ(Reader(wire).ReadToEnd(), "") << cut.name;
   }
+}
+
+// Such an event is passed on in parts: the error must not become a part of it.
+TEST(EngineStreamTest, TheErrorBehindAHugeEventThatWasCutIsAnEventOfItsOwn) {
+  const std::string huge = "data: " + std::string(100 << 10, 'x');
+  TestUpstream upstream([&huge](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(kEvents, Chunk("data: {\"n\":1}\n\n"), Chunk(huge)));
+    return false;
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+
+  const auto answer = Ask(gateway.port(), ChatRequest());
+
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->complete);
+  EXPECT_THAT(answer->body, HasSubstr("x\n\ndata: {\"error\":{\"message\":"));
+}
+
+TEST(EngineStreamTest, AnEndWithoutAnEmptyLineIsAnEnd) {
+  const std::string events = "data: {\"n\":1}\n\ndata: [DONE]\n";
+  TestUpstream upstream([&events](const Message&, Wire& wire) {
+    return wire.Send(absl::StrCat(kEvents, Chunk(events), "0\r\n\r\n"));
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+
+  const auto answer = Ask(gateway.port(), ChatRequest());
+
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_TRUE(answer->complete);
+  EXPECT_EQ(answer->body, events);
 }
 
 TEST(EngineStreamTest, SuspendsATargetWhoseStreamReportsAQuotaAndAddsNoErrorOfItsOwn) {
@@ -454,6 +491,97 @@ TEST(EngineStreamTest, CutsWhatIsLeftWhenTheDrainTimeIsOver) {
   ASSERT_TRUE(Eventually([&] { return upstream.open() == 1; }));
   EXPECT_EQ(gateway.engine().Drain(std::chrono::milliseconds(100)), 1u);
   EXPECT_EQ(Reader(client).ReadToEnd(), "");
+}
+
+// Stops the first thread that asks for the time after Hold(), until it is destroyed or let go.
+class HoldingClock final : public Clock {
+ public:
+  ~HoldingClock() override { LetGo(); }
+  void Hold() { holds_ = true; }
+  void AwaitHeld() { held_.wait(false); }
+  // How often others have asked meanwhile.
+  int asked() const { return asked_; }
+  void LetGo() {
+    may_go_ = true;
+    may_go_.notify_all();
+  }
+  MonotonicTime Now() const override {
+    if (holds_.exchange(false)) {
+      held_ = true;
+      held_.notify_all();
+      may_go_.wait(false);
+    }
+    ++asked_;
+    return real_.Now();
+  }
+  WallTime WallNow() const override { return real_.WallNow(); }
+  void WaitUntil(std::unique_lock<std::mutex>& lock, std::condition_variable_any& condition,
+                 MonotonicTime deadline, std::stop_token stop) override {
+    real_.WaitUntil(lock, condition, deadline, stop);
+  }
+
+ private:
+  RealClock real_;
+  mutable std::atomic<bool> holds_{false};
+  mutable std::atomic<bool> held_{false};
+  mutable std::atomic<int> asked_{0};
+  std::atomic<bool> may_go_{false};
+};
+
+TEST(EngineStreamTest, RequestsThatHaveComeAreAnsweredWhenADrainBegins) {
+  constexpr size_t kClients = 40;  // more than a loop begins in one turn
+  TestUpstream upstream(Always(Answer(200, "good")));
+  HoldingClock clock;
+  GatewayOptions options;
+  options.clock = &clock;
+  options.limits.queue_wait = Duration::zero();
+  TestGateway gateway(ChatApi({upstream.port()}), options);
+  std::vector<std::unique_ptr<Wire>> clients;
+  for (size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Wire>(Connect(gateway.port())));
+    clients.back()->Send(ChatRequest());
+    ASSERT_EQ(Reader(*clients.back()).ReadMessage(true)->status(), 200);
+  }
+  ASSERT_TRUE(Eventually([&] { return gateway.Metric("rota_open_requests") == 0; }));
+
+  // The loop has been woken for one of them when the others come, and the drain.
+  clock.Hold();
+  clients[0]->Send(ChatRequest());
+  clock.AwaitHeld();
+  for (size_t i = 1; i < kClients; ++i) {
+    clients[i]->Send(ChatRequest());
+  }
+  size_t cut = 99;
+  const int asked = clock.asked();
+  std::jthread drain([&] { cut = gateway.engine().Drain(std::chrono::seconds(10)); });
+  ASSERT_TRUE(Eventually([&] { return clock.asked() > asked; })) << "it waits for the loops";
+  clock.LetGo();
+
+  for (const auto& client : clients) {
+    const auto answer = Reader(*client).ReadMessage(true);
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 200);
+    EXPECT_EQ(answer->Field("connection"), "close");
+  }
+  drain.join();
+  EXPECT_EQ(cut, 0u);
+}
+
+TEST(EngineStreamTest, AnAnswerThatEndsWithTheConnectionDoesNotLookWholeWhenItIsCut) {
+  TestUpstream upstream([](const Message&, Wire& wire) {
+    wire.Send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + Chunk("half"));
+    return !wire.Receive().empty();
+  });
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire client(Connect(gateway.port()));
+  client.Send("GET /chat/1.0/files/a HTTP/1.0\r\nhost: a\r\n\r\n");
+  Reader reader(client);
+  ASSERT_THAT(reader.ReadUntil("half"), HasSubstr("half"));
+
+  EXPECT_EQ(gateway.engine().Drain(std::chrono::milliseconds(100)), 1u);
+
+  char next = 0;
+  EXPECT_EQ(::recv(client.descriptor(), &next, 1, 0), -1) << "not as if it were the end";
 }
 
 }  // namespace

@@ -287,7 +287,10 @@ TestUpstream::Handler Always(std::string answer) {
 }
 
 TestGateway::TestGateway(const std::string& api_text, GatewayOptions options)
-    : options_(std::move(options)), metrics_(options_.loops, clock_), registry_("test") {
+    : options_(std::move(options)),
+      clock_(options_.clock != nullptr ? *options_.clock : real_clock_),
+      metrics_(options_.loops, clock_),
+      registry_("test") {
   table::BuilderOptions builder;
   builder.allow_unauthenticated = options_.allow_unauthenticated;
   builder.intern_series = [this](const table::SeriesLabels& labels) {

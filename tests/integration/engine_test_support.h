@@ -131,6 +131,7 @@ struct GatewayOptions {
   std::string certificate_file;
   std::string key_file;
   bool allow_unauthenticated = true;
+  const Clock* clock = nullptr;  // the real one
 };
 
 // An engine that serves one API, given as the text form of rota.sync.v1.Api.
@@ -151,7 +152,8 @@ class TestGateway {
 
  private:
   const GatewayOptions options_;
-  RealClock clock_;
+  RealClock real_clock_;
+  const Clock& clock_;
   observe::RequestMetrics metrics_;
   rotation::Registry registry_;
   Published<table::RouteTable> table_;

@@ -255,6 +255,49 @@ TEST(EngineTranslateTest, WordsThatNobodyKnowsAreCounted) {
   EXPECT_EQ(gateway.Metric("rota_unknown_provider_words_total", "provider=anthropic"), 2);
 }
 
+TEST(EngineTranslateTest, AConnectionThatTheUpstreamClosesServesNoOtherRequest) {
+  const std::string fields = std::string(kJson) + "connection: close\r\n";
+  // Whole and as a stream; neither closes before the gateway does.
+  TestUpstream claude([&fields](const Message& request, Wire& wire) {
+    if (request.body.find("\"stream\":true") == std::string::npos) {
+      return wire.Send(Answer(200, kClaudesAnswer, fields));
+    }
+    std::string events;
+    for (const std::string& event : Events()) {
+      events += event;
+    }
+    return wire.Send(
+        Answer(200, events, "content-type: text/event-stream\r\nconnection: close\r\n"));
+  });
+  TestGateway gateway(Api(claude.port()));
+  for (const std::string_view body : {kHello, kStreamed, kHello}) {
+    const auto answer = Ask(gateway.port(), ChatRequest(body));
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 200);
+  }
+  EXPECT_EQ(claude.accepted(), 3u);
+}
+
+TEST(EngineTranslateTest, OnlyTheBodyOfTheTryThatIsUnderWayIsHeld) {
+  TestUpstream full(Always(Answer(429, "{}", kJson)));
+  TestUpstream claude(Always(Answer(200, kClaudesAnswer, kJson)));
+  const std::string body = absl::StrCat(R"({"model":"x","messages":[{"role":"user","content":")",
+                                        std::string(100'000, 'x'), R"("}]})");
+  GatewayOptions options;
+  options.limits.held_body_bytes = body.size() * 5 / 2;
+  std::string api = ChatApi({full.port(), full.port(), claude.port()});
+  for (size_t at = 0; (at = api.find("\"openai\"", at)) != std::string::npos;) {
+    api.replace(at, 8, "\"anthropic\"");
+  }
+  TestGateway gateway(api, options);
+
+  const auto answer = Ask(gateway.port(), ChatRequest(body));
+
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status(), 200) << answer->body;
+  EXPECT_EQ(claude.requests().size(), 1u);
+}
+
 TEST(EngineTranslateTest, ALargeAnswerComesWhole) {
   const std::string text(300'000, 'x');
   TestUpstream claude(Always(

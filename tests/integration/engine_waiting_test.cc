@@ -153,7 +153,7 @@ TEST_F(EngineWaitingTest, ATargetThatFailsDoesNotHoldUpWhoIsServedByAnother) {
 TEST_F(EngineWaitingTest, WhoHasWaitedIsSentWithTheCredentialOfNow) {
   TestUpstream upstream([](const Message& request, Wire& wire) {
     return wire.Send(request.Field("authorization") == "Bearer sk-new" ? Answer(200, "good")
-                                                                : Answer(429, "exhausted"));
+                                                                       : Answer(429, "exhausted"));
   });
   const std::string api = WaitingApi(upstream.port(), 60);
   TestGateway gateway(api);
