@@ -29,6 +29,7 @@
 #include "dataplane/engine/waiting.h"
 #include "dataplane/observe/request_metrics.h"
 #include "dataplane/provider/evidence.h"
+#include "dataplane/provider/framing.h"
 #include "dataplane/provider/model_span.h"
 #include "dataplane/table/route_table.h"
 
@@ -95,6 +96,9 @@ class Exchange final {
   Task<void> RelaySavedRest();
   GatewayError AllSuspendedError(const rotation::NothingEligible& nothing) const;
   GatewayError NoTurnError() const;
+  bool is_stream() const { return is_events_ || frames_ != nullptr; }
+  // Its last event says that it is complete.
+  bool NeedsLastEvent() const;
   // Error events inside a stream that began with 200.
   void JudgeErrorEvent(std::string_view name, std::string_view data);
   provider::Evidence JudgeEvent(const TryPlan& plan, std::string_view name,
@@ -133,6 +137,7 @@ class Exchange final {
   BodyPiece NextPiece(bool first);  // of the body; `first`: what was looked at already
   Task<void> StreamBody(std::string& head);
   void FollowEvents(std::string_view events);
+  void FollowFrames(std::string_view bytes);
   // The answer cannot be completed: a stream of events gets an error event, others are cut.
   Task<void> EndCutAnswer(std::string& head);
 
@@ -179,7 +184,9 @@ class Exchange final {
   std::string response_bytes_;    // the answer's head, when it has been moved out of the connection
   bool head_in_connection_ = false;  // it has not
   ResponseHead response_;
-  bool is_events_ = false;  // the answer is a stream of events
+  bool is_events_ = false;  // the answer is a stream of server-sent events
+  // Follows a stream of Bedrock's own that is passed on as it is.
+  std::unique_ptr<provider::FrameDecoder> frames_;
   size_t response_head_size_ = 0;
   BodyDecoder response_body_;
   std::string looked_at_;  // decoded beginning of a body that was looked at before it was relayed

@@ -8,6 +8,8 @@
 #include "dataplane/engine/exchange.h"
 #include "dataplane/engine/upstream_pool.h"
 #include "dataplane/provider/content_coding.h"
+#include "dataplane/provider/framing.h"
+#include "dataplane/provider/json.h"
 
 namespace rota::engine {
 namespace {
@@ -55,6 +57,15 @@ observe::FailoverReason ReasonOf(provider::Verdict verdict) {
 
 std::optional<size_t> TargetOf(const rotation::PickResult& picked) {
   return picked.pick.has_value() ? std::optional<size_t>(picked.pick->target) : std::nullopt;
+}
+
+// A JSON string as text; "" when it has no escapes.
+std::string WithoutEscapes(std::string_view json) {
+  if (json.find('\\') == std::string_view::npos) {
+    return "";
+  }
+  const absl::StatusOr<provider::Json> text = provider::ParseJson(json);
+  return text.ok() && text->is_string() ? text->get<std::string>() : "";
 }
 
 int64_t CeilSeconds(Duration duration) {
@@ -108,8 +119,9 @@ TryPlan Exchange::PlanOf(size_t target) const {
   plan.model_json = plan.target->model_json;
   if (span_.has_model && !plan.target->allowed_models.empty()) {
     const std::string_view wanted = body_.substr(span_.begin, span_.end - span_.begin);
+    const std::string written = WithoutEscapes(wanted);
     for (const table::AllowedModel& allowed : plan.target->allowed_models) {
-      if (allowed.model_json == wanted) {
+      if (allowed.model_json == wanted || allowed.model == written) {
         plan.model = allowed.model;
         plan.model_json = allowed.model_json;
       }
@@ -370,22 +382,33 @@ provider::Evidence Exchange::JudgeEvent(const TryPlan& plan, std::string_view na
 
 // True when the stream begins with an error: the evidence is that.
 bool Exchange::JudgeFirstEvents(const TryPlan& plan, provider::Evidence& evidence) {
+  std::optional<Translation::ErrorFrame> error;
   if (translation_ != nullptr) {
-    const std::optional<Translation::ErrorFrame>& error = translation_->FindError(looked_at_);
-    if (error.has_value()) {
-      evidence = JudgeEvent(plan, error->name, error->data);
-      has_judged_event_ = true;
+    error = translation_->FindError(looked_at_);
+  } else if (frames_ != nullptr) {
+    // Bytes that are no frames are found again when the stream is followed.
+    provider::NewFrameDecoder(provider::Framing::kAmazonEventStream)
+        ->Add(looked_at_,
+              [&error](const provider::Frame& frame) {
+                if (frame.is_exception) {
+                  error = {std::string(frame.name), std::string(frame.data)};
+                }
+                return !frame.is_exception;
+              })
+        .IgnoreError();
+  } else {
+    SseScanner first;
+    first.Add(std::string_view(looked_at_).substr(0, SseScanner::WholeEvents(looked_at_)));
+    if (!first.error_data().empty()) {
+      error = {first.error_event(), first.error_data()};
     }
-    return error.has_value();
   }
-  SseScanner first;
-  first.Add(std::string_view(looked_at_).substr(0, SseScanner::WholeEvents(looked_at_)));
-  if (first.error_data().empty()) {
-    return false;
+  if (error.has_value()) {
+    Suspend(plan, evidence);  // what the head has said holds all the same
+    evidence = JudgeEvent(plan, error->name, error->data);
+    has_judged_event_ = true;
   }
-  evidence = JudgeEvent(plan, first.error_event(), first.error_data());
-  has_judged_event_ = true;
-  return true;
+  return error.has_value();
 }
 
 // A stream that began well may still say that a quota is used up.
@@ -435,7 +458,7 @@ void Exchange::ApplyEvidence(const TryPlan& plan, const provider::Evidence& evid
 std::optional<size_t> Exchange::JudgeAnswer(const TryPlan& plan, bool is_whole) {
   has_judged_event_ = false;
   provider::Evidence evidence = Judge(plan);
-  if (response_.status < 400 && is_events_ && JudgeFirstEvents(plan, evidence)) {
+  if (response_.status < 400 && is_stream() && JudgeFirstEvents(plan, evidence)) {
     is_whole = true;  // nothing follows an error event
   }
   ApplyEvidence(plan, evidence);
@@ -482,6 +505,7 @@ Task<void> Exchange::RelaySaved() {
   target_name_ = saved_->target;
   ParseResponseHead(response_bytes_, response_);
   is_events_ = IsEventStream(response_);
+  frames_ = nullptr;
   head_in_connection_ = false;
   if (saved_->upstream != nullptr) {
     co_await RelaySavedRest();

@@ -13,13 +13,14 @@ namespace {
 // An event that is longer than this is passed on in parts.
 constexpr size_t kMaxHeldEvent = 64 << 10;
 
-// Streams whose end is marked by an event: without it the answer is cut, however well HTTP ended.
-bool HasTerminalEvent(rota::sync::v1::OperationKind kind) {
+}  // namespace
+
+// Without it the answer is cut, however well HTTP ended.
+bool Exchange::NeedsLastEvent() const {
+  const rota::sync::v1::OperationKind kind = match_.operation->kind;
   return kind == rota::sync::v1::CHAT || kind == rota::sync::v1::COMPLETIONS ||
          kind == rota::sync::v1::MESSAGES;
 }
-
-}  // namespace
 
 void Exchange::BeginRelay(std::string& head) {
   using Framing = ClientAnswer::Framing;
@@ -58,7 +59,7 @@ Task<void> Exchange::Relay() {
   }
   std::string head;
   BeginRelay(head);
-  if (is_events_) {
+  if (is_stream()) {
     ReleaseRequest();
   }
   co_await StreamBody(head);
@@ -187,10 +188,12 @@ Task<void> Exchange::StreamBody(std::string& head) {
       FollowEvents(piece);
       if (is_complete) {
         FollowEvents(held_);
-        is_truncated = !events_.has_ended() && HasTerminalEvent(match_.operation->kind);
+        is_truncated = !events_.has_ended() && NeedsLastEvent();
         piece = is_truncated ? piece : WithTheRest(piece);
       }
       piece = asked_usage_ ? provider::WithoutUsageChunks(piece, kept) : piece;
+    } else if (frames_ != nullptr) {
+      FollowFrames(piece);
     }
     const bool is_last = is_complete && !is_truncated;
     const bool delivered = co_await SendPiece(head, piece, is_last);
@@ -227,6 +230,18 @@ void Exchange::FollowEvents(std::string_view events) {
   }
   if (!had_data && events_.has_data()) {
     loop_.metrics().ObserveTimeToFirstToken(series_, loop_.Now() - start_);
+  }
+}
+
+void Exchange::FollowFrames(std::string_view bytes) {
+  const absl::Status status = frames_->Add(bytes, [this](const provider::Frame& frame) {
+    if (frame.is_exception) {
+      JudgeErrorEvent(frame.name, frame.data);
+    }
+    return !frame.is_exception;
+  });
+  if (!status.ok()) {
+    frames_ = nullptr;  // it is the client's to make sense of it
   }
 }
 

@@ -9,6 +9,7 @@
 #include "dataplane/engine/request_signature.h"
 #include "dataplane/engine/request_writing.h"
 #include "dataplane/engine/upstream_pool.h"
+#include "dataplane/provider/amazon_event_stream.h"
 #include "dataplane/provider/azure.h"
 #include "dataplane/provider/defaults.h"
 #include "dataplane/provider/field_quirks.h"
@@ -152,7 +153,7 @@ Task<TryResult> Exchange::Try(const TryPlan& plan) {
     allow_pooled = false;
   }
   const bool waits = plan.target != nullptr || translation_ != nullptr;
-  if (result == TryResult::kAnswer && waits && is_events_) {
+  if (result == TryResult::kAnswer && waits && is_stream()) {
     result = co_await AwaitFirstEvent();
   }
   upstream_deadline_.Clear();
@@ -294,6 +295,9 @@ Task<TryResult> Exchange::ReadResponseHead(const table::Endpoint& endpoint) {
   head_in_connection_ = true;
   is_events_ =
       translation_ == nullptr ? IsEventStream(response_) : translation_->Streams(response_);
+  frames_ = translation_ == nullptr && IsAmazonEventStream(response_)
+                ? provider::NewFrameDecoder(provider::Framing::kAmazonEventStream)
+                : nullptr;
   looked_at_.clear();
   const bool has_no_body =
       head_.method == "HEAD" || response_.status == 204 || response_.status == 304;
@@ -352,14 +356,20 @@ Task<bool> Exchange::LookAtErrorBody() {
 
 Task<TryResult> Exchange::AwaitFirstEvent() {
   const Duration limit = loop_.limits().first_event_time;
-  const Translation::HasBegun has_begun =
-      translation_ == nullptr ? SseScanner::HasBegun : translation_->has_begun();
+  Translation::HasBegun has_begun = SseScanner::HasBegun;
+  if (translation_ != nullptr) {
+    has_begun = translation_->has_begun();
+  } else if (frames_ != nullptr) {
+    has_begun = provider::HasAmazonFrame;
+  }
   const bool is_whole = co_await LookAtBody(limit, has_begun);
   const bool is_cut = response_body_.failed() || (upstream_->input().ended() && !is_whole);
+  const bool is_empty =
+      is_whole && NeedsLastEvent() && looked_at_.find_first_not_of("\r\n") == std::string::npos;
   if (cancelled_) {
     co_return TryResult::kCancelled;
   }
-  if (is_cut && !has_begun(looked_at_)) {
+  if (is_empty || (is_cut && !has_begun(looked_at_))) {
     failure_ = "the upstream's stream ended before its first event";
     co_return response_body_.failed() ? TryResult::kMalformed : TryResult::kReset;
   }

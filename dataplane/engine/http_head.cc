@@ -472,6 +472,11 @@ bool IsEventStream(const ResponseHead& head) {
          IsMediaType(head.Find(FieldKind::kContentType), "text/event-stream");
 }
 
+bool IsAmazonEventStream(const ResponseHead& head) {
+  return head.status == 200 && !IsCompressed(head) &&
+         IsMediaType(head.Find(FieldKind::kContentType), "application/vnd.amazon.eventstream");
+}
+
 std::string_view HeadErrorText(HeadError error) {
   switch (error) {
     case HeadError::kNone:

@@ -92,6 +92,8 @@ struct ResponseHead : MessageHead {
 bool IsCompressed(const ResponseHead& head);
 // A stream of server-sent events that can be followed: a success, not compressed.
 bool IsEventStream(const ResponseHead& head);
+// The same for Bedrock's own, application/vnd.amazon.eventstream.
+bool IsAmazonEventStream(const ResponseHead& head);
 
 enum class HeadError : uint8_t {
   kNone,

@@ -7,6 +7,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "dataplane/provider/json_scan.h"
+
 namespace rota::engine {
 namespace {
 
@@ -36,6 +38,7 @@ size_t FindLineEnd(std::string_view text) {
 constexpr std::string_view kMessageStop = "\"message_stop\"";
 constexpr std::string_view kFinishReason = "\"finish_reason\":";
 constexpr std::string_view kUsage = "\"usage";
+constexpr std::string_view kError = "\"error\"";
 
 // Calls `visit` with each place where one of them may begin: a quote and the first letter. One look
 // at the data for all of them; there are quotes all over.
@@ -48,8 +51,8 @@ void ForEachWord(std::string_view data, Visit visit) {
     const auto* const at = reinterpret_cast<const __m128i*>(data.data() + place);
     const auto* const behind = reinterpret_cast<const __m128i*>(data.data() + place + 1);
     const __m128i next = _mm_loadu_si128(behind);
-    const __m128i letter =
-        _mm_or_si128(_mm_or_si128(equals(next, 'm'), equals(next, 'f')), equals(next, 'u'));
+    const __m128i letter = _mm_or_si128(_mm_or_si128(equals(next, 'm'), equals(next, 'f')),
+                                        _mm_or_si128(equals(next, 'u'), equals(next, 'e')));
     const __m128i begins = _mm_and_si128(equals(_mm_loadu_si128(at), '"'), letter);
     for (int mask = _mm_movemask_epi8(begins); mask != 0; mask &= mask - 1) {
       visit(place + static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(mask))));
@@ -59,7 +62,7 @@ void ForEachWord(std::string_view data, Visit visit) {
 #endif
   for (; place + 1 < data.size(); ++place) {
     const char next = data[place + 1];
-    if (data[place] == '"' && (next == 'm' || next == 'f' || next == 'u')) {
+    if (data[place] == '"' && (next == 'm' || next == 'f' || next == 'u' || next == 'e')) {
       visit(place);
     }
   }
@@ -69,6 +72,7 @@ struct Words {
   bool has_message_stop = false;
   bool has_finish_reason = false;  // with a string, not null
   bool may_hold_usage = false;
+  bool may_be_error = false;
 };
 
 Words FindWords(std::string_view data) {
@@ -77,6 +81,8 @@ Words FindWords(std::string_view data) {
     std::string_view rest = data.substr(place);
     if (rest.starts_with(kUsage)) {
       words.may_hold_usage = true;
+    } else if (rest.starts_with(kError)) {
+      words.may_be_error = true;
     } else if (rest.starts_with(kMessageStop)) {
       words.has_message_stop = true;
     } else if (rest.starts_with(kFinishReason)) {
@@ -88,6 +94,21 @@ Words FindWords(std::string_view data) {
     }
   });
   return words;
+}
+
+// {"error": something}, {"type": "error"} or {"object": "error"}, beside whatever else.
+bool IsError(std::string_view data) {
+  bool is_error = false;
+  provider::ForEachMember(data, [data, &is_error](const provider::JsonMember& member) {
+    const std::string_view value = data.substr(member.value, member.end - member.value);
+    const bool says_kind =
+        provider::IsCalled(member, "type") || provider::IsCalled(member, "object");
+    const bool is_something =
+        value.starts_with('{') || (value.starts_with('"') && value != R"("")");
+    is_error = is_error || (says_kind && value == kError) ||
+               (provider::IsCalled(member, "error") && is_something);
+  });
+  return is_error;
 }
 
 // What stands behind the field's name.
@@ -148,9 +169,8 @@ void SseScanner::AddData(std::string_view data) {
     has_ended_ = true;
     return;
   }
-  const bool is_error = is_error_event_ || data.starts_with("{\"error\":{") ||
-                        data.starts_with("{\"error\": {") ||
-                        data.starts_with("{\"type\":\"error\"");
+  const bool is_error =
+      is_error_event_ || (words.may_be_error && data.starts_with('{') && IsError(data));
   if (is_error && error_data_.empty()) {
     error_event_ = is_error_event_ ? "error" : "";
     error_data_ = data.substr(0, kMaxErrorData);

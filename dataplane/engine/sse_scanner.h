@@ -27,8 +27,9 @@ class SseScanner {
   bool has_ended() const { return has_ended_; }
   bool has_usage() const { return has_usage_; }
   const provider::Usage& usage() const { return usage_; }
-  // The first error event ("event: error", or data that begins as {"error": or {"type":"error"): it
-  // ends the stream, and it may be evidence against the target. Bounded; "" when there was none.
+  // The first error event ("event: error", or data that has an `error`, or is of the type or object
+  // `error`): it ends the stream, and it may be evidence against the target. Bounded; "" when there
+  // was none.
   const std::string& error_event() const { return error_event_; }
   const std::string& error_data() const { return error_data_; }
   // An event with data has been seen.
@@ -36,7 +37,7 @@ class SseScanner {
 
  private:
   void AddData(std::string_view data);
-  static constexpr size_t kMaxErrorData = 8 << 10;
+  static constexpr size_t kMaxErrorData = 64 << 10;
   bool is_error_event_ = false;  // of the lines up to the next empty one
   std::string error_event_;
   std::string error_data_;

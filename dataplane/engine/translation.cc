@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "dataplane/engine/error_answer.h"
 #include "dataplane/engine/sse_scanner.h"
+#include "dataplane/provider/amazon_event_stream.h"
 #include "dataplane/provider/field_rules.h"
 #include "dataplane/provider/gzip.h"
 
@@ -18,18 +19,6 @@ constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kEvents = "text/event-stream";
 
 bool HasLine(std::string_view bytes) { return bytes.find('\n') != std::string_view::npos; }
-
-// The first four bytes are the frame's length.
-bool HasAmazonFrame(std::string_view bytes) {
-  if (bytes.size() < 4) {
-    return false;
-  }
-  uint32_t length = 0;
-  for (const char c : bytes.substr(0, 4)) {
-    length = length << 8 | static_cast<unsigned char>(c);
-  }
-  return bytes.size() >= length || length > provider::kMaxFrameBytes;
-}
 
 Translation::ErrorFrame CopyOf(const provider::Frame& frame) {
   return {std::string(frame.name), std::string(frame.data.substr(0, kMaxErrorFrame))};
@@ -96,7 +85,7 @@ Translation::HasBegun Translation::has_begun() const {
     case provider::Framing::kNdjson:
       return HasLine;
     case provider::Framing::kAmazonEventStream:
-      return HasAmazonFrame;
+      return provider::HasAmazonFrame;
   }
   return SseScanner::HasBegun;
 }

@@ -141,6 +141,14 @@ absl::Status DecodeFrame(std::string_view bytes, absl::FunctionRef<bool(const Fr
 
 }  // namespace
 
+bool HasAmazonFrame(std::string_view bytes) {
+  if (bytes.size() < 4) {
+    return false;
+  }
+  const size_t length = ReadNumber(bytes, 0, 4);
+  return bytes.size() >= length || length > kMaxFrameBytes;
+}
+
 absl::Status AmazonEventStreamDecoder::Add(std::string_view bytes,
                                            absl::FunctionRef<bool(const Frame&)> sink) {
   if (failure_.ok() && !is_over_) {

@@ -18,6 +18,9 @@
 
 namespace rota::provider {
 
+// Whether `bytes`, the beginning of a stream, hold its first frame, or can hold none.
+bool HasAmazonFrame(std::string_view bytes);
+
 class AmazonEventStreamDecoder final : public FrameDecoder {
  public:
   // Those of a conversation are three of some 15 bytes.

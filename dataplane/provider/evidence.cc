@@ -59,6 +59,8 @@ struct ErrorBody {
   void AddCode(const nlohmann::json& value) {
     if (codes.size() < kMaxCodes && value.is_string()) {
       codes.push_back(BareCode(value.get_ref<const std::string&>()));
+    } else if (codes.size() < kMaxCodes && value.is_number_integer()) {
+      codes.push_back(value.dump());
     }
   }
   void AddMessage(const nlohmann::json& value) {

@@ -39,6 +39,7 @@ constexpr Rule kRules[] = {
     // One request over a limit is not the target's matter.
     TooLarge("payload-too-large", 413, kAlways),
     TooLarge("request-over-limit", 429, kTooLarge),
+    TooLarge("stream-request-over-limit", kStreamStatus, kTooLarge),
 
     // AWS names its errors, whatever the status.
     Quota("aws-throttling", kBedrockOnly, 400, 599, kErrorCode, "throttlingexception"),
@@ -105,10 +106,18 @@ constexpr Rule kRules[] = {
           "resource_exhausted"),
     Quota("stream-aws-throttling", kBedrockOnly, kStreamStatus, kStreamStatus, kErrorCode,
           "throttlingexception"),
+    Quota("stream-429", kAny, kStreamStatus, kStreamStatus, kErrorCode, "429"),
     Auth("stream-authentication", kAny, kStreamStatus, kStreamStatus, kErrorCode,
          "authentication_error"),
     Fails("stream-api-error", kAny, kStreamStatus, kStreamStatus, kErrorCode, "api_error"),
     Fails("stream-server-error", kAny, kStreamStatus, kStreamStatus, kErrorCode, "server_error"),
+    Fails("stream-unavailable", kAny, kStreamStatus, kStreamStatus, kErrorCode, "unavailable"),
+    Fails("stream-internal", kAny, kStreamStatus, kStreamStatus, kErrorCode, "internal"),
+    Fails("stream-500", kAny, kStreamStatus, kStreamStatus, kErrorCode, "500"),
+    Fails("stream-502", kAny, kStreamStatus, kStreamStatus, kErrorCode, "502"),
+    Fails("stream-503", kAny, kStreamStatus, kStreamStatus, kErrorCode, "503"),
+    Fails("stream-504", kAny, kStreamStatus, kStreamStatus, kErrorCode, "504"),
+    Fails("stream-529", kAny, kStreamStatus, kStreamStatus, kErrorCode, "529"),
     Fails("stream-aws-internal", kBedrockOnly, kStreamStatus, kStreamStatus, kErrorCode,
           "internalserverexception"),
     Fails("stream-aws-unavailable", kBedrockOnly, kStreamStatus, kStreamStatus, kErrorCode,

@@ -199,9 +199,23 @@ std::vector<Example> Examples() {
            {"stream-rate-limit-exceeded", "rate_limit_exceeded"},
            {"stream-insufficient-quota", "insufficient_quota"},
            {"stream-resource-exhausted", "RESOURCE_EXHAUSTED"},
-           {"stream-server-error", "server_error"}}) {
+           {"stream-server-error", "server_error"},
+           {"stream-unavailable", "UNAVAILABLE"},
+           {"stream-internal", "INTERNAL"}}) {
     examples.push_back({rule, kOpenAi, kStreamStatus, {}, OpenAiError(code)});
   }
+  for (const std::string number : {"429", "500", "502", "503", "504", "529"}) {
+    examples.push_back({"stream-" + number,
+                        kOpenAi,
+                        kStreamStatus,
+                        {},
+                        R"({"error":{"code":)" + number + R"(,"message":"no"}})"});
+  }
+  examples.push_back({"stream-request-over-limit",
+                      kOpenAi,
+                      kStreamStatus,
+                      {},
+                      OpenAiError("rate_limit_exceeded", "Request too large for m")});
   return examples;
 }
 

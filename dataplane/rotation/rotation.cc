@@ -195,8 +195,9 @@ std::vector<size_t> Rotation::RecordFailures(const std::vector<Failure>& failure
         continue;
       }
       const std::string& id = spec_.targets[failure.target].id;
-      if (book_->CountFailure(id, now, signal_) >= spec_.failure_threshold &&
-          SuspendForFailures(failure.target, now, told)) {
+      const uint32_t count = book_->CountFailure(id, now, signal_);
+      RecordAt(failure.target);  // for the success that ends the row
+      if (count >= spec_.failure_threshold && SuspendForFailures(failure.target, now, told)) {
         suspended.push_back(failure.target);
       }
     }
@@ -434,7 +435,7 @@ void Rotation::FreeRetired() {
       continue;
     }
     schedule->CountPicks(settled_picks_);
-    if (wants_spares && schedule->is_part()) {
+    if (wants_spares && schedule->is_part() && spares_.size() < kSpareParts) {
       spares_.push_back(std::move(schedule));
     }
     schedule.reset();

@@ -1,5 +1,7 @@
 #include "dataplane/rotation/rotation.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <map>
 #include <string>
@@ -290,6 +292,36 @@ TEST_F(RotationTest, ASuccessStartsTheCountAgain) {
   }
 
   EXPECT_TRUE(told_.empty());
+}
+
+TEST_F(RotationTest, ASuccessCountsAlsoWhenNothingWasPickedSinceTheFailure) {
+  const auto rotation = Make({1, 1});
+  for (int i = 0; i < 10; ++i) {
+    rotation->RecordFailures({{0, FailureKind::kServerError}}, clock_.Now());
+    rotation->RecordSuccess(0);
+  }
+
+  EXPECT_TRUE(told_.empty());
+}
+
+// Sanitizers have an allocator of their own, of which mallinfo2() knows nothing.
+TEST_F(RotationTest, SetsThatChangeForEverTakeNoMoreMemory) {
+  const auto rotation = Make({3334, 3333, 3333});  // long orders, with and without the last one
+  const auto change = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      Suspend(*rotation, 2, seconds(1));
+      Picks(*rotation, 20);
+      clock_.Advance(seconds(1));
+      Picks(*rotation, 20);
+      told_.clear();
+    }
+  };
+  change(20);
+  const size_t before = mallinfo2().uordblks;
+
+  change(1000);
+
+  EXPECT_LT(mallinfo2().uordblks, before + (1 << 20));
 }
 
 TEST_F(RotationTest, FailuresNeverTakeTheLastEligibleTarget) {

@@ -157,6 +157,21 @@ TEST(EngineStreamTest, FailsOverAStreamThatBeginsWithAnError) {
       {"behind an event that came with it",
        "data: {\"n\":0}\n\ndata: {\"error\":{\"code\":\"insufficient_quota\"}}\n\n", 1},
       {"server error", "data: {\"error\":{\"message\":\"oops\",\"type\":\"server_error\"}}\n\n", 0},
+      {"spaces", "data: { \"error\" : {\"code\":\"insufficient_quota\"}}\n\n", 1},
+      {"type with spaces",
+       "data: {\"type\": \"error\", \"error\": {\"type\": \"rate_limit_error\"}}\n\n", 1},
+      {"OpenRouter",
+       "data: "
+       "{\"id\":\"gen-1\",\"object\":\"chat.completion.chunk\",\"error\":{\"code\":429,\"message\":"
+       "\"x\"},\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}]"
+       "}"
+       "\n\n",
+       1},
+      {"Google", "data: {\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}\n\n", 0},
+      {"long",
+       "data: {\"error\":{\"message\":\"" + std::string(20'000, 'x') +
+           "\",\"code\":\"insufficient_quota\"}}\n\n",
+       1},
   };
   for (const auto& error : cases) {
     TestUpstream first([&error](const Message&, Wire& wire) {
@@ -175,6 +190,38 @@ TEST(EngineStreamTest, FailsOverAStreamThatBeginsWithAnError) {
     EXPECT_EQ(first.requests().size(), 1u) << error.name;
     EXPECT_EQ(gateway.suspended(), error.suspended) << error.name;
     EXPECT_EQ(gateway.Metric("rota_failovers_total"), 1) << error.name;
+  }
+}
+
+TEST(EngineStreamTest, ARequestThatIsTooLargeSuspendsNobodyInAStreamEither) {
+  const std::string error =
+      "data: {\"error\":{\"message\":\"Request too large for m: Limit 30000, Requested 40000.\","
+      "\"code\":\"rate_limit_exceeded\"}}\n\n";
+  TestUpstream upstream([&error](const Message&, Wire& wire) {
+    return wire.Send(absl::StrCat(kEvents, Chunk(error), "0\r\n\r\n"));
+  });
+  TestGateway gateway(ChatApi({upstream.port(), upstream.port()}));
+
+  EXPECT_EQ(Ask(gateway.port(), ChatRequest())->body, error);
+  EXPECT_EQ(upstream.requests().size(), 1u);
+  EXPECT_EQ(gateway.suspended(), 0u);
+}
+
+TEST(EngineStreamTest, WhatTheHeadSaysHoldsWhateverTheStreamBeginsWith) {
+  for (const std::string_view code : {"rate_limit_exceeded", "server_error"}) {
+    TestUpstream upstream([code](const Message&, Wire& wire) {
+      return wire.Send(absl::StrCat(
+          "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+          "x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 6m0s\r\n\r\n",
+          Chunk(absl::StrCat("data: {\"error\":{\"code\":\"", std::string(code), "\"}}\n\n")),
+          "0\r\n\r\n"));
+    });
+    TestGateway gateway(ChatApi({upstream.port()}));
+
+    Ask(gateway.port(), ChatRequest());
+
+    EXPECT_GT(gateway.SuspendedFor("t0"), std::chrono::seconds(300)) << code;
+    EXPECT_EQ(gateway.Metric("rota_suspensions_total"), 1) << code;
   }
 }
 
@@ -202,7 +249,8 @@ TEST(EngineStreamTest, KnowsAStreamWhoseTypeIsWrittenInCapitals) {
 }
 
 TEST(EngineStreamTest, FailsOverAStreamThatEndsBeforeItsFirstEvent) {
-  for (const std::string& cut : {kEvents, kEvents + Chunk("data: {\"ha"), kEvents + "zz\r\n"}) {
+  for (const std::string& cut : {kEvents, kEvents + Chunk("data: {\"ha"), kEvents + "zz\r\n",
+                                 kEvents + "0\r\n\r\n", kEvents + Chunk("\n\n") + "0\r\n\r\n"}) {
     TestUpstream first([&cut](const Message&, Wire& wire) {
       wire.Send(cut);
       return false;

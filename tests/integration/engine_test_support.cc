@@ -359,6 +359,15 @@ void TestGateway::Configure(const std::string& api_text, std::optional<std::stri
 
 TestGateway::~TestGateway() { engine_.reset(); }
 
+Duration TestGateway::SuspendedFor(const std::string& target) {
+  for (const rotation::Suspension& suspension : registry_.Active(clock_.Now())) {
+    if (suspension.target == target) {
+      return suspension.until - clock_.Now();
+    }
+  }
+  return {};
+}
+
 double TestGateway::Metric(const std::string& name, const std::string& label) const {
   double sum = 0;
   for (const prometheus::MetricFamily& family : metrics_.Collect()) {

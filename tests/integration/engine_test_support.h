@@ -146,6 +146,7 @@ class TestGateway {
   // Another API, another key in its Secret (nullopt: no Secret), as when a snapshot has come.
   void Configure(const std::string& api_text, std::optional<std::string> key = "sk-secret");
   size_t suspended() { return registry_.Active(clock_.Now()).size(); }
+  Duration SuspendedFor(const std::string& target);  // 0: it is not
   // The value of a metric, summed over the series whose labels hold `labels` ("code=429").
   double Metric(const std::string& name, const std::string& label = "") const;
   void StopEngine() { engine_.reset(); }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/provider/test_frames.h"
 #include "engine_test_support.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -346,6 +347,83 @@ TEST(EngineTranslateTest, ANativeOperationGoesToItsProviderAsItCame) {
   }
   EXPECT_TRUE(gpt.requests().empty());
   EXPECT_EQ(claude.requests().at(0).body, R"({"model":"claude", "max_tokens":5})");
+}
+
+// Two Bedrock targets and the operation of Bedrock's own that streams.
+std::string ConverseApi(uint16_t first_port, uint16_t second_port) {
+  std::string api = ChatApi({first_port, second_port});
+  for (size_t at = 0; (at = api.find("\"openai\"", at)) != std::string::npos;) {
+    api.replace(at, 8, "\"bedrock\"");
+  }
+  return api +
+         R"( operations { verb: "POST" target: "/model/*" kind: CONVERSE
+                          production { rotation: 1 endpoint: 0 } })";
+}
+
+std::string AmazonStream(std::string_view frames) {
+  return Answer(200, frames, "content-type: application/vnd.amazon.eventstream\r\n");
+}
+
+std::string ConverseRequest() {
+  const std::string body = R"({"messages":[]})";
+  return absl::StrCat("POST /chat/1.0/model/m/converse-stream HTTP/1.1\r\nhost: a\r\n",
+                      "content-length: ", body.size(), "\r\n\r\n", body);
+}
+
+TEST(EngineTranslateTest, ANativeStreamThatBeginsWithAnExceptionFailsOver) {
+  using provider::testing_frames::AmazonEvent;
+  using provider::testing_frames::AmazonException;
+  const std::string good = AmazonEvent("messageStart", "{}") + AmazonEvent("messageStop", "{}");
+  TestUpstream first(Always(AmazonStream(AmazonException("throttlingException", "{}"))));
+  TestUpstream second(Always(AmazonStream(good)));
+  TestGateway gateway(ConverseApi(first.port(), second.port()));
+  for (int i = 0; i < 2; ++i) {  // whichever is picked first
+    const auto answer = Ask(gateway.port(), ConverseRequest());
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->status(), 200);
+    EXPECT_EQ(answer->body, good);
+  }
+  EXPECT_EQ(first.requests().size(), 1u);
+  EXPECT_EQ(gateway.suspended(), 1u);
+}
+
+TEST(EngineTranslateTest, AnExceptionLaterInANativeStreamIsEvidenceAndPassedOn) {
+  using provider::testing_frames::AmazonEvent;
+  using provider::testing_frames::AmazonException;
+  const std::string begins = AmazonEvent("messageStart", "{}");
+  const std::string ends = AmazonException("throttlingException", "{}");
+  TestUpstream upstream([&](const Message&, Wire& wire) {
+    wire.Send(absl::StrCat(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ncontent-length: ",
+        begins.size() + ends.size(), "\r\n\r\n", begins));
+    Eventually([] { return false; }, std::chrono::milliseconds(200));
+    return wire.Send(ends);
+  });
+  TestGateway gateway(ConverseApi(upstream.port(), upstream.port()));
+
+  const auto answer = Ask(gateway.port(), ConverseRequest());
+
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->body, begins + ends);
+  EXPECT_TRUE(Eventually([&] { return gateway.suspended() == 1; }));
+}
+
+TEST(EngineTranslateTest, AModelThatMayBeChosenIsKnownHoweverItIsWritten) {
+  TestUpstream upstream(Always(Answer(200, "good")));
+  std::string api = ChatApi({upstream.port()});
+  const std::string target = "model: \"m0\"";
+  api.replace(api.find(target), target.size(), target + " allowed_models: \"qwen/qwen3-4b\"");
+  TestGateway gateway(api);
+  for (const std::string_view model :
+       {R"(qwen/qwen3-4b)", R"(qwen\/qwen3\u002d4b)", R"(other\/)"}) {
+    Ask(gateway.port(), ChatRequest(absl::StrCat(R"({"model":")", std::string(model), R"("})")));
+  }
+
+  const std::vector<Message> requests = upstream.requests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_EQ(requests[0].body, R"({"model":"qwen/qwen3-4b"})");
+  EXPECT_EQ(requests[1].body, R"({"model":"qwen/qwen3-4b"})");
+  EXPECT_EQ(requests[2].body, R"({"model":"m0"})");
 }
 
 TEST(EngineTranslateTest, ASlowClientIsNotTheProvidersSilence) {
