@@ -32,8 +32,7 @@ class Registry {
   // The rotation of that id. An unchanged spec gives the same object, position and all; a changed
   // one a new object in which the surviving targets keep their suspensions and failure counts.
   std::shared_ptr<Rotation> Resolve(const RotationSpec& spec);
-  // Forgets rotations and targets that the published table no longer has. Of a target that is
-  // suspended the suspension is remembered, as of one that is not configured yet.
+  // Forgets rotations and targets that the published table no longer has.
   void Forget(const std::vector<std::string>& rotation_ids,
               const std::vector<std::string>& target_ids);
 

@@ -215,18 +215,9 @@ void SuspensionBook::Forget(const std::vector<std::string>& targets) {
   std::lock_guard guard(mutex_);
   for (const std::string& target : targets) {
     const auto found = records_.find(target);
-    if (found == records_.end() || !found->second->was_attached_ || attached_.contains(target)) {
-      continue;
-    }
-    TargetRecord& record = *found->second;
-    if (record.statements_.empty() || unknown_ >= kMaxUnknownTargets) {
+    if (found != records_.end() && found->second->was_attached_ && !attached_.contains(target)) {
       records_.erase(found);
-      continue;
     }
-    record.was_attached_ = false;
-    record.signals_.clear();
-    record.failures_.store(0, std::memory_order_relaxed);
-    ++unknown_;
   }
 }
 

@@ -109,8 +109,7 @@ class SuspensionBook {
   std::vector<Suspension> Own(MonotonicTime now) const;
   std::vector<Suspension> Known(MonotonicTime now) const;
   std::optional<Suspension> ActiveOf(const TargetRecord& record, MonotonicTime now) const;
-  // Forgets targets that are not configured any more. One that is suspended becomes an unknown one:
-  // a change that is taken back must not bring it back onto the rota.
+  // Forgets the records of targets that are not configured any more.
   void Forget(const std::vector<std::string>& targets);
 
  private:
