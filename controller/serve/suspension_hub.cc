@@ -95,14 +95,17 @@ void SuspensionHub::MergeOne(SharedSuspension incoming, MonotonicTime now, HubCh
   }
   Put(incoming);
   Statements& statements = targets_.at(incoming.target);
-  Confirm(statements, now);
+  const bool is_witness = IsWitness(incoming, now);
+  if (is_witness) {
+    Confirm(statements, now);
+  }
   changes.news.push_back(incoming);
   if (!IsShared(statements.at(incoming.origin))) {
     return;
   }
   // The second witness of AUTH makes the first one's statement known too.
   for (const auto& [origin, statement] : statements) {
-    if (origin == incoming.origin || (IsWitness(incoming, now) && IsWitness(statement, now))) {
+    if (origin == incoming.origin || (is_witness && IsWitness(statement, now))) {
       changes.shared.push_back(statement);
     }
   }

@@ -228,17 +228,14 @@ Task<void> Exchange::Serve() {
   }
   request_bytes_ = body_.size();
   std::optional<GatewayError> error = CheckBody();
-  if (error.has_value()) {
-    co_await Answer(*error);
-    co_return;
+  if (!error.has_value()) {
+    client_.WatchForDeparture();
+    if (client_.gone()) {
+      co_return;
+    }
   }
-  client_.WatchForDeparture();
-  if (client_.gone()) {
-    co_return;
-  }
-  bool is_served = false;
-  while (!is_served) {
-    is_served = true;
+  while (!error.has_value()) {
+    bool is_served = true;
     if (match_.operation->kind == rota::sync::v1::MODELS && match_.route->rotation != nullptr) {
       co_await AnswerModels();
     } else if (rotated_) {
@@ -246,17 +243,15 @@ Task<void> Exchange::Serve() {
     } else {
       co_await ForwardFixed();
     }
-    if (!is_served) {
-      error = Match();
-      if (!error.has_value()) {
-        error = CheckBody();
-      }
-      if (error.has_value()) {
-        co_await Answer(*error);
-        is_served = true;
-      }
+    if (is_served) {
+      co_return;
+    }
+    error = Match();
+    if (!error.has_value()) {
+      error = CheckBody();
     }
   }
+  co_await Answer(*error);
 }
 
 Task<void> Exchange::Write(std::string_view bytes) {

@@ -467,14 +467,19 @@ bool IsCompressed(const ResponseHead& head) {
   return !coding.empty() && !EqualsIgnoringCase(coding, "identity");
 }
 
-bool IsEventStream(const ResponseHead& head) {
+namespace {
+
+bool IsStreamOf(const ResponseHead& head, std::string_view media_type) {
   return head.status == 200 && !IsCompressed(head) &&
-         IsMediaType(head.Find(FieldKind::kContentType), "text/event-stream");
+         IsMediaType(head.Find(FieldKind::kContentType), media_type);
 }
 
+}  // namespace
+
+bool IsEventStream(const ResponseHead& head) { return IsStreamOf(head, "text/event-stream"); }
+
 bool IsAmazonEventStream(const ResponseHead& head) {
-  return head.status == 200 && !IsCompressed(head) &&
-         IsMediaType(head.Find(FieldKind::kContentType), "application/vnd.amazon.eventstream");
+  return IsStreamOf(head, "application/vnd.amazon.eventstream");
 }
 
 std::string_view HeadErrorText(HeadError error) {
