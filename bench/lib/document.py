@@ -12,8 +12,8 @@ over them. Latency is measured open loop, from when a request was due, so that a
 it. Bodies have 1 KiB and answers about 1 KiB where nothing else is said; connections are 64, kept alive.
 
 Layouts: **one** = load, mock and proxy share one core (no wake-ups across cores: the most repeatable); **split** = the
-proxy alone on a core (Rota's controller is with the load); **two** = two workers, everything on two cores. CPU time, latency
-and memory are held to their bars in layout one, streams in split, the rate of changes in two.
+proxy alone on a core (Rota's controller is with the load); **two** = two workers, everything on two cores. CPU time, latency,
+memory and the delay of streams are held to their bars in layout one, 5,000 streams in split, the rate of changes in two.
 """
 
 
