@@ -13,7 +13,7 @@ P99_BAR_US = 15
 def measure(options):
     """{engine or direct: [per round {p50, p99}]}"""
     say(f"latency at {RATE} requests a second")
-    rounds, seconds = (2, 1.5) if options.short else (7, 4)
+    rounds, seconds = (2, 1.5) if options.short else (15, 4)
     with Stage(options, "one") as stage:
         mock = stage.mock()
         everyone = [stage.direct(mock)] + stage.engines(peers.fast(options.engines), mock)

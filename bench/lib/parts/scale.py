@@ -3,11 +3,12 @@ is asked, or all in turn (then hardly anything of an API is still in the process
 targets in the rotation. nginx with as many locations, of which it only passes requests on, shows what the caches cost
 anybody."""
 import copy
+import statistics
 
 from lib import cpu_time
 from lib.peers.rota import api
 from lib.stage import Stage, say
-from lib.table import Row, median_of
+from lib.table import Row, median_of, ratios
 
 APIS = (1, 100, 5000)
 TARGETS = (1, 8, 64)
@@ -60,23 +61,20 @@ def measure(options):
         return cpu_time.per_request(stage, found, rounds, options.seconds, "scale")
 
 
-def medians(found, keys):
-    return [median_of(found[key], "us") for key in keys]
-
-
-def growth(values):
-    return max(values) / values[0]
+def growth(found, keys):
+    """The largest one over the first: within a round, and of the rounds the median."""
+    return max(statistics.median(ratios(found[keys[0]], found[key])) for key in keys)
 
 
 def row(found, what, keys, beside=()):
     """Flat; where nginx was measured `beside` (its keys): as flat as nginx."""
-    rota, nginx = medians(found, keys), medians(found, beside)
     bar, allowed = f"flat: within {FLAT}x of the first", FLAT
-    if nginx:
-        bar, allowed = f"grows no more than nginx's x {GROWTH_BAR}", growth(nginx) * GROWTH_BAR
-    cells = {name: " / ".join(f"{value:.1f}" for value in values) + (f" ({growth(values):.2f}x)" if nginx else "")
-             for name, values in (("nginx", nginx), ("rota", rota)) if values}
-    return Row(f"CPU per request at {what} (us)", bar, cells, growth(rota) <= allowed, failed=growth(rota) > 2.5)
+    if beside:
+        bar, allowed = f"grows no more than nginx's x {GROWTH_BAR}", growth(found, beside) * GROWTH_BAR
+    cells = {name: " / ".join(f"{median_of(found[key], 'us'):.1f}" for key in of_engine) +
+             f" ({growth(found, of_engine):.2f}x)" for name, of_engine in (("nginx", beside), ("rota", keys)) if of_engine}
+    grown = growth(found, keys)
+    return Row(f"CPU per request at {what} (us)", bar, cells, grown <= allowed, failed=grown > 2.5)
 
 
 def rows(found, _options):
