@@ -14,14 +14,13 @@
 namespace rota::engine {
 namespace {
 
-constexpr size_t kMaxErrorFrame = 8 << 10;
 constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kEvents = "text/event-stream";
 
 bool HasLine(std::string_view bytes) { return bytes.find('\n') != std::string_view::npos; }
 
 Translation::ErrorFrame CopyOf(const provider::Frame& frame) {
-  return {std::string(frame.name), std::string(frame.data.substr(0, kMaxErrorFrame))};
+  return {std::string(frame.name), std::string(frame.data.substr(0, provider::kMaxErrorBody))};
 }
 
 }  // namespace

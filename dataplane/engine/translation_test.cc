@@ -140,6 +140,14 @@ TEST_F(TranslationTest, AnErrorEventEndsAStream) {
   EXPECT_THAT(out, Not(HasSubstr("Hi")));
 }
 
+TEST_F(TranslationTest, AnErrorEventIsKeptWholeBehindALongMessage) {
+  const std::string data = R"({"error":{"message":")" + std::string(40 << 10, 'x') +
+                           R"(","type":"rate_limit_error"},"type":"error"})";
+  const auto translation = Stream();
+  ASSERT_TRUE(translation->FindError("event: error\ndata: " + data + "\n\n").has_value());
+  EXPECT_EQ(translation->error()->data, data);
+}
+
 TEST_F(TranslationTest, BytesThatBreakTheFramingEndAStream) {
   const auto translation = Stream();
   std::string out;
