@@ -311,7 +311,8 @@ Task<void> Exchange::TryTargets(size_t first) {
     ReportProbe(Waiting::Outcome::kGone);
     co_await Answer(*refused);
   } else {
-    ReportProbe(Waiting::Outcome::kFailed);
+    ReportProbe(result == TryResult::kNoResources ? Waiting::Outcome::kGone
+                                                  : Waiting::Outcome::kFailed);
     co_await AnswerFailure(result);
   }
 }
@@ -340,6 +341,7 @@ bool Exchange::MayReplay(TryResult result) const {
   switch (result) {
     case TryResult::kConnect:
     case TryResult::kTls:
+    case TryResult::kNoResources:  // ports: to another address there may be one
       return true;
     case TryResult::kReset:
     case TryResult::kMalformed:
@@ -353,7 +355,9 @@ bool Exchange::MayReplay(TryResult result) const {
 }
 
 void Exchange::RecordFailure(const TryPlan& plan, TryResult result) {
-  failures_.push_back({plan.index, KindOf(result)});
+  if (result != TryResult::kNoResources) {
+    failures_.push_back({plan.index, KindOf(result)});
+  }
 }
 
 provider::Evidence Exchange::Judge(const TryPlan& plan) const {
@@ -545,6 +549,13 @@ Task<void> Exchange::AnswerFailure(TryResult result) {
   } else if (result == TryResult::kMalformed) {
     const GatewayError error{502, "upstream_malformed",
                              "the upstream's answer is not valid HTTP/1.1", -1, ""};
+    co_await Answer(error);
+  } else if (result == TryResult::kNoResources) {
+    const GatewayError error{503, "too_many_connections",
+                             "this gateway can open no more connections to the upstream; retry in "
+                             "a moment",
+                             1, ""};
+    loop_.metrics().CountLimit(observe::Limit::kConnections);
     co_await Answer(error);
   } else {
     const GatewayError error{503, "102503", "the upstream could not be reached", -1, ""};

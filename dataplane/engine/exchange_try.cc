@@ -83,6 +83,8 @@ TryResult ResultOf(DialError error) {
       return TryResult::kTls;
     case DialError::kTimeout:
       return TryResult::kTimeout;
+    case DialError::kNoResources:
+      return TryResult::kNoResources;
     case DialError::kCancelled:
       return TryResult::kCancelled;
   }

@@ -82,8 +82,8 @@ class SocketStream : public Stream, private Poller::Source {
   int descriptor_ = -1;
   bool readable_ = false;
   bool writable_ = false;
-  bool has_ended_ = false;   // the peer's last byte is in the socket, or it was reset
-  bool has_failed_ = false;  // it was never open
+  bool has_ended_ = false;              // the peer's last byte is in the socket, or it was reset
+  IoError closed_ = IoError::kAborted;  // what operations end with when it is not open
   std::array<Pending, kOperations> pending_;
   SocketAddress peer_;
 };

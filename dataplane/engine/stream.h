@@ -31,6 +31,7 @@ enum class IoError : uint8_t {
   kEndOfStream,  // orderly: FIN, or close_notify
   kTruncated,    // TLS: the connection ended without close_notify
   kReset,        // anything else that the operating system or TLS reports
+  kNoResources,  // connecting: descriptors, ports or memory of this side are used up
   kAborted,      // Close() was called here
 };
 

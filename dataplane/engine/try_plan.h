@@ -20,9 +20,10 @@ enum class TryResult : uint8_t {
   kAnswer,  // upstream_ and response_ hold the head of an answer
   kConnect,
   kTls,
-  kReset,      // after the request was sent
-  kMalformed,  // what came back is no valid HTTP/1.1
-  kTimeout,    // no first byte in time, or connecting took too long
+  kReset,        // after the request was sent
+  kMalformed,    // what came back is no valid HTTP/1.1
+  kTimeout,      // no first byte in time, or connecting took too long
+  kNoResources,  // no connection can be made from here: not the target's failure
   kCancelled,
 };
 

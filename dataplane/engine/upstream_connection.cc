@@ -64,6 +64,21 @@ void UpstreamConnection::Discard(std::unique_ptr<UpstreamConnection> connection)
   Spawn(DiscardTask(std::move(connection)));
 }
 
+namespace {
+
+DialError ConnectError(IoResult result) {
+  switch (result.error) {
+    case IoError::kNone:
+      return DialError::kNone;
+    case IoError::kNoResources:
+      return DialError::kNoResources;
+    default:
+      return DialError::kConnect;
+  }
+}
+
+}  // namespace
+
 // Shared with the resolver's thread, which may answer after the Dial has gone.
 struct Dial::LookupState {
   Signal signal;      // loop only
@@ -164,7 +179,10 @@ Task<DialError> Dial::Run(Duration timeout) {
     const Duration part = (ends_ - now) / static_cast<int64_t>(count - i);
     timed_out_ = false;
     deadline_.Set(now + part);
-    error = co_await TryAddress(resolution.addresses[i]);
+    const DialError tried = co_await TryAddress(resolution.addresses[i]);
+    if (tried == DialError::kNone || error != DialError::kNoResources) {
+      error = tried;  // an upstream of which not every address could be tried has not failed
+    }
     if (error == DialError::kNone) {
       break;
     }
@@ -192,7 +210,7 @@ Task<DialError> Dial::TryAddress(const SocketAddress& address) {
   stream_ = stream.get();
   Connecting connecting(*stream, address);
   IoResult result = co_await connecting;
-  DialError error = result.ok() ? DialError::kNone : DialError::kConnect;
+  DialError error = ConnectError(result);
   if (result.ok() && endpoint_.tls) {
     Handshaking handshaking(*stream);
     result = co_await handshaking;

@@ -51,7 +51,8 @@ enum class DialError : uint8_t {
   kConnect,  // name, address policy, refused, unreachable
   kTls,
   kTimeout,
-  kCancelled,  // by Dial::Cancel
+  kNoResources,  // of this machine: IoError::kNoResources
+  kCancelled,    // by Dial::Cancel
 };
 
 // Opens one connection. Cancel() ends it early, with kCancelled.

@@ -1,5 +1,7 @@
 // Failover inside one request, suspensions, and what happens when nothing is eligible.
 
+#include <sys/resource.h>
+
 #include <atomic>
 #include <future>
 #include <set>
@@ -71,6 +73,44 @@ TEST(EngineFailoverTest, SuspendsATargetThatKeepsFailing) {
   EXPECT_EQ(broken.requests().size(), 3u);
   EXPECT_EQ(gateway.suspended(), 1u);
   EXPECT_EQ(gateway.Metric("rota_suspensions_total", "reason=failures"), 1);
+}
+
+// While it exists no descriptor can be made; those that are open go on.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit none{3, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_;
+};
+
+TEST(EngineFailoverTest, WhatTheGatewayItselfLacksIsNoFailureOfTheTarget) {
+  TestUpstream upstream(Always(Answer(200, "good", "connection: close\r\n")));
+  TestGateway gateway(ChatApi({upstream.port()}));
+  Wire wire(Connect(gateway.port()));
+  Reader reader(wire);
+  ASSERT_TRUE(wire.Send(ChatRequest()));
+  ASSERT_EQ(reader.ReadMessage(true)->status(), 200);
+  {
+    const NoDescriptors lack;
+    for (int i = 0; i < 5; ++i) {
+      ASSERT_TRUE(wire.Send(ChatRequest()));
+      const auto answer = reader.ReadMessage(true);
+      ASSERT_TRUE(answer.has_value());
+      EXPECT_EQ(answer->status(), 503);
+      EXPECT_THAT(answer->body, HasSubstr("too_many_connections"));
+      EXPECT_EQ(answer->Field("retry-after"), "1");
+    }
+  }
+  EXPECT_EQ(gateway.suspended(), 0u);
+  EXPECT_EQ(gateway.Metric("rota_limits_reached_total", "limit=connections"), 5);
+  ASSERT_TRUE(wire.Send(ChatRequest()));
+  EXPECT_EQ(reader.ReadMessage(true)->status(), 200);
 }
 
 TEST(EngineFailoverTest, AnAnswerToTheCredentialBeforeSuspendsNobody) {
