@@ -35,7 +35,7 @@ def jobs(engines):
 def commands():
     return ["```", "scripts/install-deps test && scripts/build release",
             "bench/setup-peers                               # Envoy, LiteLLM, Portkey, where a registry is reached",
-            "bench/run --output docs/performance.md          # everything; half an hour, the machine otherwise idle",
+            "bench/run --output docs/performance.md          # everything; 35 minutes, the machine otherwise idle",
             "bench/run --only cpu --only tls                 # single parts; bench/run --help lists them",
             "bench/run --short                               # as in CI: under four minutes", "```"]
 
