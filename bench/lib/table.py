@@ -27,13 +27,14 @@ def median_of(values, key):
     return statistics.median(value[key] for value in values)
 
 
-def paired(base, values, key, combine):
-    """combine(ours, theirs) of the rounds that were measured side by side."""
-    return [combine(value[key], reference[key]) for value, reference in zip(values, base)]
-
-
 def ratios(base, values, key="us"):
-    return paired(base, values, key, lambda ours, theirs: ours / theirs)
+    """Of the rounds that were measured side by side."""
+    return [value[key] / reference[key] for value, reference in zip(values, base)]
+
+
+def differences(base, values, key):
+    """Of the rounds that were measured side by side."""
+    return [value[key] - reference[key] for value, reference in zip(values, base)]
 
 
 def upper_bound(values):

@@ -11,6 +11,7 @@
 
 #include "dataplane/engine/client_connection.h"
 #include "dataplane/engine/error_answer.h"
+#include "dataplane/engine/socket_stream.h"
 #include "dataplane/engine/tls_stream.h"
 #include "dataplane/engine/upstream_pool.h"
 #include "dataplane/engine/waiting_room.h"
@@ -84,7 +85,7 @@ class Loop::Listener final : private Poller::Source {
         Take(accepted, {address, length});
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         return;
-      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      } else if (LacksResources(errno)) {
         Listen(false);
         pause_.Set(loop_.Now() + kAcceptPause);
         return;

@@ -18,24 +18,25 @@ constexpr uint32_t kEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
-// Of socket(2), connect(2) and epoll_ctl(2): what this side lacks says nothing of the peer. ENOSPC:
-// fs.epoll.max_user_watches. Linux has no free port (EADDRNOTAVAIL) for some 28,000 connections to
-// one address.
 IoError OpeningError(int error) {
+  return LacksResources(error) ? IoError::kNoResources : IoError::kReset;
+}
+
+}  // namespace
+
+bool LacksResources(int error) {
   switch (error) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case ENOSPC:
-    case EADDRNOTAVAIL:
-      return IoError::kNoResources;
+    case ENOSPC:         // fs.epoll.max_user_watches
+    case EADDRNOTAVAIL:  // no port is free: some 28,000 connections to one address
+      return true;
     default:
-      return IoError::kReset;
+      return false;
   }
 }
-
-}  // namespace
 
 SocketStream::SocketStream(Poller& poller, int descriptor, const SocketAddress& peer)
     : poller_(poller), descriptor_(descriptor), peer_(peer) {

@@ -12,6 +12,10 @@
 
 namespace rota::engine {
 
+// Whether an errno of accept(2), socket(2), connect(2) or epoll_ctl(2) says that this machine lacks
+// descriptors, ports or memory: nothing that the peer has done.
+bool LacksResources(int error);
+
 class SocketStream : public Stream, private Poller::Source {
  public:
   // For StartConnect.

@@ -7,6 +7,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "dataplane/provider/evidence.h"
 #include "dataplane/provider/json_scan.h"
 
 namespace rota::engine {
@@ -173,7 +174,7 @@ void SseScanner::AddData(std::string_view data) {
       is_error_event_ || (words.may_be_error && data.starts_with('{') && IsError(data));
   if (is_error && error_data_.empty()) {
     error_event_ = is_error_event_ ? "error" : "";
-    error_data_ = data.substr(0, kMaxErrorData);
+    error_data_ = data.substr(0, provider::kMaxEvidenceBody);
   }
   has_data_ = has_data_ || !data.empty();
   has_ended_ = has_ended_ || is_error || words.has_finish_reason;

@@ -37,7 +37,6 @@ class SseScanner {
 
  private:
   void AddData(std::string_view data);
-  static constexpr size_t kMaxErrorData = 64 << 10;
   bool is_error_event_ = false;  // of the lines up to the next empty one
   std::string error_event_;
   std::string error_data_;

@@ -51,6 +51,17 @@ void UpstreamConnection::OnUnawaitedInput() {
 
 namespace {
 
+DialError ConnectError(IoResult result) {
+  switch (result.error) {
+    case IoError::kNone:
+      return DialError::kNone;
+    case IoError::kNoResources:
+      return DialError::kNoResources;
+    default:
+      return DialError::kConnect;
+  }
+}
+
 Task<void> DiscardTask(std::unique_ptr<UpstreamConnection> connection) {
   connection->input().set_listener(nullptr);
   connection->stream().ShutdownWrites();
@@ -63,21 +74,6 @@ Task<void> DiscardTask(std::unique_ptr<UpstreamConnection> connection) {
 void UpstreamConnection::Discard(std::unique_ptr<UpstreamConnection> connection) {
   Spawn(DiscardTask(std::move(connection)));
 }
-
-namespace {
-
-DialError ConnectError(IoResult result) {
-  switch (result.error) {
-    case IoError::kNone:
-      return DialError::kNone;
-    case IoError::kNoResources:
-      return DialError::kNoResources;
-    default:
-      return DialError::kConnect;
-  }
-}
-
-}  // namespace
 
 // Shared with the resolver's thread, which may answer after the Dial has gone.
 struct Dial::LookupState {

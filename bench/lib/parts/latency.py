@@ -3,7 +3,7 @@ import statistics
 
 from lib import peers
 from lib.stage import CONNECTIONS, Stage, say
-from lib.table import Row, median_of, paired, table
+from lib.table import Row, differences, median_of, table
 
 RATE = 500
 P50_BAR_US = 5
@@ -31,7 +31,7 @@ def measure(options):
 
 def difference(found, key, name, base):
     """Median over the rounds of the difference within one round."""
-    return statistics.median(paired(found[base], found[name], key, lambda ours, theirs: ours - theirs))
+    return statistics.median(differences(found[base], found[name], key))
 
 
 def rows(found, _options):

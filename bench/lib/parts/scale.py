@@ -68,13 +68,14 @@ def growth(found, keys):
 
 def row(found, what, keys, beside=()):
     """Flat; where nginx was measured `beside` (its keys): as flat as nginx."""
+    shown = {"nginx": beside, "rota": keys} if beside else {"rota": keys}
+    grown = {name: growth(found, of_engine) for name, of_engine in shown.items()}
     bar, allowed = f"flat: within {FLAT}x of the first", FLAT
     if beside:
-        bar, allowed = f"grows no more than nginx's x {GROWTH_BAR}", growth(found, beside) * GROWTH_BAR
-    cells = {name: " / ".join(f"{median_of(found[key], 'us'):.1f}" for key in of_engine) +
-             f" ({growth(found, of_engine):.2f}x)" for name, of_engine in (("nginx", beside), ("rota", keys)) if of_engine}
-    grown = growth(found, keys)
-    return Row(f"CPU per request at {what} (us)", bar, cells, grown <= allowed, failed=grown > 2.5)
+        bar, allowed = f"grows no more than nginx's x {GROWTH_BAR}", grown["nginx"] * GROWTH_BAR
+    cells = {name: " / ".join(f"{median_of(found[key], 'us'):.1f}" for key in of_engine) + f" ({grown[name]:.2f}x)"
+             for name, of_engine in shown.items()}
+    return Row(f"CPU per request at {what} (us)", bar, cells, grown["rota"] <= allowed, failed=grown["rota"] > 2.5)
 
 
 def rows(found, _options):

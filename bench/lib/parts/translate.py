@@ -8,7 +8,7 @@ from lib.parts import streams
 from lib.peers.rota import api
 from lib.processes import cpu_between, cpu_seconds, memory_mib
 from lib.stage import Stage, say
-from lib.table import Row, median_of, paired, table
+from lib.table import Row, differences, median_of, table
 
 ANSWER_TEXT_BYTES = 130  # of an answer of 400 bytes
 STREAMS = 1000
@@ -61,7 +61,7 @@ def measure(options):
 
 def beyond(values, key):
     """Median of what the translated ones have over those that are passed through."""
-    return statistics.median(paired(values[PASSED], values[TRANSLATED], key, lambda ours, theirs: ours - theirs))
+    return statistics.median(differences(values[PASSED], values[TRANSLATED], key))
 
 
 def rows(found, _options):
