@@ -37,7 +37,7 @@ def commands():
             "bench/setup-peers                               # Envoy, LiteLLM, Portkey, where a registry is reached",
             "bench/run --output docs/performance.md          # everything; 35 minutes, the machine otherwise idle",
             "bench/run --only cpu --only tls                 # single parts; bench/run --help lists them",
-            "bench/run --short                               # as in CI: under four minutes", "```"]
+            "bench/run --short                               # as in CI: some four minutes", "```"]
 
 
 def render(results, rows, options, load_before):
